@@ -1,0 +1,267 @@
+//! The finished configuration: plain values, checked, in the units that the code computes with.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Everything a node needs to know to start.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ClusterConfig {
+    /// Who this node is and where its files are.
+    pub node: Node,
+    /// Where it listens.
+    pub listen: Listen,
+    /// What it tells others to connect to.
+    pub advertise: Advertise,
+    /// Which cluster it belongs to.
+    pub cluster: Cluster,
+    /// Consensus.
+    pub raft: Raft,
+    /// Its storage.
+    pub storage: Storage,
+    /// The bounds of everything that could grow.
+    pub limits: Limits,
+    /// Logging.
+    pub log: Log,
+}
+
+/// `[node]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Node {
+    /// The node's id in the cluster, from 1 on, never used for another node.
+    pub id: u64,
+    /// The directory of the Raft log, the snapshots, the identity and the embedded storage.
+    pub data_dir: PathBuf,
+}
+
+/// `[listen]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listen {
+    /// Where Redis clients connect.
+    pub resp: SocketAddr,
+    /// Where the other nodes connect.
+    pub raft: SocketAddr,
+    /// Where Prometheus and operators connect; none switches it off.
+    pub http: Option<SocketAddr>,
+    /// The password that clients must give (`requirepass`); empty for none.
+    pub password: String,
+}
+
+/// `[advertise]`: host and port as others reach them; the listen addresses if not set.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Advertise {
+    /// `host:port` for clients.
+    pub resp: Option<String>,
+    /// `host:port` for other nodes.
+    pub raft: Option<String>,
+}
+
+/// One of `cluster.members`, written `id=host:port`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// The node's id.
+    pub id: u64,
+    /// `host:port` of its Raft listener.
+    pub address: String,
+}
+
+/// `[cluster]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cluster {
+    /// False: stand-alone, no Raft.
+    pub enabled: bool,
+    /// The cluster's id; empty: made from the members at first start.
+    pub id: String,
+    /// The secret that every request between nodes must prove; required in a cluster of more than one.
+    pub secret: String,
+    /// The members that form the cluster.
+    pub members: Vec<Member>,
+}
+
+/// When an acknowledged write is on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// A majority has synced it.
+    Fsync,
+    /// A majority has it in the operating system's cache.
+    OsCache,
+}
+
+/// `[raft]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Raft {
+    /// How often a leader shows itself to followers.
+    pub heartbeat_interval: Duration,
+    /// The shortest wait of a follower before it stands for election.
+    pub election_timeout_min: Duration,
+    /// The longest.
+    pub election_timeout_max: Duration,
+    /// When a write is durable.
+    pub durability: Durability,
+    /// How long a client waits for a write or a read index before it is told `TIMEOUT`.
+    pub request_timeout: Duration,
+    /// How many entries may be proposed and not yet committed.
+    pub max_inflight_entries: usize,
+    /// The size at which a batch is closed, bytes.
+    pub max_batch_bytes: usize,
+    /// The most commands in one batch.
+    pub max_batch_commands: usize,
+    /// The most bytes of entries in one replication request (one larger entry travels alone).
+    pub max_append_bytes: usize,
+    /// Bytes of recent entries kept in memory for replication and apply.
+    pub entry_cache_bytes: usize,
+    /// A snapshot is made, and the log before it given up, when the log has grown by this many bytes.
+    pub snapshot_log_bytes: u64,
+    /// Entries kept before the newest snapshot, for followers that are a little behind.
+    pub keep_entries: u64,
+}
+
+/// The kind of storage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StorageKind {
+    /// RocksDB inside the proxy.
+    Embedded,
+    /// Memory only; for tests.
+    Memory,
+}
+
+impl StorageKind {
+    /// The name in `cluster.conf`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Embedded => "embedded",
+            Self::Memory => "memory",
+        }
+    }
+}
+
+/// `[storage]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Storage {
+    /// Which storage.
+    pub kind: StorageKind,
+    /// The block cache of the embedded engine, bytes.
+    pub block_cache_bytes: usize,
+    /// The write buffer of the embedded engine, bytes.
+    pub write_buffer_bytes: usize,
+}
+
+/// `[limits]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Limits {
+    /// Client connections.
+    pub max_clients: usize,
+    /// The longest single argument, bytes (Redis's `proto-max-bulk-len`).
+    pub max_bulk_bytes: usize,
+    /// The most arguments of one command.
+    pub max_args: usize,
+    /// Unparsed input of one connection, bytes.
+    pub query_buffer_bytes: usize,
+    /// Unsent replies of one connection, bytes.
+    pub reply_buffer_bytes: usize,
+    /// Commands taken from one connection's buffer at once.
+    pub max_pipeline: usize,
+    /// Bytes of writes that are proposed and not yet answered, over all connections.
+    pub max_inflight_bytes: usize,
+    /// A connection that is idle this long is closed; zero for never.
+    pub idle_timeout: Duration,
+}
+
+/// The form of log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// `[log]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Log {
+    /// A level, or levels by target as in `info,raft=debug`.
+    pub level: String,
+    /// The form.
+    pub format: LogFormat,
+    /// A file; none for standard error.
+    pub file: Option<PathBuf>,
+}
+
+const MIB: usize = 1024 * 1024;
+
+impl Default for Node {
+    fn default() -> Self {
+        Self { id: 1, data_dir: PathBuf::from("raft-proxy-data") }
+    }
+}
+
+impl Default for Listen {
+    fn default() -> Self {
+        let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        Self { resp: local(6400), raft: local(16400), http: None, password: String::new() }
+    }
+}
+
+impl Default for Cluster {
+    fn default() -> Self {
+        Self { enabled: true, id: String::new(), secret: String::new(), members: Vec::new() }
+    }
+}
+
+impl Default for Raft {
+    fn default() -> Self {
+        Self {
+            heartbeat_interval: Duration::from_millis(150),
+            election_timeout_min: Duration::from_millis(600),
+            election_timeout_max: Duration::from_millis(900),
+            durability: Durability::Fsync,
+            request_timeout: Duration::from_secs(5),
+            max_inflight_entries: 2,
+            max_batch_bytes: MIB,
+            max_batch_commands: 4096,
+            max_append_bytes: 4 * MIB,
+            entry_cache_bytes: 64 * MIB,
+            snapshot_log_bytes: 512 * MIB as u64,
+            keep_entries: 20_000,
+        }
+    }
+}
+
+impl Default for Storage {
+    fn default() -> Self {
+        Self { kind: StorageKind::Embedded, block_cache_bytes: 256 * MIB, write_buffer_bytes: 64 * MIB }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_clients: 10_000,
+            max_bulk_bytes: 512 * MIB,
+            max_args: 1024 * 1024,
+            query_buffer_bytes: 1024 * MIB,
+            reply_buffer_bytes: 1024 * MIB,
+            max_pipeline: 1024,
+            max_inflight_bytes: 1024 * MIB,
+            idle_timeout: Duration::ZERO,
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { level: "info,openraft=warn".to_owned(), format: LogFormat::Text, file: None }
+    }
+}
+
+impl ClusterConfig {
+    /// `host:port` that other nodes are told to connect to.
+    pub fn advertised_raft(&self) -> String {
+        self.advertise.raft.clone().unwrap_or_else(|| self.listen.raft.to_string())
+    }
+
+    /// `host:port` that clients are told to connect to.
+    pub fn advertised_resp(&self) -> String {
+        self.advertise.resp.clone().unwrap_or_else(|| self.listen.resp.to_string())
+    }
+}

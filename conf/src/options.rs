@@ -1,0 +1,311 @@
+//! Every option, declared once. From this table come the keys of `cluster.conf`, the flags, the environment
+//! variables, the reference page and the errors.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::config::{ClusterConfig, Durability, LogFormat, StorageKind};
+use crate::value;
+
+/// How a value is written in TOML.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// Bare: a number or a boolean.
+    Bare,
+    /// A string.
+    Text,
+    /// An array of strings.
+    List,
+}
+
+/// One option.
+pub struct ConfigOption {
+    /// The section of `cluster.conf`.
+    pub section: &'static str,
+    /// The key in it.
+    pub key: &'static str,
+    /// The unit or the kind of value, for people.
+    pub unit: &'static str,
+    /// What is allowed, for people.
+    pub range: &'static str,
+    /// What it does, in one sentence.
+    pub summary: &'static str,
+    /// How it is written.
+    pub form: Form,
+    /// Never shown in logs or errors.
+    pub secret: bool,
+    /// Writes the value out of a configuration.
+    pub get: fn(&ClusterConfig) -> String,
+    /// Reads a text into a configuration; the error is a phrase that follows "must be".
+    pub set: fn(&mut ClusterConfig, &str) -> Result<(), String>,
+}
+
+impl ConfigOption {
+    /// `raft.heartbeat_interval`
+    pub fn name(&self) -> String {
+        format!("{}.{}", self.section, self.key)
+    }
+
+    /// `--raft-heartbeat-interval`, without the dashes in front.
+    pub fn flag(&self) -> String {
+        self.name().replace(['.', '_'], "-")
+    }
+
+    /// `RAFT_PROXY_RAFT_HEARTBEAT_INTERVAL`
+    pub fn variable(&self) -> String {
+        format!("RAFT_PROXY_{}", self.name().replace('.', "_").to_ascii_uppercase())
+    }
+
+    /// The default, as text.
+    pub fn default(&self) -> String {
+        (self.get)(&ClusterConfig::default())
+    }
+}
+
+/// The sections, in the order of the reference, each with what it is about.
+pub const SECTIONS: &[(&str, &str)] = &[
+    ("node", "Who this node is and where its files are."),
+    ("listen", "Where it listens."),
+    ("advertise", "What it tells others to connect to, where that differs from the listen addresses."),
+    ("cluster", "Which cluster it belongs to."),
+    ("raft", "Consensus: timing, durability, sizes."),
+    ("storage", "The storage that commands are applied to."),
+    ("limits", "The bounds of everything that could grow."),
+    ("log", "What is logged, and how."),
+];
+
+const fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+const fn millis(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+
+/// Declares one option; keeps the table readable, hides nothing.
+macro_rules! option {
+    ($section:literal $key:literal, $unit:literal, $range:literal, $form:ident, $summary:literal,
+     $get:expr, $set:expr) => {
+        ConfigOption {
+            section: $section,
+            key: $key,
+            unit: $unit,
+            range: $range,
+            summary: $summary,
+            form: Form::$form,
+            secret: false,
+            get: $get,
+            set: $set,
+        }
+    };
+}
+
+/// Finds an option by section and key.
+pub fn find(section: &str, key: &str) -> Option<&'static ConfigOption> {
+    OPTIONS.iter().find(|option| option.section == section && option.key == key)
+}
+
+/// All options.
+pub static OPTIONS: &[ConfigOption] = &[
+    option!("node" "id", "number", "1 to 2^53", Bare,
+        "The node's id; never used for another node, also not after this one is gone.",
+        |c| c.node.id.to_string(),
+        |c, t| put(&mut c.node.id, value::number(t, 1..=1 << 53))),
+    option!("node" "data_dir", "path", "any directory", Text,
+        "The directory of the Raft log, the snapshots, the identity and the embedded storage.",
+        |c| c.node.data_dir.display().to_string(),
+        |c, t| put(&mut c.node.data_dir, non_empty_path(t))),
+    option!("listen" "resp", "ip:port", "any local address", Text,
+        "Where Redis clients connect.",
+        |c| c.listen.resp.to_string(),
+        |c, t| put(&mut c.listen.resp, value::socket(t))),
+    option!("listen" "raft", "ip:port", "any local address", Text,
+        "Where the other nodes connect; keep it off the public network.",
+        |c| c.listen.raft.to_string(),
+        |c, t| put(&mut c.listen.raft, value::socket(t))),
+    option!("listen" "http", "ip:port", "any local address, or empty for none", Text,
+        "Where Prometheus scrapes /metrics.",
+        |c| c.listen.http.map(|a| a.to_string()).unwrap_or_default(),
+        |c, t| put(&mut c.listen.http, if t.is_empty() { Ok(None) } else { value::socket(t).map(Some) })),
+    ConfigOption {
+        secret: true,
+        ..option!("listen" "password", "text", "empty for none", Text,
+        "The password that clients must give with AUTH or HELLO (Redis's requirepass).",
+        |c| c.listen.password.clone(),
+        |c, t| put(&mut c.listen.password, Ok(t.to_owned())))
+    },
+    option!("advertise" "resp", "host:port", "empty for listen.resp", Text,
+        "What clients are told to connect to.",
+        |c| c.advertise.resp.clone().unwrap_or_default(),
+        |c, t| put(&mut c.advertise.resp, optional_host_port(t))),
+    option!("advertise" "raft", "host:port", "empty for listen.raft", Text,
+        "What other nodes are told to connect to.",
+        |c| c.advertise.raft.clone().unwrap_or_default(),
+        |c, t| put(&mut c.advertise.raft, optional_host_port(t))),
+    option!("cluster" "enabled", "boolean", "true or false", Bare,
+        "False starts the same server stand-alone: no Raft, the same storage, the same commands.",
+        |c| c.cluster.enabled.to_string(),
+        |c, t| put(&mut c.cluster.enabled, value::boolean(t))),
+    option!("cluster" "id", "text", "up to 64 letters, digits, - and _; empty for one made from the members", Text,
+        "The cluster's id, equal on all members; it is fixed at the first start.",
+        |c| c.cluster.id.clone(),
+        |c, t| put(&mut c.cluster.id, cluster_id(t))),
+    ConfigOption {
+        secret: true,
+        ..option!("cluster" "secret", "text", "16 to 256 visible ASCII characters; required with two members or more", Text,
+        "The shared secret that every request between nodes must carry.",
+        |c| c.cluster.secret.clone(),
+        |c, t| put(&mut c.cluster.secret, secret(t)))
+    },
+    option!("cluster" "members", "id=host:port", "this node and up to 14 others, or none when cluster.enabled is false", List,
+        "The nodes that form the cluster, each with the address of its Raft listener.",
+        |c| c.cluster.members.iter().map(|m| format!("{}={}", m.id, m.address)).collect::<Vec<_>>().join(","),
+        |c, t| put(&mut c.cluster.members, value::members(t))),
+    option!("raft" "heartbeat_interval", "duration", "20ms to 10s", Text,
+        "How often a leader shows itself to its followers; also the time that one replication request may take before it is looked at again.",
+        |c| value::write_duration(c.raft.heartbeat_interval),
+        |c, t| put(&mut c.raft.heartbeat_interval, value::duration(t, millis(20)..=secs(10)))),
+    option!("raft" "election_timeout_min", "duration", "100ms to 60s", Text,
+        "The shortest time without a leader after which a follower stands for election; at least twice the heartbeat interval.",
+        |c| value::write_duration(c.raft.election_timeout_min),
+        |c, t| put(&mut c.raft.election_timeout_min, value::duration(t, millis(100)..=secs(60)))),
+    option!("raft" "election_timeout_max", "duration", "100ms to 120s", Text,
+        "The longest such time; each node draws its own between the two.",
+        |c| value::write_duration(c.raft.election_timeout_max),
+        |c, t| put(&mut c.raft.election_timeout_max, value::duration(t, millis(100)..=secs(120)))),
+    option!("raft" "durability", "fsync | os-cache", "one of the two", Text,
+        "When a write is acknowledged: synced to disk by a majority, or handed to the operating system by a majority (a power cut of several nodes may then lose it).",
+        |c| match c.raft.durability { Durability::Fsync => "fsync", Durability::OsCache => "os-cache" }.to_owned(),
+        |c, t| put(&mut c.raft.durability, one_of(t, &[("fsync", Durability::Fsync), ("os-cache", Durability::OsCache)]))),
+    option!("raft" "request_timeout", "duration", "100ms to 5m", Text,
+        "How long a client waits for a write to be committed or a read to be ordered before it is told TIMEOUT.",
+        |c| value::write_duration(c.raft.request_timeout),
+        |c, t| put(&mut c.raft.request_timeout, value::duration(t, millis(100)..=secs(300)))),
+    option!("raft" "max_inflight_entries", "number", "1 to 64", Bare,
+        "Log entries that are proposed and not yet committed; while they travel, the next one fills.",
+        |c| c.raft.max_inflight_entries.to_string(),
+        |c, t| put(&mut c.raft.max_inflight_entries, value::number(t, 1..=64).map(|n| n as usize))),
+    option!("raft" "max_batch_bytes", "size", "1KiB to 256MiB", Text,
+        "The size at which one log entry is closed; a single larger command travels alone.",
+        |c| value::write_size(c.raft.max_batch_bytes as u64),
+        |c, t| put(&mut c.raft.max_batch_bytes, value::size(t, KIB..=256 * MIB).map(|n| n as usize))),
+    option!("raft" "max_batch_commands", "number", "1 to 1048576", Bare,
+        "The most commands in one log entry.",
+        |c| c.raft.max_batch_commands.to_string(),
+        |c, t| put(&mut c.raft.max_batch_commands, value::number(t, 1..=MIB).map(|n| n as usize))),
+    option!("raft" "max_append_bytes", "size", "64KiB to 256MiB", Text,
+        "The most bytes of entries in one replication request; a single larger entry travels alone.",
+        |c| value::write_size(c.raft.max_append_bytes as u64),
+        |c, t| put(&mut c.raft.max_append_bytes, value::size(t, 64 * KIB..=256 * MIB).map(|n| n as usize))),
+    option!("raft" "entry_cache_bytes", "size", "1MiB to 64GiB", Text,
+        "Recent log entries kept in memory, so that replication and apply don't read them back from disk.",
+        |c| value::write_size(c.raft.entry_cache_bytes as u64),
+        |c, t| put(&mut c.raft.entry_cache_bytes, value::size(t, MIB..=64 * GIB).map(|n| n as usize))),
+    option!("raft" "snapshot_log_bytes", "size", "64KiB to 1024GiB", Text,
+        "A snapshot is made, and the log before it given up, when the log has grown by this much.",
+        |c| value::write_size(c.raft.snapshot_log_bytes),
+        |c, t| put(&mut c.raft.snapshot_log_bytes, value::size(t, 64 * KIB..=1024 * GIB))),
+    option!("raft" "keep_entries", "number", "0 to 10000000", Bare,
+        "Log entries kept before the newest snapshot, so that a follower a little behind needs no snapshot.",
+        |c| c.raft.keep_entries.to_string(),
+        |c, t| put(&mut c.raft.keep_entries, value::number(t, 0..=10_000_000))),
+    option!("storage" "kind", "embedded | memory", "one of the two", Text,
+        "The storage: RocksDB inside the proxy, or memory only (for tests: everything is gone with the process and comes back from the log).",
+        |c| c.storage.kind.name().to_owned(),
+        |c, t| put(&mut c.storage.kind, one_of(t, &[("embedded", StorageKind::Embedded), ("memory", StorageKind::Memory)]))),
+    option!("storage" "block_cache_bytes", "size", "1MiB to 1024GiB", Text,
+        "Memory for blocks of the embedded engine's files.",
+        |c| value::write_size(c.storage.block_cache_bytes as u64),
+        |c, t| put(&mut c.storage.block_cache_bytes, value::size(t, MIB..=1024 * GIB).map(|n| n as usize))),
+    option!("storage" "write_buffer_bytes", "size", "1MiB to 64GiB", Text,
+        "Memory for writes of the embedded engine that are not in its files yet.",
+        |c| value::write_size(c.storage.write_buffer_bytes as u64),
+        |c, t| put(&mut c.storage.write_buffer_bytes, value::size(t, MIB..=64 * GIB).map(|n| n as usize))),
+    option!("limits" "max_clients", "number", "1 to 1000000", Bare,
+        "Client connections; one more is told so and closed.",
+        |c| c.limits.max_clients.to_string(),
+        |c, t| put(&mut c.limits.max_clients, value::number(t, 1..=1_000_000).map(|n| n as usize))),
+    option!("limits" "max_bulk_bytes", "size", "1KiB to 512MiB", Text,
+        "The longest single argument (Redis's proto-max-bulk-len).",
+        |c| value::write_size(c.limits.max_bulk_bytes as u64),
+        |c, t| put(&mut c.limits.max_bulk_bytes, value::size(t, KIB..=512 * MIB).map(|n| n as usize))),
+    option!("limits" "max_args", "number", "16 to 1048576", Bare,
+        "The most arguments of one command.",
+        |c| c.limits.max_args.to_string(),
+        |c, t| put(&mut c.limits.max_args, value::number(t, 16..=MIB).map(|n| n as usize))),
+    option!("limits" "query_buffer_bytes", "size", "64KiB to 4GiB", Text,
+        "Unparsed input of one connection (Redis's client-query-buffer-limit).",
+        |c| value::write_size(c.limits.query_buffer_bytes as u64),
+        |c, t| put(&mut c.limits.query_buffer_bytes, value::size(t, 64 * KIB..=4 * GIB).map(|n| n as usize))),
+    option!("limits" "reply_buffer_bytes", "size", "64KiB to 4GiB", Text,
+        "Unsent replies of one connection; at the bound the connection is not read until its client has read.",
+        |c| value::write_size(c.limits.reply_buffer_bytes as u64),
+        |c, t| put(&mut c.limits.reply_buffer_bytes, value::size(t, 64 * KIB..=4 * GIB).map(|n| n as usize))),
+    option!("limits" "max_pipeline", "number", "1 to 1048576", Bare,
+        "Commands of one connection that are worked on at once.",
+        |c| c.limits.max_pipeline.to_string(),
+        |c, t| put(&mut c.limits.max_pipeline, value::number(t, 1..=MIB).map(|n| n as usize))),
+    option!("limits" "max_inflight_bytes", "size", "1MiB to 64GiB", Text,
+        "Writes that are proposed and not yet answered, over all connections; beyond it, writes are answered BUSY.",
+        |c| value::write_size(c.limits.max_inflight_bytes as u64),
+        |c, t| put(&mut c.limits.max_inflight_bytes, value::size(t, MIB..=64 * GIB).map(|n| n as usize))),
+    option!("limits" "idle_timeout", "duration", "0s to 24h; 0s for never", Text,
+        "A client connection that is idle this long is closed (Redis's timeout).",
+        |c| value::write_duration(c.limits.idle_timeout),
+        |c, t| put(&mut c.limits.idle_timeout, value::duration(t, Duration::ZERO..=secs(86_400)))),
+    option!("log" "level", "levels", "error, warn, info; also by target, as in info,openraft=warn", Text,
+        "What is logged.",
+        |c| c.log.level.clone(),
+        |c, t| put(&mut c.log.level, non_empty(t))),
+    option!("log" "format", "text | json", "one of the two", Text,
+        "The form of a log line.",
+        |c| match c.log.format { LogFormat::Text => "text", LogFormat::Json => "json" }.to_owned(),
+        |c, t| put(&mut c.log.format, one_of(t, &[("text", LogFormat::Text), ("json", LogFormat::Json)]))),
+    option!("log" "file", "path", "empty for standard error", Text,
+        "The file that log lines are appended to.",
+        |c| c.log.file.as_ref().map(|p| p.display().to_string()).unwrap_or_default(),
+        |c, t| put(&mut c.log.file, Ok((!t.is_empty()).then(|| PathBuf::from(t))))),
+];
+
+fn put<T>(slot: &mut T, value: Result<T, String>) -> Result<(), String> {
+    *slot = value?;
+    Ok(())
+}
+
+fn one_of<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, String> {
+    choices.iter().find(|(name, _)| *name == text).map(|(_, value)| *value).ok_or_else(|| {
+        let names: Vec<_> = choices.iter().map(|(name, _)| format!("{name:?}")).collect();
+        names.join(" or ")
+    })
+}
+
+fn non_empty(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() { Err("a text that is not empty".to_owned()) } else { Ok(text.to_owned()) }
+}
+
+fn non_empty_path(text: &str) -> Result<PathBuf, String> {
+    non_empty(text).map(PathBuf::from)
+}
+
+fn optional_host_port(text: &str) -> Result<Option<String>, String> {
+    if text.is_empty() { Ok(None) } else { value::host_port(text).map(Some) }
+}
+
+fn cluster_id(text: &str) -> Result<String, String> {
+    let well_formed =
+        text.len() <= 64 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
+    if well_formed { Ok(text.to_owned()) } else { Err("up to 64 letters, digits, - and _".to_owned()) }
+}
+
+fn secret(text: &str) -> Result<String, String> {
+    let well_formed = (16..=256).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
+    if text.is_empty() || well_formed {
+        Ok(text.to_owned())
+    } else {
+        Err("16 to 256 visible ASCII characters without blanks".to_owned())
+    }
+}
