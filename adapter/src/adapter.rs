@@ -1,0 +1,113 @@
+//! The storage as the state machine sees it.
+
+use std::future::Future;
+use std::io::{Read, Write};
+
+use bytes::Bytes;
+
+use crate::batch::Batch;
+use crate::error::StorageError;
+use crate::reply::Reply;
+use crate::snapshot::Digest;
+
+/// How far a storage is: the place in the log up to which its data holds every effect and none beyond.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Position {
+    /// The index of the last applied log entry; 0 before the first.
+    pub index: u64,
+    /// What the log's owner wants to find again with the data (log id, membership); opaque here.
+    pub mark: Bytes,
+}
+
+/// The durable facts of a storage, read at start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// How far the data is.
+    pub position: Position,
+    /// The time of the last applied batch, Unix milliseconds. It never goes backwards.
+    pub now_ms: u64,
+}
+
+/// Committed entries, to be applied in order and as a whole.
+#[derive(Clone, Debug, Default)]
+pub struct Run {
+    /// The batches, in log order. Entries that carry no commands (blank, membership) have none.
+    pub batches: Vec<Batch>,
+    /// The position behind the last of them.
+    pub position: Position,
+}
+
+/// What a read answers.
+#[derive(Clone, Debug)]
+pub struct ReadOutcome {
+    /// The reply.
+    pub reply: Reply,
+    /// Keys that the read met and hid because their deadline has passed at the reader's time, though the log
+    /// has not removed them yet. A linearizable read has them removed through the log before it answers.
+    pub expired: Vec<Bytes>,
+}
+
+/// Whether a storage can serve.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Health {
+    /// It can read and write.
+    pub ok: bool,
+    /// A sentence for people: what is wrong, or what the storage is.
+    pub detail: String,
+    /// Bytes that the data takes on disk, as far as the storage knows.
+    pub bytes: u64,
+}
+
+/// A storage that applies committed batches and answers reads.
+///
+/// One writer: `apply`, `flush`, `snapshot` and `install` are called by the state machine, one at a time.
+/// Reads run beside them from any task.
+pub trait Adapter: Send + Sync + 'static {
+    /// What is in the storage now. After a crash: what survived.
+    fn applied(&self) -> Applied;
+
+    /// Applies a run and answers the replies, one list per batch. The position is stored atomically with the
+    /// effects: after a crash, the data is that of some position, and [`Adapter::applied`] says which. The time
+    /// of a batch is the later of its own and that of the batch before. An error leaves the storage at an
+    /// unknown place in the run and is fatal to the caller.
+    fn apply(&self, run: Run) -> impl Future<Output = Result<Vec<Vec<Reply>>, StorageError>> + Send;
+
+    /// Runs a reading command on what is applied. `now_ms` is the reader's clock: keys that are due at the later
+    /// of it and the last batch's time are hidden.
+    fn read(&self, args: Vec<Bytes>, now_ms: u64) -> impl Future<Output = ReadOutcome> + Send;
+
+    /// Keys due at `now_ms` by the deadlines that are stored, at most `limit`.
+    fn due_keys(
+        &self,
+        now_ms: u64,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<Bytes>, StorageError>> + Send;
+
+    /// Makes everything applied durable and answers the position that is now safe.
+    fn flush(&self) -> impl Future<Output = Result<Position, StorageError>> + Send;
+
+    /// Fixes the present content; the answer writes it to a stream later, while writes go on.
+    fn freeze(&self) -> Result<impl Frozen + 'static, StorageError>;
+
+    /// Reads a snapshot stream, checks it whole, and only then replaces all content by it, durably. A failure or
+    /// a crash leaves the old content.
+    fn install(
+        &self,
+        stream: impl Read + Send + 'static,
+    ) -> impl Future<Output = Result<Applied, StorageError>> + Send;
+
+    /// The hash of the logical content at the present position.
+    fn digest(&self) -> impl Future<Output = Result<(Position, Digest), StorageError>> + Send;
+
+    /// Whether the storage can serve.
+    fn health(&self) -> Health;
+}
+
+/// A storage's content at one position.
+pub trait Frozen: Send {
+    /// What is in it.
+    fn applied(&self) -> &Applied;
+
+    /// Writes it as a snapshot stream. Blocking: call it on a thread that may block.
+    fn write(self, out: &mut (dyn Write + Send)) -> Result<(), StorageError>;
+}

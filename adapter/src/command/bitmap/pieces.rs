@@ -1,0 +1,26 @@
+//! Reading a part of a string without holding it.
+
+use bytes::Bytes;
+
+use crate::command::string::range::PIECE;
+use crate::error::Outcome;
+use crate::keyspace::{Keyspace, Step};
+
+/// Visits the bytes `start..end` of a string in pieces: the offset of a piece, and its bytes.
+pub(super) fn visit(
+    keyspace: &(impl Keyspace + ?Sized),
+    key: &[u8],
+    start: u64,
+    end: u64,
+    visit: &mut dyn FnMut(u64, &Bytes) -> Step,
+) -> Outcome<()> {
+    let mut at = start;
+    while at < end {
+        let piece = keyspace.string_range(key, at, (end - at).min(PIECE))?;
+        if piece.is_empty() || visit(at, &piece).is_break() {
+            break;
+        }
+        at += piece.len() as u64;
+    }
+    Ok(())
+}

@@ -1,0 +1,107 @@
+//! The one command table, and what every command does.
+//!
+//! A command is declared once, as a [`Spec`] in the table of its group ([`string`], [`hash`], …). From the table
+//! come arity checks, routing, `COMMAND`'s replies and the compatibility page.
+
+pub mod arg;
+pub mod bitmap;
+pub mod generic;
+pub mod glob;
+pub mod hash;
+pub mod list;
+mod mpop;
+pub mod number;
+pub mod random;
+pub mod scan;
+pub mod server;
+pub mod set;
+pub mod spec;
+pub mod string;
+pub mod text;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test's panic is its failure")]
+mod transcript;
+pub mod zset;
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+pub use spec::{Flags, Group, Keys, Run, Spec};
+
+use crate::error::{Outcome, Stop};
+use crate::keyspace::{Keyspace, KeyspaceMut};
+use crate::reply::Reply;
+
+/// One call of a command.
+#[derive(Clone, Copy, Debug)]
+pub struct Call<'a> {
+    /// The name and the arguments; the number of them satisfies the arity.
+    pub args: &'a [&'a [u8]],
+    /// Decides everything random in this call; the same on every replica.
+    pub seed: u64,
+}
+
+/// All groups of the table.
+pub static GROUPS: &[&[Spec]] = &[
+    server::COMMANDS,
+    string::COMMANDS,
+    bitmap::COMMANDS,
+    generic::COMMANDS,
+    hash::COMMANDS,
+    list::COMMANDS,
+    set::COMMANDS,
+    zset::COMMANDS,
+];
+
+static BY_NAME: LazyLock<HashMap<&'static [u8], &'static Spec>> =
+    LazyLock::new(|| all().map(|spec| (spec.name.as_bytes(), spec)).collect());
+
+/// The longest name that the table may hold.
+const LONGEST_NAME: usize = 32;
+
+/// All commands, internal ones included.
+pub fn all() -> impl Iterator<Item = &'static Spec> {
+    GROUPS.iter().flat_map(|group| group.iter())
+}
+
+/// Finds a command by its name in any case. Internal commands are found too: the front refuses them.
+pub fn lookup(name: &[u8]) -> Option<&'static Spec> {
+    let mut lower = [0; LONGEST_NAME];
+    let lower = lower.get_mut(..name.len())?;
+    lower.copy_from_slice(name);
+    lower.make_ascii_lowercase();
+    BY_NAME.get(&*lower).copied()
+}
+
+/// Finds the command, or the subcommand, that `args` calls, and checks the number of arguments.
+pub fn resolve(args: &[&[u8]]) -> Outcome<&'static Spec> {
+    let Some(spec) = args.first().and_then(|name| lookup(name)) else {
+        return Err(text::unknown_command(args));
+    };
+    if !spec.arity_allows(args.len()) {
+        return Err(text::wrong_arity(spec.name));
+    }
+    if spec.subcommands.is_empty() || args.len() < 2 {
+        return Ok(spec);
+    }
+    let sub = spec.subcommand(args[1]).ok_or_else(|| text::unknown_subcommand(spec.name, args[1]))?;
+    if sub.arity_allows(args.len()) { Ok(sub) } else { Err(text::wrong_arity(&sub.full_name(spec))) }
+}
+
+/// Runs a reading command.
+pub fn read(keyspace: &dyn Keyspace, args: &[&[u8]], seed: u64) -> Outcome<Reply> {
+    match resolve(args)?.run {
+        Run::Read(run) => run(keyspace, &Call { args, seed }),
+        Run::Write(_) => Err(Stop::text("ERR a writing command was sent to be read")),
+        Run::Front => Err(Stop::text("ERR this command is answered by the server and not by the storage")),
+    }
+}
+
+/// Runs a reading or a writing command.
+pub fn write(keyspace: &mut dyn KeyspaceMut, args: &[&[u8]], seed: u64) -> Outcome<Reply> {
+    match resolve(args)?.run {
+        Run::Read(run) => run(keyspace, &Call { args, seed }),
+        Run::Write(run) => run(keyspace, &Call { args, seed }),
+        Run::Front => Err(Stop::text("ERR this command is answered by the server and not by the storage")),
+    }
+}

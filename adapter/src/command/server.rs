@@ -1,0 +1,139 @@
+//! Commands that the proxy answers: connection, server and cluster commands. They are declared here because the
+//! table is one; what they do is in the proxy. Two of them look at the storage, and so are here whole.
+
+use crate::command::{Call, Flags, Group, Keys, Spec};
+use crate::error::Outcome;
+use crate::keyspace::Keyspace;
+use crate::reply::Reply;
+
+/// Answered at any time and quickly: connection commands.
+const QUICK: Flags = Flags::LOADING.or(Flags::STALE).or(Flags::FAST);
+/// As [`QUICK`], and not for scripts.
+const SESSION: Flags = QUICK.or(Flags::NOSCRIPT);
+/// Subcommands that look at the server: allowed at any time, not for scripts.
+const LOOK: Flags = Flags::NOSCRIPT.or(Flags::LOADING).or(Flags::STALE);
+/// As [`LOOK`], for administrators.
+const MANAGE: Flags = LOOK.or(Flags::ADMIN).or(Flags::DANGEROUS);
+/// Subcommands about the command table.
+const TABLE: Flags = Flags::LOADING.or(Flags::STALE);
+
+/// The commands of this group.
+pub static COMMANDS: &[Spec] = &[
+    // Connection.
+    connection("auth", -2, SESSION.or(Flags::NO_AUTH), "1.0.0", "Authenticates the connection."),
+    Spec {
+        subcommands: CLIENT,
+        ..connection("client", -2, Flags::NONE, "2.4.0", "A container for client connection commands.")
+    },
+    connection("echo", 2, QUICK, "1.0.0", "Returns the given string."),
+    connection("hello", -1, SESSION.or(Flags::NO_AUTH), "6.0.0", "Handshakes with the server."),
+    connection("ping", -1, Flags::FAST, "1.0.0", "Returns the server's liveliness response."),
+    connection("quit", -1, SESSION.or(Flags::NO_AUTH), "1.0.0", "Closes the connection."),
+    connection("reset", 1, SESSION.or(Flags::NO_AUTH), "6.2.0", "Resets the connection."),
+    connection("select", 2, QUICK, "1.0.0", "Changes the selected database."),
+    // Server.
+    Spec {
+        subcommands: COMMAND,
+        ..server("command", -1, TABLE, "2.8.13", "Returns detailed information about all commands.")
+    },
+    Spec {
+        subcommands: CONFIG,
+        ..server("config", -2, Flags::NONE, "2.0.0", "A container for server configuration commands.")
+    },
+    Spec::read("dbsize", 1, Group::Server, dbsize).keys(Keys::None).with(
+        Flags::FAST,
+        "1.0.0",
+        "O(1)",
+        "Returns the number of keys in the database.",
+    ),
+    server("info", -1, TABLE.or(Flags::DANGEROUS), "1.0.0", "Returns information about the server."),
+    server("time", 1, QUICK, "2.6.0", "Returns the server time."),
+    // The cluster.
+    Spec::read("raft.keyspace", 1, Group::Server, keyspace).keys(Keys::None).with(
+        Flags::FAST.or(Flags::INTERNAL),
+        "7.2.0",
+        "O(1)",
+        "Returns the number of keys and how many of them have a deadline, for INFO.",
+    ),
+    Spec::front("raft.status", 1, Group::Cluster, TABLE).with(
+        Flags::NONE,
+        "7.2.0",
+        "O(N) where N is the number of nodes",
+        "Returns how all members of the cluster are, as JSON.",
+    ),
+    Spec::front("raft.digest", 1, Group::Cluster, TABLE).with(
+        Flags::NONE,
+        "7.2.0",
+        "O(N) where N is the size of the data",
+        "Returns the log index this node has applied and the digest of its data there.",
+    ),
+];
+
+/// `CLIENT`.
+static CLIENT: &[Spec] = &[
+    connection("getname", 2, LOOK, "2.6.9", "Returns the name of the connection."),
+    connection("help", 2, TABLE, "5.0.0", "Returns helpful text about the different subcommands."),
+    connection("id", 2, LOOK, "5.0.0", "Returns the unique client ID of the connection."),
+    connection("info", 2, LOOK, "6.2.0", "Returns information about the connection."),
+    connection("kill", -3, MANAGE, "2.4.0", "Terminates open connections."),
+    connection("list", -2, MANAGE, "2.4.0", "Lists open connections."),
+    connection("no-evict", 3, MANAGE, "7.0.0", "Sets the client eviction mode of the connection."),
+    connection(
+        "no-touch",
+        3,
+        LOOK,
+        "7.2.0",
+        "Controls whether commands of this client affect the LRU of keys.",
+    ),
+    connection("reply", 3, LOOK, "3.2.0", "Instructs the server whether to reply to commands."),
+    connection("setinfo", 4, LOOK, "7.2.0", "Sets information specific to the client or connection."),
+    connection("setname", 3, LOOK, "2.6.9", "Sets the connection name."),
+];
+
+/// `COMMAND`.
+static COMMAND: &[Spec] = &[
+    server("count", 2, TABLE, "2.8.13", "Returns a count of commands."),
+    server("docs", -2, TABLE, "7.0.0", "Returns documentary information about commands."),
+    server("getkeys", -4, TABLE, "2.8.13", "Extracts the key names from an arbitrary command."),
+    server("getkeysandflags", -4, TABLE, "7.0.0", "Extracts the key names and access flags of a command."),
+    server("help", 2, TABLE, "5.0.0", "Returns helpful text about the different subcommands."),
+    server("info", -2, TABLE, "2.8.13", "Returns information about one, several or all commands."),
+    server("list", -2, TABLE, "7.0.0", "Returns a list of command names."),
+];
+
+/// `CONFIG`.
+static CONFIG: &[Spec] = &[
+    server("get", -3, MANAGE, "2.0.0", "Returns the effective values of configuration parameters."),
+    server("help", 2, TABLE, "5.0.0", "Returns helpful text about the different subcommands."),
+    server("resetstat", 2, MANAGE, "2.0.0", "Resets the server's statistics."),
+    server("set", -4, MANAGE, "2.0.0", "Sets configuration parameters in-flight."),
+];
+
+const fn connection(
+    name: &'static str,
+    arity: i16,
+    flags: Flags,
+    since: &'static str,
+    summary: &'static str,
+) -> Spec {
+    Spec::front(name, arity, Group::Connection, flags).with(Flags::NONE, since, "O(1)", summary)
+}
+
+const fn server(
+    name: &'static str,
+    arity: i16,
+    flags: Flags,
+    since: &'static str,
+    summary: &'static str,
+) -> Spec {
+    Spec::front(name, arity, Group::Server, flags).with(Flags::NONE, since, "O(1)", summary)
+}
+
+fn dbsize(keyspace: &dyn Keyspace, _call: &Call<'_>) -> Outcome<Reply> {
+    Ok(Reply::count(keyspace.key_count()?))
+}
+
+fn keyspace(keyspace: &dyn Keyspace, _call: &Call<'_>) -> Outcome<Reply> {
+    let (keys, deadlines) = (keyspace.key_count(), keyspace.deadline_count());
+    Ok(Reply::Array(vec![Reply::count(keys?), Reply::count(deadlines?)]))
+}

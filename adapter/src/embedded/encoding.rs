@@ -1,0 +1,359 @@
+//! The column families, and the form of their keys and records. All numbers are big-endian, so that keys sort
+//! as their parts do.
+//!
+//! | family | key | value |
+//! |---|---|---|
+//! | meta | point, key | the [`Record`], behind it the value of a short string |
+//! | chunks | version, number | a piece of a long string; what it lacks of [`CHUNK`] bytes is zeros |
+//! | fields | version, point, field | value |
+//! | members | version, point, member | nothing (set); the score (sorted set) |
+//! | scores | version, score in order-preserving form, member | nothing |
+//! | elements | version, place | an element of a list |
+//! | deadlines | deadline, key | nothing |
+//! | default | `state` | the [`State`](super::store::State) |
+
+use smallvec::SmallVec;
+
+use crate::error::{Outcome, StorageError};
+use crate::keyspace::{Kind, Meta, Point};
+
+/// The longest string that is stored in its record, bytes.
+pub(super) const INLINE: u64 = 8 * 1024;
+/// The size of the pieces of longer strings, bytes.
+pub(super) const CHUNK: u64 = 8 * 1024;
+/// Where the first element of a list is put: far from both ends of the range of places.
+pub(super) const MIDDLE: u64 = 1 << 63;
+/// Bytes of a point in a key.
+const POINT: usize = Point::BITS as usize / 8;
+/// Bytes of a version in a key.
+const VERSION: usize = 8;
+
+/// A key of RocksDB, on the stack if it is short.
+pub(super) type KeyBuf = SmallVec<[u8; 64]>;
+
+/// A column family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the module's table says it")]
+pub(super) enum Family {
+    Meta,
+    Chunks,
+    Fields,
+    Members,
+    Scores,
+    Elements,
+    Deadlines,
+    State,
+}
+
+impl Family {
+    /// All families; a family's place here is its number.
+    pub(super) const ALL: [Self; 8] = [
+        Self::Meta,
+        Self::Chunks,
+        Self::Fields,
+        Self::Members,
+        Self::Scores,
+        Self::Elements,
+        Self::Deadlines,
+        Self::State,
+    ];
+    /// The families whose keys begin with a version.
+    pub(super) const VERSIONED: [Self; 5] =
+        [Self::Chunks, Self::Fields, Self::Members, Self::Scores, Self::Elements];
+
+    /// Its name in RocksDB.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Meta => "meta",
+            Self::Chunks => "chunks",
+            Self::Fields => "fields",
+            Self::Members => "members",
+            Self::Scores => "scores",
+            Self::Elements => "elements",
+            Self::Deadlines => "deadlines",
+            // RocksDB insists on a family of this name.
+            Self::State => "default",
+        }
+    }
+
+    /// The version that a key of this family belongs to; none if its keys have no version.
+    pub(super) fn version_of(self, key: &[u8]) -> Option<u64> {
+        if !Self::VERSIONED.contains(&self) {
+            return None;
+        }
+        key.first_chunk().map(|bytes| u64::from_be_bytes(*bytes))
+    }
+}
+
+/// What is stored of a key beside its content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Record {
+    /// The type.
+    pub(super) kind: Kind,
+    /// When the key expires, Unix milliseconds.
+    pub(super) deadline: Option<u64>,
+    /// Bytes of a string, elements of a collection.
+    pub(super) len: u64,
+    /// Under which version the content is stored; none if it is a short string, behind the record.
+    pub(super) version: Option<u64>,
+    /// The place of a list's first element.
+    pub(super) head: u64,
+}
+
+const DEADLINE_FLAG: u8 = 1 << 3;
+const INLINE_FLAG: u8 = 1 << 4;
+
+impl Record {
+    /// An empty collection, or a long string, whose content is stored under a version.
+    pub(super) const fn stored(kind: Kind, version: u64) -> Self {
+        Self { kind, deadline: None, len: 0, version: Some(version), head: MIDDLE }
+    }
+
+    /// A short string.
+    pub(super) const fn inline(len: u64) -> Self {
+        Self { kind: Kind::String, deadline: None, len, version: None, head: MIDDLE }
+    }
+
+    /// What commands see of it.
+    pub(super) const fn meta(&self) -> Meta {
+        Meta { kind: self.kind, len: self.len, deadline: self.deadline }
+    }
+
+    /// Whether the key has expired at a time.
+    pub(super) fn is_due(&self, now_ms: u64) -> bool {
+        self.deadline.is_some_and(|deadline| deadline <= now_ms)
+    }
+
+    /// The families that hold the content.
+    pub(super) const fn families(&self) -> &'static [Family] {
+        match self.kind {
+            Kind::String => &[Family::Chunks],
+            Kind::List => &[Family::Elements],
+            Kind::Set => &[Family::Members],
+            Kind::SortedSet => &[Family::Members, Family::Scores],
+            Kind::Hash => &[Family::Fields],
+        }
+    }
+
+    /// The stored form, with the value of a short string behind it.
+    pub(super) fn encode(&self, value: &[u8]) -> Vec<u8> {
+        let mut out = Vec::with_capacity(33 + value.len());
+        let deadline_flag = if self.deadline.is_some() { DEADLINE_FLAG } else { 0 };
+        let inline_flag = if self.version.is_none() { INLINE_FLAG } else { 0 };
+        out.push(kind_code(self.kind) | deadline_flag | inline_flag);
+        if let Some(deadline) = self.deadline {
+            out.extend_from_slice(&deadline.to_be_bytes());
+        }
+        let Some(version) = self.version else {
+            out.extend_from_slice(value);
+            return out;
+        };
+        out.extend_from_slice(&version.to_be_bytes());
+        out.extend_from_slice(&self.len.to_be_bytes());
+        if self.kind == Kind::List {
+            out.extend_from_slice(&self.head.to_be_bytes());
+        }
+        out
+    }
+
+    /// Reads the stored form; what is left is the value of a short string.
+    pub(super) fn decode(bytes: &[u8]) -> Outcome<(Self, &[u8])> {
+        Self::try_decode(bytes).ok_or_else(|| damaged("the record of a key"))
+    }
+
+    fn try_decode(bytes: &[u8]) -> Option<(Self, &[u8])> {
+        let (&flags, mut rest) = bytes.split_first()?;
+        let kind = kind_of(flags & (DEADLINE_FLAG - 1))?;
+        let deadline = if flags & DEADLINE_FLAG != 0 { Some(take_u64(&mut rest)?) } else { None };
+        if flags & INLINE_FLAG != 0 {
+            return Some((Self { deadline, ..Self::inline(rest.len() as u64) }, rest));
+        }
+        let mut record = Self { deadline, ..Self::stored(kind, take_u64(&mut rest)?) };
+        record.len = take_u64(&mut rest)?;
+        if kind == Kind::List {
+            record.head = take_u64(&mut rest)?;
+        }
+        rest.is_empty().then_some((record, rest))
+    }
+}
+
+const fn kind_code(kind: Kind) -> u8 {
+    match kind {
+        Kind::String => 1,
+        Kind::List => 2,
+        Kind::Set => 3,
+        Kind::SortedSet => 4,
+        Kind::Hash => 5,
+    }
+}
+
+const fn kind_of(code: u8) -> Option<Kind> {
+    match code {
+        1 => Some(Kind::String),
+        2 => Some(Kind::List),
+        3 => Some(Kind::Set),
+        4 => Some(Kind::SortedSet),
+        5 => Some(Kind::Hash),
+        _ => None,
+    }
+}
+
+/// Takes a number from the front.
+pub(super) fn take_u64(rest: &mut &[u8]) -> Option<u64> {
+    let (bytes, tail) = rest.split_first_chunk()?;
+    *rest = tail;
+    Some(u64::from_be_bytes(*bytes))
+}
+
+/// What is stored does not have the form it was written in.
+pub(super) fn damaged(what: &str) -> crate::Stop {
+    StorageError::Corrupt(format!("{what} has an unknown form")).into()
+}
+
+fn join(parts: &[&[u8]]) -> KeyBuf {
+    let mut key = KeyBuf::with_capacity(parts.iter().map(|part| part.len()).sum());
+    for part in parts {
+        key.extend_from_slice(part);
+    }
+    key
+}
+
+fn point_bytes(point: Point) -> [u8; POINT] {
+    let [_, _, bytes @ ..] = point.0.to_be_bytes();
+    bytes
+}
+
+fn split_point(bytes: &[u8]) -> Option<(Point, &[u8])> {
+    let (point, rest) = bytes.split_first_chunk::<POINT>()?;
+    let mut wide = [0; 8];
+    wide[8 - POINT..].copy_from_slice(point);
+    Some((Point(u64::from_be_bytes(wide)), rest))
+}
+
+/// The key of a record.
+pub(super) fn meta_key(key: &[u8]) -> KeyBuf {
+    join(&[&point_bytes(Point::of(key)), key])
+}
+
+/// The least key of a record at or behind a point.
+pub(super) fn meta_start(from: Point) -> KeyBuf {
+    join(&[&point_bytes(from)])
+}
+
+/// The point and the key that a record belongs to.
+pub(super) fn split_meta_key(key: &[u8]) -> Outcome<(Point, &[u8])> {
+    split_point(key).ok_or_else(|| damaged("the place of a key"))
+}
+
+/// The key of a field or a member.
+pub(super) fn member_key(version: u64, member: &[u8]) -> KeyBuf {
+    join(&[&version.to_be_bytes(), &point_bytes(Point::of(member)), member])
+}
+
+/// The least key of a field or member at or behind a point.
+pub(super) fn member_start(version: u64, from: Point) -> KeyBuf {
+    join(&[&version.to_be_bytes(), &point_bytes(from)])
+}
+
+/// The point and the field or member of a key.
+pub(super) fn split_member_key(key: &[u8]) -> Outcome<(Point, &[u8])> {
+    key.get(VERSION..).and_then(split_point).ok_or_else(|| damaged("the place of a field or member"))
+}
+
+/// The key of a piece of a long string, or the place of an element.
+pub(super) fn place_key(version: u64, place: u64) -> KeyBuf {
+    join(&[&version.to_be_bytes(), &place.to_be_bytes()])
+}
+
+/// The place in a key made by [`place_key`].
+pub(super) fn split_place_key(key: &[u8]) -> Outcome<u64> {
+    let mut rest = key.get(VERSION..).unwrap_or_default();
+    take_u64(&mut rest).filter(|_| rest.is_empty()).ok_or_else(|| damaged("the place of an element or piece"))
+}
+
+/// The least key of a version; that of the next version is the end of this one.
+pub(super) fn version_start(version: u64) -> KeyBuf {
+    join(&[&version.to_be_bytes()])
+}
+
+/// A score's bits such that they compare as scores do.
+pub(super) fn score_order(score: f64) -> u64 {
+    // Adding zero turns -0.0 into 0.0.
+    let bits = (score + 0.0).to_bits();
+    if bits >> 63 == 1 { !bits } else { bits | 1 << 63 }
+}
+
+fn score_from_order(order: u64) -> f64 {
+    f64::from_bits(if order >> 63 == 1 { order & !(1 << 63) } else { !order })
+}
+
+/// The key of a member in the order of scores.
+pub(super) fn score_key(version: u64, score: f64, member: &[u8]) -> KeyBuf {
+    join(&[&version.to_be_bytes(), &score_order(score).to_be_bytes(), member])
+}
+
+/// The score and the member of a key.
+pub(super) fn split_score_key(key: &[u8]) -> Outcome<(f64, &[u8])> {
+    let mut rest = key.get(VERSION..).unwrap_or_default();
+    let order = take_u64(&mut rest).ok_or_else(|| damaged("the place of a score"))?;
+    Ok((score_from_order(order), rest))
+}
+
+/// Reads the score that is stored with a member.
+pub(super) fn decode_score(bytes: &[u8]) -> Outcome<f64> {
+    bytes.try_into().map(f64::from_be_bytes).map_err(|_| damaged("a score"))
+}
+
+/// The key of a deadline.
+pub(super) fn deadline_key(deadline: u64, key: &[u8]) -> KeyBuf {
+    join(&[&deadline.to_be_bytes(), key])
+}
+
+/// The key that a deadline belongs to.
+pub(super) fn split_deadline_key(key: &[u8]) -> Outcome<&[u8]> {
+    key.get(8..).ok_or_else(|| damaged("a deadline"))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_come_back_as_they_were_written() {
+        for kind in [Kind::String, Kind::List, Kind::Set, Kind::SortedSet, Kind::Hash] {
+            for deadline in [None, Some(0), Some(u64::MAX)] {
+                let mut record = Record { deadline, len: 7, ..Record::stored(kind, 9) };
+                if kind == Kind::List {
+                    record.head = 3;
+                }
+                assert_eq!(Record::decode(&record.encode(b"")).unwrap(), (record, &b""[..]));
+            }
+        }
+        let short = Record { deadline: Some(5), ..Record::inline(3) };
+        assert_eq!(Record::decode(&short.encode(b"abc")).unwrap(), (short, &b"abc"[..]));
+    }
+
+    #[test]
+    fn a_damaged_record_is_an_error() {
+        let whole = Record::stored(Kind::List, 1).encode(b"");
+        for length in 0..whole.len() {
+            assert!(Record::decode(&whole[..length]).is_err(), "cut at {length}");
+        }
+        assert!(Record::decode(&[&whole[..], b"x"].concat()).is_err());
+        assert!(Record::decode(&[0x07]).is_err());
+    }
+
+    #[test]
+    fn scores_sort_as_numbers_do() {
+        let scores =
+            [f64::NEG_INFINITY, -1e300, -1.5, -f64::MIN_POSITIVE, 0.0, 5e-324, 1.0, 1e300, f64::INFINITY];
+        for pair in scores.windows(2) {
+            assert!(score_order(pair[0]) < score_order(pair[1]), "{pair:?}");
+        }
+        for score in scores {
+            assert_eq!(split_score_key(&score_key(1, score, b"m")).unwrap(), (score, &b"m"[..]));
+        }
+        assert_eq!(score_order(-0.0), score_order(0.0));
+    }
+}

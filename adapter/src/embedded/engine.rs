@@ -1,0 +1,233 @@
+//! The adapter: runs onto the store, commands onto views, snapshots in and out.
+
+use std::io::Read;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use conf::Storage;
+use smallvec::SmallVec;
+use tokio::runtime::{Handle, RuntimeFlavor};
+
+use super::frozen::{FrozenStore, storage};
+use super::home::{Generation, Home, OpenError};
+use super::overlay::Txn;
+use super::source::Source;
+use super::store::{Setup, Store};
+use super::view::{Pace, View};
+use crate::adapter::{Adapter, Applied, Health, Position, ReadOutcome, Run};
+use crate::batch::Batch;
+use crate::command::random::{Chance, fresh_seed};
+use crate::command::{self, Flags};
+use crate::error::{Stop, StorageError};
+use crate::keyspace::Keyspace;
+use crate::reply::Reply;
+use crate::snapshot::{Digest, SnapshotReader, digest_keyspace, load_into};
+
+/// A run of more commands, or of more bytes, than this leaves the task's thread.
+const SMALL_RUN_COMMANDS: u64 = 2048;
+const SMALL_RUN_BYTES: usize = 512 * 1024;
+
+/// Keys on RocksDB.
+pub struct EmbeddedAdapter {
+    store: ArcSwap<Store>,
+    writer: Mutex<Writer>,
+}
+
+/// What only the one writer needs.
+struct Writer {
+    home: Home,
+    generation: u64,
+}
+
+impl EmbeddedAdapter {
+    /// Opens the storage in a directory of its own, or makes it there.
+    ///
+    /// With `wal`, every applied run is durable when `apply` answers: for use without a Raft log. Without, what
+    /// was applied since the last flush is lost in a crash, and is applied again from the log.
+    pub fn open(dir: &Path, config: &Storage, wal: bool) -> Result<Self, OpenError> {
+        let (home, generation) = Home::open(dir, Setup { storage: config.clone(), wal })?;
+        let Generation { number, store } = generation;
+        let writer = Mutex::new(Writer { home, generation: number });
+        Ok(Self { store: ArcSwap::from_pointee(store), writer })
+    }
+
+    fn apply_run(&self, run: &Run) -> Result<Vec<Vec<Reply>>, StorageError> {
+        let _writer = self.lock_writer();
+        let store = self.store.load_full();
+        let mut txn = Txn::begin(&store);
+        let mut replies = Vec::with_capacity(run.batches.len());
+        for batch in &run.batches {
+            txn.advance(batch.now_ms());
+            replies.push(apply_batch(&mut txn, batch)?);
+        }
+        txn.commit(run.position.clone())?;
+        Ok(replies)
+    }
+
+    pub(super) fn install_stream(&self, stream: impl Read) -> Result<Applied, StorageError> {
+        let mut writer = self.lock_writer();
+        let next = writer.home.create_next(writer.generation).map_err(install_error)?;
+        let applied = match fill(&next.store, stream) {
+            Ok(applied) => applied,
+            Err(error) => {
+                next.store.remove_when_closed();
+                return Err(error);
+            }
+        };
+        writer.home.point_at(next.number).map_err(install_error)?;
+        writer.generation = next.number;
+        let old = self.store.swap(Arc::new(next.store));
+        old.remove_when_closed();
+        Ok(applied)
+    }
+
+    /// The store, to be changed by primitives.
+    #[cfg(test)]
+    pub(super) fn store_for_tests(&self) -> Arc<Store> {
+        self.store.load_full()
+    }
+
+    fn lock_writer(&self) -> std::sync::MutexGuard<'_, Writer> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Runs the commands of a batch. What a command answers with an error has changed nothing.
+fn apply_batch(txn: &mut Txn<'_>, batch: &Batch) -> Result<Vec<Reply>, StorageError> {
+    // The count is checked only while reading, but every command takes some bytes.
+    let mut replies = Vec::with_capacity((batch.count() as usize).min(batch.raw().len()));
+    let (mut commands, mut args) = (batch.commands(), Vec::new());
+    while commands.next_into(&mut args)? {
+        let seed = Chance::call_seed(batch.seed(), replies.len() as u32);
+        replies.push(match command::write(txn, &args, seed) {
+            Ok(reply) => reply,
+            Err(Stop::Storage(error)) => return Err(error),
+            Err(stop) => Reply::from_stop(stop),
+        });
+    }
+    Ok(replies)
+}
+
+/// Loads a stream into an empty store and makes it durable.
+fn fill(store: &Store, stream: impl Read) -> Result<Applied, StorageError> {
+    let mut reader = SnapshotReader::new(stream)?;
+    let applied = reader.header().applied.clone();
+    let mut txn = Txn::load(store);
+    load_into(&mut txn, &mut reader)?;
+    txn.advance(applied.now_ms);
+    txn.commit(applied.position.clone())?;
+    store.flush()?;
+    Ok(applied)
+}
+
+fn install_error(error: OpenError) -> StorageError {
+    match error {
+        OpenError::Storage(error) => error,
+        other => StorageError::Engine { what: "install a snapshot", reason: other.to_string() },
+    }
+}
+
+/// Runs a reading command on the store as it is.
+fn run_read(store: &Store, args: &[Bytes], now_ms: u64) -> ReadOutcome {
+    let args: SmallVec<[&[u8]; 8]> = args.iter().map(|arg| &arg[..]).collect();
+    let now_ms = now_ms.max(store.now_ms());
+    let seed = fresh_seed();
+    let flags = command::resolve(&args).map_or(Flags::NONE, |spec| spec.flags);
+    if !flags.has(Flags::SLOW) {
+        let pace = if flags.has(Flags::FAST) { Pace::FastCommand } else { Pace::ShortOnly };
+        let view = View::light(store, now_ms, pace);
+        match command::read(&view, &args, seed) {
+            // More than was thought, or something was committed in between: once more, without haste.
+            Err(Stop::Pending) => {}
+            result => return outcome(&view, result),
+        }
+    }
+    blocking(|| {
+        let view = View::fixed(store, now_ms);
+        let result = command::read(&view, &args, seed);
+        outcome(&view, result)
+    })
+}
+
+fn outcome(view: &View<'_>, result: Result<Reply, Stop>) -> ReadOutcome {
+    if let Err(Stop::Storage(error)) = &result {
+        tracing::error!(%error, "a read failed");
+    }
+    ReadOutcome { reply: result.unwrap_or_else(Reply::from_stop), expired: view.take_expired() }
+}
+
+/// Runs what may take long, without holding up other tasks where the runtime has more than one thread.
+fn blocking<T>(work: impl FnOnce() -> T) -> T {
+    match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
+        _ => work(),
+    }
+}
+
+impl Adapter for EmbeddedAdapter {
+    fn applied(&self) -> Applied {
+        self.store.load().state().applied
+    }
+
+    async fn apply(&self, run: Run) -> Result<Vec<Vec<Reply>>, StorageError> {
+        let commands = run.batches.iter().map(|batch| u64::from(batch.count())).sum::<u64>();
+        let bytes = run.batches.iter().map(|batch| batch.raw().len()).sum::<usize>();
+        if commands <= SMALL_RUN_COMMANDS && bytes <= SMALL_RUN_BYTES {
+            self.apply_run(&run)
+        } else {
+            blocking(|| self.apply_run(&run))
+        }
+    }
+
+    async fn read(&self, args: Vec<Bytes>, now_ms: u64) -> ReadOutcome {
+        run_read(&self.store.load(), &args, now_ms)
+    }
+
+    async fn due_keys(&self, now_ms: u64, limit: usize) -> Result<Vec<Bytes>, StorageError> {
+        let store = self.store.load_full();
+        blocking(|| storage(View::fixed(&store, now_ms).due_keys(now_ms, limit)))
+    }
+
+    async fn flush(&self) -> Result<Position, StorageError> {
+        blocking(|| {
+            let _writer = self.lock_writer();
+            let store = self.store.load_full();
+            let position = store.state().applied.position;
+            store.flush()?;
+            Ok(position)
+        })
+    }
+
+    fn freeze(&self) -> Result<impl crate::Frozen + 'static, StorageError> {
+        let _writer = self.lock_writer();
+        FrozenStore::new(self.store.load_full())
+    }
+
+    async fn install(&self, stream: impl Read + Send + 'static) -> Result<Applied, StorageError> {
+        blocking(|| self.install_stream(stream))
+    }
+
+    async fn digest(&self) -> Result<(Position, Digest), StorageError> {
+        let store = self.store.load_full();
+        blocking(|| {
+            let view = View::fixed(&store, 0);
+            let position = storage(view.source.state())?.applied.position;
+            Ok((position, digest_keyspace(&view)?))
+        })
+    }
+
+    fn health(&self) -> Health {
+        let store = self.store.load();
+        let bytes =
+            store.property("rocksdb.live-sst-files-size") + store.property("rocksdb.cur-size-all-mem-tables");
+        let errors = store.property("rocksdb.background-errors");
+        let detail = match errors {
+            0 => "embedded storage (RocksDB)".to_owned(),
+            _ => "embedded storage (RocksDB): a flush or a compaction failed; see its LOG and the free disk space"
+                .to_owned(),
+        };
+        Health { ok: errors == 0, detail, bytes }
+    }
+}

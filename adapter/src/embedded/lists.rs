@@ -1,0 +1,159 @@
+//! Writing lists: elements at consecutive places, so that both ends and every index are one look-up away.
+
+use bytes::Bytes;
+
+use super::encoding::{Family, Record, place_key, split_place_key};
+use super::overlay::Txn;
+use super::source::{Source, Span};
+use crate::error::Outcome;
+use crate::keyspace::{Direction, End, Kind, Step};
+
+/// How many elements are in hand at a time while elements are moved.
+const WINDOW: u64 = 512;
+
+impl Txn<'_> {
+    /// Adds an element at an end.
+    pub(super) fn push(&mut self, key: &[u8], end: End, element: &[u8]) -> Outcome<()> {
+        let (old, record) = self.collection(key, Kind::List)?;
+        let Some(version) = record.version else { return Ok(()) };
+        let mut new = Record { len: record.len + 1, ..record };
+        let place = match end {
+            End::Head => {
+                new.head -= 1;
+                new.head
+            }
+            End::Tail => record.head + record.len,
+        };
+        self.source.put(Family::Elements, place_key(version, place), element.to_vec())?;
+        self.save(key, old, Some(new), b"")
+    }
+
+    /// Takes an element from an end.
+    pub(super) fn pop(&mut self, key: &[u8], end: End) -> Outcome<Option<Bytes>> {
+        let Some((record, version)) = self.existing(key)? else { return Ok(None) };
+        let mut new = Record { len: record.len - 1, ..record };
+        let place = match end {
+            End::Head => {
+                new.head += 1;
+                record.head
+            }
+            End::Tail => record.head + new.len,
+        };
+        let place = place_key(version, place);
+        let element = self.source.get(Family::Elements, &place, Bytes::copy_from_slice)?;
+        self.source.delete(Family::Elements, place)?;
+        self.save_or_drop(key, record, new)?;
+        Ok(element)
+    }
+
+    /// Replaces an element.
+    pub(super) fn replace(&mut self, key: &[u8], index: u64, element: &[u8]) -> Outcome<()> {
+        let Some((record, version)) = self.existing(key)? else { return Ok(()) };
+        debug_assert!(index < record.len, "the index must exist");
+        if index < record.len {
+            self.source.put(Family::Elements, place_key(version, record.head + index), element.to_vec())?;
+        }
+        Ok(())
+    }
+
+    /// Inserts an element before an index, moving those on the side of the nearer end.
+    pub(super) fn insert(&mut self, key: &[u8], index: u64, element: &[u8]) -> Outcome<()> {
+        let (old, record) = self.collection(key, Kind::List)?;
+        let Some(version) = record.version else { return Ok(()) };
+        debug_assert!(index <= record.len, "the index must be at most the length");
+        let index = index.min(record.len);
+        let mut new = Record { len: record.len + 1, ..record };
+        let (first, behind) = (record.head, record.head + record.len);
+        if index < record.len / 2 {
+            new.head -= 1;
+            self.move_elements(version, first, first + index, Shift::Down(1))?;
+        } else {
+            self.move_elements(version, first + index, behind, Shift::Up(1))?;
+        }
+        self.source.put(Family::Elements, place_key(version, new.head + index), element.to_vec())?;
+        self.save(key, old, Some(new), b"")
+    }
+
+    /// Removes elements and closes the gaps, moving those on the side of the nearer end.
+    pub(super) fn remove_elements(&mut self, key: &[u8], indices: &[u64]) -> Outcome<()> {
+        debug_assert!(indices.is_sorted_by(|left, right| left < right), "the indices must ascend");
+        let Some((record, version)) = self.existing(key)? else { return Ok(()) };
+        let inside = indices.partition_point(|index| *index < record.len);
+        let (Some(&lowest), Some(&highest)) = (indices[..inside].first(), indices[..inside].last()) else {
+            return Ok(());
+        };
+        let removed: Vec<u64> = indices[..inside].iter().map(|index| record.head + index).collect();
+        let (first, behind, count) = (record.head, record.head + record.len, removed.len() as u64);
+        let mut new = Record { len: record.len - count, ..record };
+        if record.len - lowest <= highest + 1 {
+            // What is between the n-th and the next that goes moves down by n.
+            for (n, place) in (1..).zip(&removed) {
+                let end = removed.get(n as usize).copied().unwrap_or(behind);
+                self.move_elements(version, place + 1, end, Shift::Down(n))?;
+            }
+            self.source.drop_places(Family::Elements, version, behind - count, behind)?;
+        } else {
+            for (n, place) in (1..).zip(removed.iter().rev()) {
+                let before = removed.len().checked_sub(n as usize + 1).map(|at| removed[at] + 1);
+                self.move_elements(version, before.unwrap_or(first), *place, Shift::Up(n))?;
+            }
+            self.source.drop_places(Family::Elements, version, first, first + count)?;
+            new.head += count;
+        }
+        self.save_or_drop(key, record, new)
+    }
+
+    /// Keeps the elements `start..end`.
+    pub(super) fn trim(&mut self, key: &[u8], start: u64, end: u64) -> Outcome<()> {
+        let Some((record, version)) = self.existing(key)? else { return Ok(()) };
+        let end = end.min(record.len);
+        let start = start.min(end);
+        let (first, behind) = (record.head, record.head + record.len);
+        self.source.drop_places(Family::Elements, version, first, first + start)?;
+        self.source.drop_places(Family::Elements, version, first + end, behind)?;
+        let new = Record { head: first + start, len: end - start, ..record };
+        self.save_or_drop(key, record, new)
+    }
+
+    /// Moves the elements at the places `from..to`, a window at a time, beginning on the side they move to.
+    fn move_elements(&mut self, version: u64, from: u64, to: u64, shift: Shift) -> Outcome<()> {
+        let (mut from, mut to) = (from, to);
+        while from < to {
+            let window = match shift {
+                Shift::Down(_) => (from, to.min(from + WINDOW)),
+                Shift::Up(_) => (from.max(to.saturating_sub(WINDOW)), to),
+            };
+            for (place, element) in self.elements(version, window)? {
+                let place = match shift {
+                    Shift::Down(by) => place - by,
+                    Shift::Up(by) => place + by,
+                };
+                self.source.put(Family::Elements, place_key(version, place), element)?;
+            }
+            match shift {
+                Shift::Down(_) => from = window.1,
+                Shift::Up(_) => to = window.0,
+            }
+        }
+        Ok(())
+    }
+
+    fn elements(&self, version: u64, (from, to): (u64, u64)) -> Outcome<Vec<(u64, Vec<u8>)>> {
+        let mut found = Vec::new();
+        let span = Span::new(place_key(version, from), place_key(version, to));
+        self.source.scan(Family::Elements, &span, Direction::Forward, &mut |place, element| {
+            found.push((split_place_key(place)?, element.to_vec()));
+            Ok(Step::Continue(()))
+        })?;
+        Ok(found)
+    }
+}
+
+/// How far elements move.
+#[derive(Clone, Copy, Debug)]
+enum Shift {
+    /// Towards the head.
+    Down(u64),
+    /// Towards the tail.
+    Up(u64),
+}

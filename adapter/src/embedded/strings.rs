@@ -1,0 +1,83 @@
+//! Writing strings: short ones in their record, long ones in chunks of which a change touches only those that it
+//! covers. What is missing of a chunk, or of all chunks before the length, is zeros.
+
+use super::encoding::{CHUNK, Family, INLINE, Record, place_key};
+use super::overlay::Txn;
+use super::source::Source;
+use crate::error::Outcome;
+use crate::keyspace::Kind;
+
+impl Txn<'_> {
+    /// Replaces whatever the key holds.
+    pub(super) fn put_string(&mut self, key: &[u8], value: &[u8], deadline: Option<u64>) -> Outcome<()> {
+        let old = self.stored_record(key)?;
+        if let Some(old) = old {
+            self.source.drop_content(&old)?;
+        }
+        let len = value.len() as u64;
+        if len <= INLINE {
+            return self.save(key, old, Some(Record { deadline, ..Record::inline(len) }), value);
+        }
+        let version = self.source.new_version();
+        for (number, chunk) in (0..).zip(value.chunks(CHUNK as usize)) {
+            self.source.put(Family::Chunks, place_key(version, number), chunk.to_vec())?;
+        }
+        let new = Record { deadline, len, ..Record::stored(Kind::String, version) };
+        self.save(key, old, Some(new), b"")
+    }
+
+    /// Overwrites a part.
+    pub(super) fn write_string(&mut self, key: &[u8], offset: u64, bytes: &[u8]) -> Outcome<()> {
+        let Some(record) = self.record(key)? else {
+            // An expired key may be stored here: its content goes.
+            self.put_string(key, b"", None)?;
+            return self.patch_string(key, Record::inline(0), offset, bytes);
+        };
+        self.patch_string(key, record, offset, bytes)
+    }
+
+    fn patch_string(&mut self, key: &[u8], record: Record, offset: u64, bytes: &[u8]) -> Outcome<()> {
+        let end = offset + bytes.len() as u64;
+        let len = record.len.max(end);
+        if let Some(version) = record.version {
+            self.patch_chunks(version, offset, bytes)?;
+            return if len == record.len {
+                Ok(())
+            } else {
+                self.save(key, Some(record), Some(Record { len, ..record }), b"")
+            };
+        }
+        let mut value = self.inline_value(key)?;
+        if len <= INLINE {
+            value.resize(len as usize, 0);
+            value[offset as usize..end as usize].copy_from_slice(bytes);
+            return self.save(key, Some(record), Some(Record { len, ..record }), &value);
+        }
+        let version = self.source.new_version();
+        self.patch_chunks(version, 0, &value)?;
+        self.patch_chunks(version, offset, bytes)?;
+        let new = Record { deadline: record.deadline, len, ..Record::stored(Kind::String, version) };
+        self.save(key, Some(record), Some(new), b"")
+    }
+
+    /// Overwrites bytes of a long string, chunk by chunk.
+    fn patch_chunks(&mut self, version: u64, offset: u64, bytes: &[u8]) -> Outcome<()> {
+        let (mut at, mut rest) = (offset, bytes);
+        while !rest.is_empty() {
+            let (number, inside) = (at / CHUNK, (at % CHUNK) as usize);
+            let (piece, tail) = rest.split_at(rest.len().min(CHUNK as usize - inside));
+            let place = place_key(version, number);
+            let chunk = if piece.len() == CHUNK as usize {
+                piece.to_vec()
+            } else {
+                let mut chunk = self.source.get(Family::Chunks, &place, <[u8]>::to_vec)?.unwrap_or_default();
+                chunk.resize(chunk.len().max(inside + piece.len()), 0);
+                chunk[inside..inside + piece.len()].copy_from_slice(piece);
+                chunk
+            };
+            self.source.put(Family::Chunks, place, chunk)?;
+            (at, rest) = (at + piece.len() as u64, tail);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,69 @@
+//! Why a command or a storage stopped.
+
+use std::borrow::Cow;
+
+/// A storage could not do what it was asked to. While applying, this stops the node: it must not guess.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StorageError {
+    /// The engine or the file system below it failed.
+    #[error("storage failed to {what}: {reason}")]
+    Engine {
+        /// What was being done, as a verb phrase: `write a batch`.
+        what: &'static str,
+        /// What the engine said.
+        reason: String,
+    },
+    /// What is stored does not have the form it was written in.
+    #[error("storage holds damaged data: {0}")]
+    Corrupt(String),
+    /// A log entry, a snapshot or a file from a peer does not have the form it must have.
+    #[error("malformed {what}: {reason}")]
+    Malformed {
+        /// What was read: `batch`, `snapshot`.
+        what: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+impl StorageError {
+    /// Returns a converter for `map_err` that names what was being done.
+    pub fn engine<E: std::fmt::Display>(what: &'static str) -> impl FnOnce(E) -> Self {
+        move |error| Self::Engine { what, reason: error.to_string() }
+    }
+}
+
+/// Why a command gave no ordinary reply.
+///
+/// Commands use `?` on every primitive; whoever runs the command tells these three apart.
+#[derive(Clone, Debug)]
+pub enum Stop {
+    /// The command answers an error: the whole text, code first (`ERR syntax error`). Nothing was changed.
+    Error(Cow<'static, str>),
+    /// The keyspace does not hold what was asked for yet and has noted the need. The command is set aside
+    /// and run again from its beginning once the need is met. Local keyspaces never answer this.
+    Pending,
+    /// The storage failed.
+    Storage(StorageError),
+}
+
+impl Stop {
+    /// An error reply with a fixed text.
+    pub const fn text(text: &'static str) -> Self {
+        Self::Error(Cow::Borrowed(text))
+    }
+
+    /// An error reply with a text made for this case.
+    pub fn say(text: impl Into<String>) -> Self {
+        Self::Error(Cow::Owned(text.into()))
+    }
+}
+
+impl From<StorageError> for Stop {
+    fn from(error: StorageError) -> Self {
+        Self::Storage(error)
+    }
+}
+
+/// What primitives and commands answer.
+pub type Outcome<T> = Result<T, Stop>;

@@ -1,0 +1,31 @@
+//! What a command is, and the storages it can run on.
+//!
+//! | module | what it says |
+//! |---|---|
+//! | [`command`] | the one command table, and what every command does, written once over a [`keyspace`] |
+//! | [`keyspace`] | the typed primitives a storage supplies ([`Keyspace`], [`KeyspaceMut`]), and the in-memory one |
+//! | [`embedded`] | a keyspace and an [`Adapter`] on RocksDB |
+//! | [`snapshot`] | the engine-neutral snapshot stream and the content digest |
+//! | [`batch`] | how commands travel: the body of a log entry |
+//! | [`reply`] | what a command answers, independent of the protocol version |
+//!
+//! Nothing here knows of Raft or of client sockets. Start reading at [`Adapter`], then [`Keyspace`], then
+//! [`command::Spec`].
+
+pub mod batch;
+pub mod command;
+pub mod embedded;
+pub mod error;
+pub mod keyspace;
+pub mod memory;
+pub mod reply;
+pub mod snapshot;
+
+mod adapter;
+
+pub use adapter::{Adapter, Applied, Frozen, Health, Position, ReadOutcome, Run};
+pub use batch::{Batch, CommandBuffer};
+pub use command::{Call, Spec};
+pub use error::{Stop, StorageError};
+pub use keyspace::{Keyspace, KeyspaceMut};
+pub use reply::Reply;

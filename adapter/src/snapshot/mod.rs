@@ -1,0 +1,129 @@
+//! The engine-neutral snapshot stream, which is also the backup file, and the content digest.
+//!
+//! ```text
+//! stream  := magic "KIWISNAP" | version u16 = 1 | length u32 | header | crc u32      (crc: of all before it)
+//! header  := index u64 | now_ms u64 | length u32 | mark | length u32 | cluster id
+//! blocks  := (raw length u32 | packed length u32 | crc u32 | packed)*, then one with both lengths 0, then the end
+//! records := key* | 0xff | keys u64 | items u64 | digest u128                        (cut anywhere into blocks)
+//! key     := type u8 | 0 or 1 u8 | deadline u64 | length u32 | key | items
+//! items   := string: (length u32 | bytes)*, then the length 0
+//!            others: (1 u8 | item)*, then 0 u8
+//! item    := list: element   set: member   sorted set: member, score u64 (IEEE 754 bits)   hash: field, value
+//!            (each byte string with its length u32 in front)
+//! ```
+//! All numbers are little-endian; CRCs are CRC-32 (IEEE). A block holds at most 1 MiB, packed with zstd; its CRC
+//! covers its number in the sequence, both lengths and the packed bytes, so blocks cannot be lost or change places
+//! unseen. Keys come in any order, each once.
+//!
+//! [`SnapshotWriter`] and [`SnapshotReader`] hold one block, and the reader one item besides: a string passes in
+//! pieces, a collection item by item. [`walk`], [`load_into`] and [`digest_keyspace`] connect them with any
+//! [`Keyspace`](crate::Keyspace).
+
+mod block;
+mod digest;
+mod reader;
+mod transfer;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use bytes::Bytes;
+
+pub use digest::DigestBuilder;
+pub use reader::{Item, SnapshotReader};
+pub use transfer::{digest_keyspace, load_into, walk};
+pub use writer::SnapshotWriter;
+
+use crate::adapter::Applied;
+use crate::error::StorageError;
+use crate::keyspace::Kind;
+
+/// A hash of logical content: equal for equal keys, types, deadlines and values, whatever the storage.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Digest(pub u128);
+
+impl std::fmt::Display for Digest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+/// What a stream says of itself before its data.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Header {
+    /// Where the data comes from; opaque here, empty if it belongs to no cluster.
+    pub cluster_id: Bytes,
+    /// The position and the time of the data.
+    pub applied: Applied,
+}
+
+/// What a stream says of its data at its end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Trailer {
+    /// The number of keys.
+    pub keys: u64,
+    /// The number of elements, members and fields of all keys; a string counts none.
+    pub items: u64,
+    /// The digest of the content.
+    pub digest: Digest,
+}
+
+/// What takes the content of a keyspace, key by key: a stream, a digest.
+///
+/// Per key: `begin_key`, then the calls that fit its type, then `end_key`. Elements of a list and pieces of a
+/// string come in order; fields and members in any order, each once.
+pub trait ContentSink {
+    /// Starts a key.
+    fn begin_key(&mut self, kind: Kind, deadline: Option<u64>, key: &[u8]) -> Result<(), StorageError>;
+    /// The next piece of a string.
+    fn string_chunk(&mut self, piece: &[u8]) -> Result<(), StorageError>;
+    /// The next element of a list.
+    fn element(&mut self, element: &[u8]) -> Result<(), StorageError>;
+    /// A member of a set.
+    fn member(&mut self, member: &[u8]) -> Result<(), StorageError>;
+    /// A member of a sorted set.
+    fn scored(&mut self, member: &[u8], score: f64) -> Result<(), StorageError>;
+    /// A field of a hash.
+    fn field(&mut self, field: &[u8], value: &[u8]) -> Result<(), StorageError>;
+    /// Ends a key.
+    fn end_key(&mut self) -> Result<(), StorageError>;
+}
+
+const MAGIC: &[u8; 8] = b"KIWISNAP";
+const VERSION: u16 = 1;
+/// Bytes in front of the header: magic, version, length.
+const PREFIX: usize = MAGIC.len() + 2 + 4;
+/// The longest header that is believed, bytes.
+const MAX_HEADER: usize = 1 << 20;
+/// The longest piece of a string in one item, bytes.
+const PIECE: usize = 256 << 10;
+/// The longest key, field, member or element, bytes.
+const MAX_ITEM: usize = crate::command::arg::MAX_STRING as usize;
+/// Stands where a key's type would: the trailer follows.
+const END: u8 = 0xff;
+
+const fn tag_of(kind: Kind) -> u8 {
+    match kind {
+        Kind::String => 1,
+        Kind::List => 2,
+        Kind::Set => 3,
+        Kind::SortedSet => 4,
+        Kind::Hash => 5,
+    }
+}
+
+const fn kind_of(tag: u8) -> Option<Kind> {
+    match tag {
+        1 => Some(Kind::String),
+        2 => Some(Kind::List),
+        3 => Some(Kind::Set),
+        4 => Some(Kind::SortedSet),
+        5 => Some(Kind::Hash),
+        _ => None,
+    }
+}
+
+fn malformed(reason: impl Into<String>) -> StorageError {
+    StorageError::Malformed { what: "snapshot", reason: reason.into() }
+}
