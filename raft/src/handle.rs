@@ -1,0 +1,151 @@
+//! What the proxy sees: propose writes, order reads, ask how things are.
+
+use std::sync::Arc;
+
+use adapter::{Adapter, CommandBuffer, Health, Reply};
+use serde::{Deserialize, Serialize};
+
+use crate::types::NodeId;
+
+/// Why a write has no reply.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+pub enum ProposeError {
+    /// Not done: there is no leader that could be reached.
+    #[error("CLUSTERDOWN No raft leader")]
+    NoLeader,
+    /// Not done: this node belongs to no cluster yet.
+    #[error("NOCLUSTER No Raft Cluster")]
+    NoCluster,
+    /// Not done: the bound on bytes in flight is reached.
+    #[error("BUSY too many writes are waiting to be committed")]
+    Busy,
+    /// Not done: the node is going down.
+    #[error("CLUSTERDOWN this node is shutting down")]
+    ShuttingDown,
+    /// Unknown: it may or may not be done, now or later.
+    #[error("TIMEOUT not committed yet")]
+    Unknown,
+}
+
+/// Why a read could not be ordered.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+pub enum ReadError {
+    /// No leader could be reached.
+    #[error("CLUSTERDOWN No raft leader")]
+    NoLeader,
+    /// This node belongs to no cluster yet.
+    #[error("NOCLUSTER No Raft Cluster")]
+    NoCluster,
+    /// The leader could not confirm in time that it leads, or this node is too far behind it.
+    #[error("TIMEOUT no quorum for read")]
+    NoQuorum,
+}
+
+/// A node's part in its cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Orders all writes.
+    Leader,
+    /// Votes and follows.
+    Follower,
+    /// Stands for election.
+    Candidate,
+    /// Follows without a vote.
+    Learner,
+    /// Runs without a cluster.
+    Standalone,
+}
+
+/// How a node is, as it sees itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NodeStatus {
+    /// Its id.
+    pub id: NodeId,
+    /// The cluster's id; empty if there is none.
+    pub cluster_id: String,
+    /// Its part.
+    pub role: Role,
+    /// `host:port` for clients.
+    pub resp: String,
+    /// `host:port` for nodes.
+    pub raft: String,
+    /// The current term.
+    pub term: u64,
+    /// The leader it follows.
+    pub leader: Option<NodeId>,
+    /// The index of the last entry in its log.
+    pub last_log: u64,
+    /// The index up to which its storage has applied.
+    pub applied: u64,
+    /// The index of its last snapshot; 0 for none.
+    pub snapshot: u64,
+    /// The index up to which the log is purged; 0 for nothing.
+    pub purged: u64,
+    /// Its storage.
+    pub storage: Health,
+    /// The kind of its storage, as in the configuration.
+    pub storage_kind: String,
+    /// Seconds since it started.
+    pub uptime_seconds: u64,
+    /// Its process id.
+    pub process_id: u32,
+}
+
+/// One row of the cluster's table.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MemberStatus {
+    /// Its id.
+    pub id: NodeId,
+    /// Whether it votes.
+    pub voter: bool,
+    /// `host:port` for nodes, as the membership says.
+    pub raft: String,
+    /// What the node answered; none if it did not.
+    pub node: Option<NodeStatus>,
+}
+
+/// The way to the storage, through a cluster or without one. Cheap to clone.
+pub struct Handle<A: Adapter>(Arc<dyn Service<A>>);
+
+impl<A: Adapter> Clone for Handle<A> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+/// A future in a box: one allocation for each *pipeline*, not each command.
+pub type Boxed<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// What a cluster node and a stand-alone node both offer.
+pub trait Service<A: Adapter>: Send + Sync + 'static {
+    /// Has the commands applied, in their order, next to each other or in one or more entries, and answers one
+    /// reply for each.
+    fn propose(&self, commands: CommandBuffer) -> Boxed<'_, Result<Vec<Reply>, ProposeError>>;
+    /// When this answers, the local storage holds every write that was answered before the call.
+    fn read_barrier(&self) -> Boxed<'_, Result<(), ReadError>>;
+    /// The local storage.
+    fn adapter(&self) -> &A;
+    /// How this node is.
+    fn status(&self) -> NodeStatus;
+    /// How all members are, each asked with a deadline of about a second.
+    fn members(&self) -> Boxed<'_, Vec<MemberStatus>>;
+    /// Hands leadership over where there is somebody to take it, flushes, stops. Writes are refused from the
+    /// first moment on.
+    fn shutdown(&self) -> Boxed<'_, ()>;
+}
+
+impl<A: Adapter> Handle<A> {
+    /// Wraps a service.
+    pub fn new(service: Arc<dyn Service<A>>) -> Self {
+        Self(service)
+    }
+}
+
+impl<A: Adapter> std::ops::Deref for Handle<A> {
+    type Target = dyn Service<A>;
+
+    fn deref(&self) -> &Self::Target {
+        &*self.0
+    }
+}

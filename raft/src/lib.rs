@@ -1,0 +1,35 @@
+//! Consensus on committed batches.
+//!
+//! | module | what it says |
+//! |---|---|
+//! | [`types`] | the types openraft is instantiated with |
+//! | [`codec`] | a log entry as bytes, on disk and between nodes |
+//! | [`identity`] | whose data directory this is |
+//! | [`log_store`] | the Raft log on RocksDB: group fsync, cache of recent entries |
+//! | [`state_machine`] | committed entries onto an [`adapter::Adapter`]; snapshots |
+//! | [`network`] | nodes talking over HTTP |
+//! | [`proposer`] | many commands, one entry |
+//! | [`read_index`] | one quorum round for all reads that wait |
+//! | [`node`] | a member of a cluster, put together |
+//! | [`standalone`] | the same storage without a cluster |
+//! | [`handle`] | what the proxy sees of all this |
+//!
+//! Nothing here knows a Redis command by name, except the internal one that removes expired keys.
+
+pub mod codec;
+mod durable_file;
+pub mod handle;
+pub mod identity;
+pub mod log_store;
+pub mod network;
+pub mod node;
+mod proposer;
+mod read_index;
+pub mod standalone;
+pub mod state_machine;
+pub mod types;
+
+pub use handle::{Handle, ProposeError, ReadError};
+pub use node::{Node, StartError};
+pub use standalone::Standalone;
+pub use types::TypeConfig;

@@ -1,0 +1,229 @@
+//! The log on disk: a RocksDB of its own with two column families.
+//!
+//! | column family | key | value |
+//! |---|---|---|
+//! | `entries` | index, u64 big-endian | the entry's frame ([`crate::codec`]) |
+//! | `meta` | `format`, `vote`, `committed`, `purged` | postcard |
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use rocksdb::{
+    ColumnFamily, ColumnFamilyDescriptor, DB, DBRecoveryMode, Direction, IteratorMode, Options as DbOptions,
+    ReadOptions, WriteBatch, WriteOptions,
+};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::error::OpenError;
+use crate::codec::decode_entry;
+use crate::types::{Entry, LogId, Vote};
+
+const ENTRIES: &str = "entries";
+const META: &str = "meta";
+const FORMAT: u32 = 1;
+
+/// Keys of the `meta` column family.
+pub(super) mod key {
+    pub(in crate::log_store) const FORMAT: &str = "format";
+    /// [`crate::types::Vote`].
+    pub(in crate::log_store) const VOTE: &str = "vote";
+    /// [`crate::types::LogId`]: committed up to here.
+    pub(in crate::log_store) const COMMITTED: &str = "committed";
+    /// [`crate::types::LogId`]: purged up to here.
+    pub(in crate::log_store) const PURGED: &str = "purged";
+}
+
+/// What the log knows when it is opened.
+#[derive(Debug, Default)]
+pub(super) struct Recovered {
+    pub(super) vote: Option<Vote>,
+    pub(super) committed: Option<LogId>,
+    pub(super) purged: Option<LogId>,
+    pub(super) last: Option<LogId>,
+    /// About how many bytes of entries there are.
+    pub(super) bytes: u64,
+}
+
+/// The open database. Errors are sentences; the caller knows what was being done and to whom to tell it.
+pub(super) struct Disk {
+    db: DB,
+    path: PathBuf,
+}
+
+/// A failed operation: what RocksDB said, or what is wrong with what it gave.
+pub(super) type DiskResult<T> = Result<T, String>;
+
+impl Disk {
+    /// Opens or creates the log, and proves by a synced write that it can be written.
+    pub(super) fn open(path: &Path, write_buffer_bytes: usize) -> Result<(Self, Recovered), OpenError> {
+        let sort = |error: rocksdb::Error| OpenError::from_rocksdb(path, &error);
+        let column_families = [
+            ColumnFamilyDescriptor::new(ENTRIES, entries_options(write_buffer_bytes)),
+            ColumnFamilyDescriptor::new(META, DbOptions::default()),
+        ];
+        let db = DB::open_cf_descriptors(&database_options(write_buffer_bytes), path, column_families)
+            .map_err(sort)?;
+        let disk = Self { db, path: path.to_owned() };
+        let damaged = |reason: String| OpenError::damaged(path, reason);
+        let found = disk.meta::<u32>(key::FORMAT).map_err(damaged)?;
+        if let Some(found) = found.filter(|found| *found > FORMAT) {
+            return Err(OpenError::Format { path: path.to_owned(), found, known: FORMAT });
+        }
+        let recovered = disk.recover().map_err(damaged)?;
+        let mut batch = WriteBatch::default();
+        disk.put_meta(&mut batch, key::FORMAT, &FORMAT).map_err(damaged)?;
+        disk.db.write_opt(batch, &synced()).map_err(sort)?;
+        Ok((disk, recovered))
+    }
+
+    fn recover(&self) -> DiskResult<Recovered> {
+        let purged = self.meta::<LogId>(key::PURGED)?;
+        let last = match self.db.iterator_cf(self.family(ENTRIES)?, IteratorMode::End).next() {
+            Some(item) => {
+                let (key, value) = item.map_err(|error| error.to_string())?;
+                Some(decode(&key, Bytes::from(value))?.log_id)
+            }
+            None => purged,
+        };
+        let bytes = ["rocksdb.total-sst-files-size", "rocksdb.cur-size-all-mem-tables"]
+            .into_iter()
+            .map(|name| {
+                self.db.property_int_value_cf(self.family(ENTRIES)?, name).map_err(|error| error.to_string())
+            })
+            .sum::<Result<Option<u64>, String>>()?;
+        let (vote, committed) = (self.meta(key::VOTE)?, self.meta(key::COMMITTED)?);
+        Ok(Recovered { vote, committed, purged, last, bytes: bytes.unwrap_or(0) })
+    }
+
+    /// The log's directory.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Reads a value of `meta`.
+    pub(super) fn meta<T: DeserializeOwned>(&self, key: &str) -> DiskResult<Option<T>> {
+        let value = self.db.get_pinned_cf(self.family(META)?, key).map_err(|error| error.to_string())?;
+        let malformed = |error| format!("`{key}` is malformed: {error}");
+        value.map(|value| postcard::from_bytes(&value).map_err(malformed)).transpose()
+    }
+
+    /// Has `batch` set a value of `meta`.
+    pub(super) fn put_meta(
+        &self,
+        batch: &mut WriteBatch,
+        key: &str,
+        value: &impl Serialize,
+    ) -> DiskResult<()> {
+        let value = postcard::to_stdvec(value).map_err(|error| error.to_string())?;
+        batch.put_cf(self.family(META)?, key, value);
+        Ok(())
+    }
+
+    /// Has `batch` set the entry at `index` to a frame.
+    pub(super) fn put_entry(&self, batch: &mut WriteBatch, index: u64, frame: &[u8]) -> DiskResult<()> {
+        batch.put_cf(self.family(ENTRIES)?, index.to_be_bytes(), frame);
+        Ok(())
+    }
+
+    /// Has `batch` remove the entries with these indexes.
+    pub(super) fn delete_entries(&self, batch: &mut WriteBatch, indexes: Range<u64>) -> DiskResult<()> {
+        batch.delete_range_cf(self.family(ENTRIES)?, indexes.start.to_be_bytes(), indexes.end.to_be_bytes());
+        Ok(())
+    }
+
+    /// Writes `batch` as a whole; if `sync`, it is on disk when this returns, with everything written before it.
+    pub(super) fn write(&self, batch: WriteBatch, sync: bool) -> DiskResult<()> {
+        let options = if sync { synced() } else { WriteOptions::default() };
+        self.db.write_opt(batch, &options).map_err(|error| error.to_string())
+    }
+
+    /// Puts everything that was written without a sync on disk.
+    pub(super) fn sync(&self) -> DiskResult<()> {
+        self.db.flush_wal(true).map_err(|error| error.to_string())
+    }
+
+    /// Gives back the files that hold nothing but entries before `end`, which are removed already.
+    pub(super) fn drop_files_before(&self, end: u64) -> DiskResult<()> {
+        let entries = self.family(ENTRIES)?;
+        // The end is inclusive.
+        let last = end.saturating_sub(1).to_be_bytes();
+        self.db.delete_file_in_range_cf(entries, 0u64.to_be_bytes(), last).map_err(|error| error.to_string())
+    }
+
+    /// Reads entries from `indexes` in order until `keep_on` says no to an entry's size in bytes. Indexes that are
+    /// not there are passed over.
+    pub(super) fn read(
+        &self,
+        indexes: Range<u64>,
+        mut keep_on: impl FnMut(usize) -> bool,
+    ) -> DiskResult<Vec<Entry>> {
+        let mut options = ReadOptions::default();
+        options.set_iterate_upper_bound(indexes.end.to_be_bytes());
+        options.fill_cache(false);
+        let start = indexes.start.to_be_bytes();
+        let mode = IteratorMode::From(&start, Direction::Forward);
+        let mut entries = Vec::new();
+        for item in self.db.iterator_cf_opt(self.family(ENTRIES)?, options, mode) {
+            let (key, value) = item.map_err(|error| error.to_string())?;
+            if !keep_on(value.len()) {
+                break;
+            }
+            entries.push(decode(&key, Bytes::from(value))?);
+        }
+        Ok(entries)
+    }
+
+    fn family(&self, name: &str) -> DiskResult<&ColumnFamily> {
+        self.db.cf_handle(name).ok_or_else(|| format!("the column family `{name}` is missing"))
+    }
+}
+
+fn decode(key: &[u8], mut frame: Bytes) -> DiskResult<Entry> {
+    let index = <[u8; 8]>::try_from(key)
+        .map(u64::from_be_bytes)
+        .map_err(|_| "an entry's key is malformed".to_owned())?;
+    let entry = decode_entry(&mut frame).map_err(|error| format!("entry {index}: {error}"))?;
+    if entry.log_id.index != index {
+        return Err(format!("entry {index}: the entry there says that it is entry {}", entry.log_id.index));
+    }
+    Ok(entry)
+}
+
+fn synced() -> WriteOptions {
+    let mut options = WriteOptions::default();
+    options.set_sync(true);
+    options
+}
+
+fn database_options(write_buffer_bytes: usize) -> DbOptions {
+    let mut options = DbOptions::default();
+    options.create_if_missing(true);
+    options.create_missing_column_families(true);
+    // A record that was being written when the machine went down was acknowledged to nobody and may go. Anything
+    // else that is damaged must not be passed over: acknowledged entries would be forgotten silently.
+    options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
+    // `meta` alone would never fill its buffer and would keep every write-ahead file alive.
+    options.set_max_total_wal_size(write_buffer_bytes as u64 * 2);
+    options.set_max_background_jobs(2);
+    options.set_max_open_files(256);
+    options.set_keep_log_file_num(2);
+    options.set_max_log_file_size(1024 * 1024);
+    options.set_max_manifest_file_size(4 * 1024 * 1024);
+    options
+}
+
+fn entries_options(write_buffer_bytes: usize) -> DbOptions {
+    let mut options = DbOptions::default();
+    options.set_write_buffer_size(write_buffer_bytes);
+    options.set_max_write_buffer_number(4);
+    options.set_compression_type(rocksdb::DBCompressionType::None);
+    // Indexes only grow, so files don't overlap and move from level 0 to level 1 without being rewritten. Only
+    // files below level 0 can be given back whole, so they should move soon; and none should move any further.
+    options.set_level_zero_file_num_compaction_trigger(2);
+    options.set_level_compaction_dynamic_level_bytes(false);
+    options.set_target_file_size_base(write_buffer_bytes as u64);
+    options.set_max_bytes_for_level_base(1 << 40);
+    options
+}

@@ -1,0 +1,91 @@
+//! Why the log cannot be opened, in words for the operator.
+
+use std::path::{Path, PathBuf};
+
+use rocksdb::ErrorKind;
+
+/// The log cannot be opened. Nothing of it was changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has it open.
+    #[error("the Raft log in {} is in use by another process; is this node running already?", path.display())]
+    Locked {
+        /// The log's directory.
+        path: PathBuf,
+    },
+    /// There is no room on the disk.
+    #[error("the disk of the Raft log in {} is full: {reason}", path.display())]
+    DiskFull {
+        /// The log's directory.
+        path: PathBuf,
+        /// What the system said.
+        reason: String,
+    },
+    /// What is there is not what was written.
+    #[error(
+        "the Raft log in {} is damaged: {reason}; a node that lost its log must not vote again under the same id: \
+         remove it from the cluster and add it anew with an empty data directory and another id",
+        path.display()
+    )]
+    Damaged {
+        /// The log's directory.
+        path: PathBuf,
+        /// What is damaged.
+        reason: String,
+    },
+    /// Written by a newer program.
+    #[error("the Raft log in {} has the format {found}; this program knows formats up to {known}", path.display())]
+    Format {
+        /// The log's directory.
+        path: PathBuf,
+        /// The format on disk.
+        found: u32,
+        /// The newest one this program reads.
+        known: u32,
+    },
+    /// Anything else, such as missing permissions.
+    #[error("the Raft log in {} cannot be opened: {reason}", path.display())]
+    Other {
+        /// The log's directory.
+        path: PathBuf,
+        /// What the system said.
+        reason: String,
+    },
+}
+
+impl OpenError {
+    /// Sorts an error of RocksDB. It reports the system's errors by text only.
+    pub(super) fn from_rocksdb(path: &Path, error: &rocksdb::Error) -> Self {
+        Self::sort(path, error.kind(), error.to_string())
+    }
+
+    fn sort(path: &Path, kind: ErrorKind, reason: String) -> Self {
+        let path = path.to_owned();
+        let says = |text: &str| reason.contains(text);
+        if says("No space left on device") || says("Disk quota exceeded") {
+            Self::DiskFull { path, reason }
+        } else if says("lock file") || says("lock hold") {
+            Self::Locked { path }
+        } else if kind == ErrorKind::Corruption {
+            Self::Damaged { path, reason }
+        } else {
+            Self::Other { path, reason }
+        }
+    }
+
+    pub(super) fn damaged(path: &Path, reason: impl ToString) -> Self {
+        Self::Damaged { path: path.to_owned(), reason: reason.to_string() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_called_a_full_disk() {
+        let said = "IO error: No space left on device: While appending to file: /d/log/000004.log: No space left on device";
+        let error = OpenError::sort(Path::new("/d/log"), ErrorKind::IOError, said.to_owned());
+        assert_eq!(error.to_string(), format!("the disk of the Raft log in /d/log is full: {said}"));
+    }
+}

@@ -1,0 +1,278 @@
+//! The Raft log on a RocksDB of its own in `<data_dir>/log`.
+//!
+//! | module | what it says |
+//! |---|---|
+//! | [`disk`] | what is stored, and how |
+//! | [`window`] | the end of the log in memory |
+//! | [`writer`] | one thread, one batch, one sync |
+//! | [`reader`] | entries from memory, else from disk |
+//! | [`error`] | why the log cannot be opened |
+//!
+//! What is promised, and why:
+//! - A vote, a truncation and a purge are on disk when the call returns; an append when its callback is called
+//!   (with `durability = "os-cache"`, appended entries may still be in the operating system's cache).
+//! - An appended entry can be read as soon as `append` returns.
+//! - **The vote guard.** A leader that restarts must not go on under its old vote, or it answers reads before it knows
+//!   again what it had committed. So a stored vote for this node comes back as not committed: it has to be elected
+//!   again, and commits an entry of its new term before it reads.
+//! - The committed log id is written at once (it survives the process), and synced with the next synced write or
+//!   after 10 ms, whichever is first. It need not be waited for: by the vote guard no read depends on it. It spares a
+//!   restarted node from having to wait for a leader before it applies what it has.
+
+mod disk;
+mod error;
+mod reader;
+mod window;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use conf::Durability;
+use openraft::storage::{LogFlushed, RaftLogStorage};
+use openraft::{AnyError, LogState, OptionalSend, RaftLogReader, StorageIOError};
+use tokio::sync::oneshot;
+
+pub use self::error::OpenError;
+pub use self::reader::LogReader;
+
+use self::disk::Disk;
+use self::window::Window;
+use self::writer::{Done, Job, Writer};
+use crate::TypeConfig;
+use crate::durable_file;
+use crate::types::{Entry, LogId, NodeId, StorageError, Vote};
+
+/// How the log behaves.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// This node, for the vote guard.
+    pub node_id: NodeId,
+    /// When an append is done.
+    pub durability: Durability,
+    /// Bytes of recent entries kept in memory.
+    pub cache_bytes: usize,
+    /// The most bytes that [`RaftLogReader::limited_get_log_entries`] answers, unless one entry alone has more.
+    pub max_append_bytes: usize,
+    /// Bytes that RocksDB collects before it writes a file. The write-ahead files stay below twice that.
+    pub write_buffer_bytes: usize,
+}
+
+impl Options {
+    /// The options that a configuration asks for.
+    pub fn new(node_id: NodeId, raft: &conf::Raft) -> Self {
+        Self {
+            node_id,
+            durability: raft.durability,
+            cache_bytes: raft.entry_cache_bytes,
+            max_append_bytes: raft.max_append_bytes,
+            write_buffer_bytes: 64 * 1024 * 1024,
+        }
+    }
+}
+
+/// What the log's parts share.
+struct Shared {
+    options: Options,
+    disk: Disk,
+    window: Mutex<Window>,
+    vote: Mutex<Option<Vote>>,
+    counters: Counters,
+}
+
+impl Shared {
+    fn window(&self) -> MutexGuard<'_, Window> {
+        self.window.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    grown: AtomicU64,
+    writes: AtomicU64,
+    syncs: AtomicU64,
+}
+
+impl Counters {
+    fn written(&self, sync: bool) {
+        self.writes.fetch_add(1, Ordering::Relaxed);
+        self.syncs.fetch_add(u64::from(sync), Ordering::Relaxed);
+    }
+}
+
+/// The Raft log. Cheap to clone; all clones are the same log. It is closed, with everything written, when the last
+/// clone and the last [`LogReader`] are gone.
+#[derive(Clone)]
+pub struct LogStore {
+    shared: Arc<Shared>,
+    writer: Arc<Writer>,
+}
+
+impl LogStore {
+    /// Opens or creates the log in `<data_dir>/log`. Blocking: recovery reads up to the bound of the write-ahead files.
+    pub fn open(data_dir: &Path, options: Options) -> Result<Self, OpenError> {
+        let path = data_dir.join("log");
+        let (disk, recovered) = Disk::open(&path, options.write_buffer_bytes)?;
+        // A vote in a directory whose name is lost is a vote lost.
+        durable_file::sync_directory(data_dir)
+            .map_err(|error| OpenError::Other { path: path.clone(), reason: error.to_string() })?;
+        let window = Window::new(options.cache_bytes, &recovered);
+        let vote = recovered.vote.map(|vote| guarded(vote, options.node_id));
+        let counters = Counters { grown: AtomicU64::new(recovered.bytes), ..Counters::default() };
+        let (window, vote) = (Mutex::new(window), Mutex::new(vote));
+        let shared = Arc::new(Shared { options, disk, window, vote, counters });
+        let writer = Writer::start(Arc::clone(&shared))
+            .map_err(|error| OpenError::Other { path, reason: format!("no thread to write it: {error}") })?;
+        Ok(Self { shared, writer: Arc::new(writer) })
+    }
+
+    /// The newest vote that is on disk. It is set before openraft, and so any candidate or leader, hears of it.
+    pub fn current_vote(&self) -> Option<Vote> {
+        *self.shared.vote.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// About how many bytes the log has grown since it was purged or [`Self::snapshot_made`] was called, whichever
+    /// was later.
+    pub fn log_bytes(&self) -> u64 {
+        self.shared.counters.grown.load(Ordering::Relaxed)
+    }
+
+    /// Counts [`Self::log_bytes`] from here on.
+    pub fn snapshot_made(&self) {
+        self.shared.counters.grown.store(0, Ordering::Relaxed);
+    }
+
+    /// How often the log was written, and how often synced, since it was opened.
+    pub fn writes_and_syncs(&self) -> (u64, u64) {
+        let Counters { writes, syncs, .. } = &self.shared.counters;
+        (writes.load(Ordering::Relaxed), syncs.load(Ordering::Relaxed))
+    }
+
+    /// The entries in memory: how many, and their bytes.
+    pub fn cached(&self) -> (usize, usize) {
+        self.shared.window().usage()
+    }
+
+    fn reader(&self) -> LogReader {
+        LogReader::new(Arc::clone(&self.shared))
+    }
+
+    /// Sends a job and waits until it is on disk.
+    async fn write(&self, job: impl FnOnce(Done) -> Job) -> Result<(), AnyError> {
+        let (done, told) = oneshot::channel();
+        self.writer.send(job(done));
+        match told.await {
+            Ok(result) => result.map_err(|error| AnyError::new(&error)),
+            Err(_) => Err(AnyError::error("the thread that writes the Raft log is gone")),
+        }
+    }
+}
+
+/// The vote guard: see the module.
+fn guarded(vote: Vote, own: NodeId) -> Vote {
+    let committed = vote.committed && vote.leader_id.voted_for() != Some(own);
+    Vote { committed, ..vote }
+}
+
+impl RaftLogReader<TypeConfig> for LogStore {
+    async fn try_get_log_entries<RB>(&mut self, range: RB) -> Result<Vec<Entry>, StorageError>
+    where
+        RB: std::ops::RangeBounds<u64> + Clone + std::fmt::Debug + OptionalSend,
+    {
+        self.reader().try_get_log_entries(range).await
+    }
+
+    async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> Result<Vec<Entry>, StorageError> {
+        self.reader().limited_get_log_entries(start, end).await
+    }
+}
+
+impl RaftLogStorage<TypeConfig> for LogStore {
+    type LogReader = LogReader;
+
+    async fn get_log_state(&mut self) -> Result<LogState<TypeConfig>, StorageError> {
+        let window = self.shared.window();
+        Ok(LogState { last_purged_log_id: window.purged, last_log_id: window.last })
+    }
+
+    async fn get_log_reader(&mut self) -> LogReader {
+        self.reader()
+    }
+
+    async fn save_vote(&mut self, vote: &Vote) -> Result<(), StorageError> {
+        self.write(|done| Job::Vote(*vote, done)).await.map_err(StorageIOError::write_vote)?;
+        *self.shared.vote.lock().unwrap_or_else(PoisonError::into_inner) = Some(*vote);
+        Ok(())
+    }
+
+    async fn read_vote(&mut self) -> Result<Option<Vote>, StorageError> {
+        Ok(self.current_vote())
+    }
+
+    async fn save_committed(&mut self, committed: Option<LogId>) -> Result<(), StorageError> {
+        self.shared.window().committed = committed;
+        self.writer.send(Job::Committed(committed));
+        Ok(())
+    }
+
+    async fn read_committed(&mut self) -> Result<Option<LogId>, StorageError> {
+        Ok(self.shared.window().committed)
+    }
+
+    async fn append<I>(&mut self, entries: I, callback: LogFlushed<TypeConfig>) -> Result<(), StorageError>
+    where
+        I: IntoIterator<Item = Entry> + OptionalSend,
+        I::IntoIter: OptionalSend,
+    {
+        let mut entries: Vec<Entry> = entries.into_iter().collect();
+        let appended = {
+            let mut window = self.shared.window();
+            // What a snapshot has replaced is not taken up again.
+            let purged = window.purged;
+            entries.retain(|entry| purged.is_none_or(|purged| entry.log_id.index > purged.index));
+            window.append(&entries)
+        };
+        let (ticket, bytes) = appended.map_err(|error| StorageIOError::write_logs(AnyError::error(error)))?;
+        self.shared.counters.grown.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.writer.send(Job::Append { entries, ticket, flushed: callback });
+        Ok(())
+    }
+
+    async fn truncate(&mut self, log_id: LogId) -> Result<(), StorageError> {
+        let since = log_id.index;
+        let (last, purged) = {
+            let window = self.shared.window();
+            (window.last, window.purged)
+        };
+        let Some(end) = last.map(|last| last.index + 1).filter(|end| since < *end) else { return Ok(()) };
+        let before = match since.checked_sub(1) {
+            Some(index) if purged.is_none_or(|purged| purged.index < index) => {
+                self.reader().log_id(index).await?.or(purged)
+            }
+            _ => purged,
+        };
+        self.shared.window().truncate(since, before);
+        let truncated = self.write(|done| Job::Truncate(since..end, done)).await;
+        truncated.map_err(|error| StorageIOError::write_log_entry(log_id, error).into())
+    }
+
+    async fn purge(&mut self, log_id: LogId) -> Result<(), StorageError> {
+        let first = {
+            let mut window = self.shared.window();
+            let first = window.purged.map_or(0, |purged| purged.index + 1);
+            window.purge(log_id);
+            first
+        };
+        if log_id.index < first {
+            return Ok(());
+        }
+        let purged = self.write(|done| Job::Purge { first, upto: log_id, done }).await;
+        purged.map_err(|error| StorageIOError::write_log_entry(log_id, error))?;
+        self.snapshot_made();
+        Ok(())
+    }
+}

@@ -1,0 +1,257 @@
+//! openraft's way to a peer.
+//!
+//! openraft gives up waiting for an AppendEntries after one heartbeat interval and asks again. A large payload may
+//! need longer, so each payload travels in a task of its own; being asked again means to go on waiting for it.
+//! While it travels, empty AppendEntries on another connection keep the follower from standing for election.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use openraft::error::{
+    Fatal, NetworkError, RPCError, RaftError, ReplicationClosed, StreamingError, Unreachable,
+};
+use openraft::network::{Backoff, RPCOption};
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, VoteRequest, VoteResponse,
+};
+use openraft::{RaftNetwork, RaftNetworkFactory, Snapshot};
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::body::Outgoing;
+use super::peers::Peers;
+use super::pool::{CallError, Pool};
+use super::{path, snapshot, wire};
+use crate::TypeConfig;
+use crate::codec::encode_entry;
+use crate::types::{Entry, LogId, NodeId, Peer, Vote};
+
+type AppendResult = Result<AppendEntriesResponse<NodeId>, CallError>;
+type RpcError = RPCError<NodeId, Peer, RaftError<NodeId>>;
+
+/// A payload longer than this has heartbeats beside it.
+const LARGE_PAYLOAD_BYTES: usize = 1 << 20;
+/// How long a payload may take, besides the time that its bytes take at [`SLOWEST_BYTES_PER_SECOND`].
+const APPEND_TIMEOUT: Duration = Duration::from_secs(10);
+/// A link slower than this cannot carry a cluster.
+const SLOWEST_BYTES_PER_SECOND: usize = 1 << 20;
+/// The first and the last wait before an unreachable peer is tried again.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(25), Duration::from_millis(400));
+
+/// Makes the clients of all peers.
+pub struct RaftNetworkClients {
+    peers: Peers,
+    encoded: Arc<EncodedEntries>,
+    heartbeat_interval: Duration,
+}
+
+impl RaftNetworkClients {
+    pub(crate) fn new(peers: Peers, heartbeat_interval: Duration) -> Self {
+        Self { peers, encoded: Arc::default(), heartbeat_interval }
+    }
+}
+
+impl RaftNetworkFactory<TypeConfig> for RaftNetworkClients {
+    type Network = RaftNetworkClient;
+
+    async fn new_client(&mut self, target: NodeId, node: &Peer) -> RaftNetworkClient {
+        RaftNetworkClient {
+            pool: self.peers.at(target, &node.raft),
+            encoded: Arc::clone(&self.encoded),
+            heartbeat_interval: self.heartbeat_interval,
+            in_flight: None,
+        }
+    }
+}
+
+/// One peer, as openraft sees it.
+pub struct RaftNetworkClient {
+    pool: Arc<Pool>,
+    encoded: Arc<EncodedEntries>,
+    heartbeat_interval: Duration,
+    in_flight: Option<InFlight>,
+}
+
+/// A payload on its way.
+struct InFlight {
+    vote: Vote,
+    prev: Option<LogId>,
+    last: LogId,
+    answer: AbortOnDropHandle<AppendResult>,
+}
+
+impl InFlight {
+    /// Whether the answer to this payload is an answer to `rpc`: the same leader sends entries from the same place
+    /// on, at least up to the same entry.
+    fn serves(&self, rpc: &AppendEntriesRequest<TypeConfig>) -> bool {
+        self.vote == rpc.vote
+            && self.prev == rpc.prev_log_id
+            && rpc.entries.iter().any(|entry| entry.log_id == self.last)
+    }
+}
+
+impl RaftNetworkClient {
+    /// Starts to send a payload, unless it is on its way already.
+    fn start(&mut self, rpc: AppendEntriesRequest<TypeConfig>, last: LogId) -> InFlight {
+        match self.in_flight.take() {
+            Some(in_flight) if in_flight.serves(&rpc) => in_flight,
+            _ => {
+                let (vote, prev) = (rpc.vote, rpc.prev_log_id);
+                let (pool, encoded) = (Arc::clone(&self.pool), Arc::clone(&self.encoded));
+                let send = send_entries(pool, encoded, self.heartbeat_interval, rpc);
+                InFlight { vote, prev, last, answer: AbortOnDropHandle::new(tokio::spawn(send)) }
+            }
+        }
+    }
+}
+
+impl RaftNetwork<TypeConfig> for RaftNetworkClient {
+    async fn append_entries(
+        &mut self,
+        rpc: AppendEntriesRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<AppendEntriesResponse<NodeId>, RpcError> {
+        let Some(last) = rpc.entries.last().map(|entry| entry.log_id) else {
+            let deadline = Instant::now() + option.hard_ttl();
+            let header = wire::append_header(&rpc);
+            return append(&self.pool, header.into(), deadline).await.map_err(unreachable);
+        };
+        let in_flight = self.start(rpc, last);
+        // Kept in `self` while waiting: this future may be dropped, the payload must not be.
+        let in_flight = self.in_flight.insert(in_flight);
+        let answer = (&mut in_flight.answer).await;
+        let sent = in_flight.last;
+        self.in_flight = None;
+        match answer {
+            Ok(Ok(AppendEntriesResponse::Success)) if sent != last => {
+                Ok(AppendEntriesResponse::PartialSuccess(Some(sent)))
+            }
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(error)) => Err(unreachable(error)),
+            Err(stopped) => Err(RPCError::Network(NetworkError::new(&stopped))),
+        }
+    }
+
+    async fn vote(
+        &mut self,
+        rpc: VoteRequest<NodeId>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<NodeId>, RpcError> {
+        let deadline = Instant::now() + option.hard_ttl();
+        let answer = self.pool.call(path::VOTE, wire::encode(&rpc), deadline).await.map_err(unreachable)?;
+        wire::decode(&answer).map_err(|error| RPCError::Network(NetworkError::new(&error)))
+    }
+
+    async fn full_snapshot(
+        &mut self,
+        vote: Vote,
+        snapshot: Snapshot<TypeConfig>,
+        cancel: impl Future<Output = ReplicationClosed> + Send + 'static,
+        _option: RPCOption,
+    ) -> Result<SnapshotResponse<NodeId>, StreamingError<TypeConfig, Fatal<NodeId>>> {
+        tokio::select! {
+            closed = cancel => Err(StreamingError::Closed(closed)),
+            sent = snapshot::send(&self.pool, vote, snapshot) => {
+                sent.map_err(|error| StreamingError::Unreachable(Unreachable::new(&error)))
+            }
+        }
+    }
+
+    fn backoff(&self) -> Backoff {
+        let (mut next, longest) = BACKOFF;
+        Backoff::new(std::iter::from_fn(move || {
+            let wait = next.mul_f64(rand::random_range(0.5..1.0));
+            next = (next * 2).min(longest);
+            Some(wait)
+        }))
+    }
+}
+
+/// openraft waits before it asks again only if the peer is "unreachable".
+fn unreachable(error: CallError) -> RpcError {
+    RPCError::Unreachable(Unreachable::new(&error))
+}
+
+async fn append(pool: &Pool, body: Outgoing, deadline: Instant) -> AppendResult {
+    let answer = pool.call(path::APPEND, body, deadline).await?;
+    wire::decode(&answer).map_err(|error| pool.lost(error))
+}
+
+async fn send_entries(
+    pool: Arc<Pool>,
+    encoded: Arc<EncodedEntries>,
+    heartbeat_interval: Duration,
+    mut rpc: AppendEntriesRequest<TypeConfig>,
+) -> AppendResult {
+    let mut chunks = vec![wire::append_header(&rpc)];
+    chunks.extend(rpc.entries.drain(..).map(|entry| encoded.get(&entry)));
+    let bytes = chunks.iter().map(Bytes::len).sum::<usize>();
+    let allowance = APPEND_TIMEOUT + Duration::from_secs((bytes / SLOWEST_BYTES_PER_SECOND) as u64);
+    let payload = append(&pool, Outgoing::new(chunks), Instant::now() + allowance);
+    if bytes <= LARGE_PAYLOAD_BYTES {
+        return payload.await;
+    }
+    // `rpc` has lost its entries: what is left of it is a heartbeat.
+    tokio::select! {
+        answer = payload => answer,
+        never = keep_alive(&pool, heartbeat_interval, wire::append_header(&rpc)) => match never {},
+    }
+}
+
+async fn keep_alive(pool: &Pool, every: Duration, heartbeat: Bytes) -> std::convert::Infallible {
+    let mut ticks = interval_at(Instant::now() + every, every);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        // Whatever it answers, the payload's own answer is the one that counts.
+        if let Err(error) = append(pool, heartbeat.clone().into(), Instant::now() + every).await {
+            tracing::debug!(%error, "a heartbeat beside a large payload failed");
+        }
+    }
+}
+
+/// The encoded form of the entries that were sent last, so that what goes to several followers is encoded once.
+#[derive(Default)]
+struct EncodedEntries(Mutex<Recent>);
+
+#[derive(Default)]
+struct Recent {
+    entries: VecDeque<(LogId, Bytes)>,
+    bytes: usize,
+}
+
+impl EncodedEntries {
+    const MAX_ENTRIES: usize = 64;
+    const MAX_BYTES: usize = 16 << 20;
+
+    fn get(&self, entry: &Entry) -> Bytes {
+        if let Some(bytes) = self.find(entry.log_id) {
+            return bytes;
+        }
+        let mut buffer = BytesMut::new();
+        encode_entry(entry, &mut buffer);
+        let bytes = buffer.freeze();
+        if bytes.len() <= Self::MAX_BYTES {
+            self.keep(entry.log_id, bytes.clone());
+        }
+        bytes
+    }
+
+    fn find(&self, log_id: LogId) -> Option<Bytes> {
+        let recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        recent.entries.iter().rev().find(|(id, _)| *id == log_id).map(|(_, bytes)| bytes.clone())
+    }
+
+    fn keep(&self, log_id: LogId, bytes: Bytes) {
+        let mut recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        recent.bytes += bytes.len();
+        recent.entries.push_back((log_id, bytes));
+        while recent.bytes > Self::MAX_BYTES || recent.entries.len() > Self::MAX_ENTRIES {
+            let Some((_, oldest)) = recent.entries.pop_front() else { break };
+            recent.bytes -= oldest.len();
+        }
+    }
+}

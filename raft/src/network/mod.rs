@@ -1,0 +1,45 @@
+//! Nodes talking over HTTP/1.1 with binary bodies.
+//!
+//! | module | what it says |
+//! |---|---|
+//! | [`credentials`] | what every request must prove, and the check of it |
+//! | [`body`] | outgoing bodies: slices sent as they are, or a stream |
+//! | [`pool`] | kept-alive connections to one peer, and one call over them |
+//! | [`peers`] | who is reached where |
+//! | [`wire`] | the form of the bodies |
+//! | [`client`] | openraft's way to a peer |
+//! | [`snapshot`] | a snapshot's way from file to file |
+//! | [`server`] | what a peer may ask of this node |
+//!
+//! Every request names the cluster, the sender and the target and carries the cluster's secret. A stranger gets
+//! 401 and nothing else; a member of another cluster 409; somebody who looks for another node 421.
+
+pub mod client;
+pub mod peers;
+pub mod server;
+
+pub(crate) mod body;
+pub(crate) mod credentials;
+pub(crate) mod pool;
+pub(crate) mod snapshot;
+pub(crate) mod wire;
+
+/// The paths that a node serves; all with `POST`.
+pub mod path {
+    /// AppendEntries.
+    pub const APPEND: &str = "/raft/append";
+    /// RequestVote.
+    pub const VOTE: &str = "/raft/vote";
+    /// A whole snapshot.
+    pub const SNAPSHOT: &str = "/raft/snapshot";
+    /// Whether a vote is still the highest that the peer has seen.
+    pub const CONFIRM: &str = "/raft/confirm";
+    /// Commands for the leader.
+    pub const PROPOSE: &str = "/forward/propose";
+    /// The leader's read index.
+    pub const READ_INDEX: &str = "/forward/read-index";
+    /// How the node is.
+    pub const STATUS: &str = "/status";
+    /// A leader that goes asks the node to stand for election.
+    pub const ELECT: &str = "/raft/elect";
+}

@@ -1,0 +1,219 @@
+//! What a peer may ask of this node.
+//!
+//! | path | answers |
+//! |---|---|
+//! | `/raft/append`, `/raft/vote`, `/raft/snapshot` | the RPCs of Raft, handed to openraft |
+//! | `/raft/elect` | nothing; this node stands for election, at the wish of the leader that goes |
+//! | `/raft/confirm` | one byte: 1 if the vote in the body is this node's present vote; never waits for openraft |
+//! | `/forward/propose` | a reply list or an error for each group of commands |
+//! | `/forward/read-index` | the leader's read index, confirmed by a quorum |
+//! | `/status` | how the node is, and how much of the asker's log it knows of |
+
+use std::convert::Infallible;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde::{Deserialize, Serialize};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use super::body::Outgoing;
+use super::credentials::{Credentials, Refusal};
+use super::pool::{BodyError, MAX_IDLE_AGE, read_body};
+use super::snapshot::{self, ReceiveError};
+use super::wire::{Answers, Malformed, ReadIndexAnswer};
+use super::{path, wire};
+use crate::handle::{Boxed, NodeStatus};
+use crate::types::{NodeId, Raft, Vote};
+
+/// Connections that are served at once; a peer uses about ten.
+const MAX_CONNECTIONS: usize = 512;
+/// A request's head must be here in this time, and a connection may be idle as long.
+const HEADER_TIMEOUT: Duration = MAX_IDLE_AGE.saturating_mul(2);
+/// The longest body of a request that carries no entries and no commands.
+const SMALL_BODY_BYTES: usize = 64 * 1024;
+/// The wait after an `accept` that failed, as it does while there are no file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// A node's answer to `/status`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct StatusReport {
+    /// How the node is.
+    pub(crate) status: NodeStatus,
+    /// The index up to which this leader knows the asker's log to match its own; none if it has not heard of one.
+    pub(crate) matched: Option<u64>,
+    /// Whether this node leads and has applied an entry of its term.
+    pub(crate) leads: bool,
+}
+
+/// What is served.
+pub(crate) trait Inbound: Send + Sync + 'static {
+    fn raft(&self) -> &Raft;
+    /// The present vote, without asking openraft's core.
+    fn vote(&self) -> Vote;
+    /// Proposes commands that a follower has forwarded; never forwards them again.
+    fn propose(&self, budget: Duration, groups: Vec<adapter::CommandBuffer>) -> Boxed<'_, Answers>;
+    /// The read index, if this node leads.
+    fn read_index(&self) -> Boxed<'_, ReadIndexAnswer>;
+    fn report(&self, asker: NodeId) -> StatusReport;
+}
+
+/// A listener that answers 503 until there is a node behind it.
+pub(crate) struct Server {
+    credentials: Credentials,
+    max_body_bytes: usize,
+    connections: Arc<Semaphore>,
+    receiving: Semaphore,
+    node: OnceLock<Arc<dyn Inbound>>,
+}
+
+/// An answer other than success.
+struct Failure(StatusCode, String);
+
+impl Server {
+    /// `max_body_bytes` bounds requests that carry entries or commands.
+    pub(crate) fn new(credentials: Credentials, max_body_bytes: usize) -> Arc<Self> {
+        Arc::new(Self {
+            credentials,
+            max_body_bytes,
+            connections: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
+            receiving: Semaphore::new(1),
+            node: OnceLock::new(),
+        })
+    }
+
+    /// Puts the node behind the listener. Only the first one counts.
+    pub(crate) fn open(&self, node: Arc<dyn Inbound>) {
+        let _ = self.node.set(node);
+    }
+
+    /// Serves until it is dropped; the connections end with it.
+    pub(crate) async fn run(self: Arc<Self>, listener: TcpListener) {
+        let mut serving = JoinSet::new();
+        loop {
+            let stream = match listener.accept().await {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a connection from a peer");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            };
+            while serving.try_join_next().is_some() {}
+            // Over the limit: the connection is closed by dropping it.
+            if let Ok(permit) = Arc::clone(&self.connections).try_acquire_owned() {
+                let server = Arc::clone(&self);
+                serving.spawn(async move {
+                    server.serve(stream).await;
+                    drop(permit);
+                });
+            }
+        }
+    }
+
+    async fn serve(self: Arc<Self>, stream: TcpStream) {
+        if stream.set_nodelay(true).is_err() {
+            return;
+        }
+        let service = service_fn(|request| self.answer(request));
+        let served = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEADER_TIMEOUT)
+            .serve_connection(TokioIo::new(stream), service);
+        // A connection that breaks is its peer's to notice: each request has its own error there.
+        drop(served.await);
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> Result<Response<Outgoing>, Infallible> {
+        let answer = match self.credentials.check(request.headers()) {
+            Ok(sender) => self.route(sender, request).await,
+            Err(Refusal { status, reason }) => Err(Failure(status, reason)),
+        };
+        let (status, body) = match answer {
+            Ok(body) => (StatusCode::OK, body),
+            Err(Failure(status, reason)) => (status, Bytes::from(reason).into()),
+        };
+        let mut response = Response::new(body);
+        *response.status_mut() = status;
+        Ok(response)
+    }
+
+    async fn route(&self, sender: NodeId, request: Request<Incoming>) -> Result<Outgoing, Failure> {
+        if request.method() != Method::POST {
+            return Err(Failure(StatusCode::METHOD_NOT_ALLOWED, "only POST is served".to_owned()));
+        }
+        let Some(node) = self.node.get() else {
+            return Err(Failure(StatusCode::SERVICE_UNAVAILABLE, "this node is starting".to_owned()));
+        };
+        let (head, body) = request.into_parts();
+        let small = |body| read_body(body, SMALL_BODY_BYTES);
+        match head.uri.path() {
+            path::APPEND => {
+                let rpc = wire::decode_append(read_body(body, self.max_body_bytes).await?)?;
+                Ok(wire::encode(&node.raft().append_entries(rpc).await.map_err(stopping)?).into())
+            }
+            path::VOTE => {
+                let rpc = wire::decode(&small(body).await?)?;
+                Ok(wire::encode(&node.raft().vote(rpc).await.map_err(stopping)?).into())
+            }
+            path::CONFIRM => {
+                let vote = wire::decode_vote(small(body).await?)?;
+                Ok(Bytes::from_static(if node.vote() == vote { &[1] } else { &[0] }).into())
+            }
+            path::SNAPSHOT => self.receive_snapshot(&**node, body).await,
+            path::PROPOSE => {
+                let (budget_ms, groups) = wire::decode_groups(&read_body(body, self.max_body_bytes).await?)?;
+                Ok(wire::encode(&node.propose(Duration::from_millis(budget_ms.into()), groups).await).into())
+            }
+            path::READ_INDEX => Ok(wire::encode(&node.read_index().await).into()),
+            path::ELECT => {
+                node.raft().trigger().elect().await.map_err(stopping)?;
+                Ok(Bytes::new().into())
+            }
+            path::STATUS => Ok(wire::encode(&node.report(sender)).into()),
+            other => Err(Failure(StatusCode::NOT_FOUND, format!("there is nothing at {other}"))),
+        }
+    }
+
+    async fn receive_snapshot(&self, node: &dyn Inbound, body: Incoming) -> Result<Outgoing, Failure> {
+        let Ok(_only_one) = self.receiving.try_acquire() else {
+            return Err(Failure(StatusCode::SERVICE_UNAVAILABLE, "another snapshot is arriving".to_owned()));
+        };
+        Ok(snapshot::receive(node.raft(), node.vote(), body).await?)
+    }
+}
+
+/// openraft's core has ended; what became of the request is not known.
+fn stopping(error: impl std::fmt::Display) -> Failure {
+    Failure(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
+}
+
+impl From<Malformed> for Failure {
+    fn from(error: Malformed) -> Self {
+        Self(StatusCode::BAD_REQUEST, error.to_string())
+    }
+}
+
+impl From<BodyError> for Failure {
+    fn from(error: BodyError) -> Self {
+        let status = match error {
+            BodyError::TooLong(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            BodyError::Connection(_) => StatusCode::BAD_REQUEST,
+        };
+        Self(status, error.to_string())
+    }
+}
+
+impl From<ReceiveError> for Failure {
+    fn from(error: ReceiveError) -> Self {
+        tracing::warn!(%error, "a snapshot was not received");
+        Self(StatusCode::BAD_REQUEST, error.to_string())
+    }
+}

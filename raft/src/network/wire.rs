@@ -1,0 +1,219 @@
+//! The form of the bodies. What carries entries or commands is framed by hand, so that they are neither copied
+//! nor parsed on the way; the rest is postcard.
+//!
+//! ```text
+//! append  := vote | log id? prev | log id? commit | count u32 | entry frame * count        (see crate::codec)
+//! vote    := term u64 | node u64 | committed u8
+//! log id? := present u8 | term u64 | node u64 | index u64
+//! propose := budget u32, milliseconds | count u32 | group * count
+//! group   := commands u32 | length u32 | bytes
+//! ```
+//! All numbers are little-endian.
+
+use adapter::{CommandBuffer, Reply};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use openraft::raft::AppendEntriesRequest;
+use openraft::{CommittedLeaderId, LeaderId};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::TypeConfig;
+use crate::codec::decode_entry;
+use crate::handle::ProposeError;
+use crate::types::{LogId, Vote};
+
+/// Bytes of an append body before its entries.
+const APPEND_HEADER: usize = 17 + 25 + 25 + 4;
+
+/// A body does not have the form it must have.
+#[derive(Debug, thiserror::Error)]
+#[error("malformed body: {0}")]
+pub(crate) struct Malformed(pub(crate) String);
+
+/// What the leader answers to each forwarded group.
+pub(crate) type Answers = Vec<Result<Vec<Reply>, ProposeError>>;
+
+/// What the leader answers to a question for its read index.
+pub(crate) type ReadIndexAnswer = Result<u64, crate::read_index::Refused>;
+
+/// Encodes everything but the entries of an append request.
+pub(crate) fn append_header(rpc: &AppendEntriesRequest<TypeConfig>) -> Bytes {
+    let mut out = BytesMut::with_capacity(APPEND_HEADER);
+    put_vote(&rpc.vote, &mut out);
+    put_log_id(rpc.prev_log_id.as_ref(), &mut out);
+    put_log_id(rpc.leader_commit.as_ref(), &mut out);
+    out.put_u32_le(rpc.entries.len() as u32);
+    out.freeze()
+}
+
+/// Decodes an append request; the entries' batches are slices of `body`.
+pub(crate) fn decode_append(mut body: Bytes) -> Result<AppendEntriesRequest<TypeConfig>, Malformed> {
+    if body.len() < APPEND_HEADER {
+        return Err(Malformed("shorter than its header".to_owned()));
+    }
+    let vote = get_vote(&mut body);
+    let prev_log_id = get_log_id(&mut body);
+    let leader_commit = get_log_id(&mut body);
+    let count = body.get_u32_le();
+    let mut entries = Vec::new();
+    for _ in 0..count {
+        entries.push(decode_entry(&mut body).map_err(|error| Malformed(error.to_string()))?);
+    }
+    if !body.is_empty() {
+        return Err(Malformed("bytes after the last entry".to_owned()));
+    }
+    Ok(AppendEntriesRequest { vote, prev_log_id, entries, leader_commit })
+}
+
+/// Encodes a vote.
+pub(crate) fn encode_vote(vote: &Vote) -> Bytes {
+    let mut out = BytesMut::with_capacity(17);
+    put_vote(vote, &mut out);
+    out.freeze()
+}
+
+/// Decodes a vote.
+pub(crate) fn decode_vote(mut body: Bytes) -> Result<Vote, Malformed> {
+    if body.len() != 17 {
+        return Err(Malformed("a vote has 17 bytes".to_owned()));
+    }
+    Ok(get_vote(&mut body))
+}
+
+/// Encodes commands for the leader, which has `budget_ms` to answer.
+pub(crate) fn encode_groups<'a>(
+    budget_ms: u32,
+    groups: impl ExactSizeIterator<Item = &'a CommandBuffer>,
+) -> Bytes {
+    let mut out = BytesMut::new();
+    out.put_u32_le(budget_ms);
+    out.put_u32_le(groups.len() as u32);
+    for group in groups {
+        out.reserve(8 + group.bytes().len());
+        out.put_u32_le(group.count());
+        out.put_u32_le(group.bytes().len() as u32);
+        out.put_slice(group.bytes());
+    }
+    out.freeze()
+}
+
+/// Decodes commands for the leader, and how many milliseconds the sender waits.
+pub(crate) fn decode_groups(mut body: &[u8]) -> Result<(u32, Vec<CommandBuffer>), Malformed> {
+    let cut = |_| Malformed("cut short".to_owned());
+    let budget_ms = body.try_get_u32_le().map_err(cut)?;
+    let count = body.try_get_u32_le().map_err(cut)?;
+    let mut groups = Vec::new();
+    for _ in 0..count {
+        let commands = body.try_get_u32_le().map_err(cut)?;
+        let length = body.try_get_u32_le().map_err(cut)? as usize;
+        let Some((bytes, rest)) = body.split_at_checked(length) else {
+            return Err(Malformed("cut short".to_owned()));
+        };
+        body = rest;
+        groups.push(CommandBuffer::decode(bytes, commands).map_err(|error| Malformed(error.to_string()))?);
+    }
+    if body.is_empty() {
+        Ok((budget_ms, groups))
+    } else {
+        Err(Malformed("bytes after the last group".to_owned()))
+    }
+}
+
+/// Encodes with postcard. The types here are plain data, for which it has no errors; were there one, the peer
+/// would refuse the empty body.
+pub(crate) fn encode<T: Serialize>(value: &T) -> Vec<u8> {
+    postcard::to_stdvec(value).unwrap_or_default()
+}
+
+/// Decodes with postcard.
+pub(crate) fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, Malformed> {
+    postcard::from_bytes(body).map_err(|error| Malformed(error.to_string()))
+}
+
+fn put_vote(vote: &Vote, out: &mut BytesMut) {
+    out.put_u64_le(vote.leader_id.term);
+    out.put_u64_le(vote.leader_id.node_id);
+    out.put_u8(u8::from(vote.committed));
+}
+
+fn get_vote(body: &mut Bytes) -> Vote {
+    let leader_id = LeaderId::new(body.get_u64_le(), body.get_u64_le());
+    Vote { leader_id, committed: body.get_u8() != 0 }
+}
+
+fn put_log_id(log_id: Option<&LogId>, out: &mut BytesMut) {
+    out.put_u8(u8::from(log_id.is_some()));
+    let log_id = log_id.copied().unwrap_or_default();
+    out.put_u64_le(log_id.leader_id.term);
+    out.put_u64_le(log_id.leader_id.node_id);
+    out.put_u64_le(log_id.index);
+}
+
+fn get_log_id(body: &mut Bytes) -> Option<LogId> {
+    let present = body.get_u8() != 0;
+    let leader_id = CommittedLeaderId::new(body.get_u64_le(), body.get_u64_le());
+    let log_id = LogId::new(leader_id, body.get_u64_le());
+    present.then_some(log_id)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+    use crate::codec::encode_entry;
+    use crate::types::Entry;
+    use adapter::Batch;
+    use openraft::EntryPayload;
+
+    fn request() -> AppendEntriesRequest<TypeConfig> {
+        let id = |index| LogId::new(CommittedLeaderId::new(3, 2), index);
+        let mut group = CommandBuffer::default();
+        group.push(&[b"SET", b"k", b"v"]);
+        let batch = Batch::new(1, 2, [&group]);
+        AppendEntriesRequest {
+            vote: Vote::new_committed(3, 2),
+            prev_log_id: Some(id(6)),
+            entries: vec![
+                Entry { log_id: id(7), payload: EntryPayload::Blank },
+                Entry { log_id: id(8), payload: EntryPayload::Normal(batch) },
+            ],
+            leader_commit: None,
+        }
+    }
+
+    fn encoded(rpc: &AppendEntriesRequest<TypeConfig>) -> Bytes {
+        let mut body = BytesMut::from(&append_header(rpc)[..]);
+        rpc.entries.iter().for_each(|entry| encode_entry(entry, &mut body));
+        body.freeze()
+    }
+
+    #[test]
+    fn an_append_request_arrives_as_it_left() {
+        let rpc = request();
+        let seen = decode_append(encoded(&rpc)).unwrap();
+        assert_eq!(format!("{rpc:?}"), format!("{seen:?}"));
+    }
+
+    #[test]
+    fn bodies_cut_anywhere_are_errors_and_not_panics() {
+        let body = encoded(&request());
+        for length in 0..body.len() {
+            assert!(decode_append(body.slice(..length)).is_err(), "cut at {length}");
+        }
+        let mut group = CommandBuffer::default();
+        group.push(&[b"GET", b"k"]);
+        let body = encode_groups(7, [&group, &group].into_iter());
+        for length in 0..body.len() {
+            assert!(decode_groups(&body[..length]).is_err(), "cut at {length}");
+        }
+        let (budget_ms, groups) = decode_groups(&body).unwrap();
+        assert_eq!((budget_ms, groups.len(), groups[1].bytes()), (7, 2, group.bytes()));
+    }
+
+    #[test]
+    fn a_vote_arrives_as_it_left() {
+        let vote = Vote::new(5, 9);
+        assert_eq!(decode_vote(encode_vote(&vote)).unwrap(), vote);
+        assert!(decode_vote(Bytes::from_static(b"short")).is_err());
+    }
+}

@@ -1,0 +1,161 @@
+//! What the proposer proposes to: openraft here, or the leader over there.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use adapter::{Adapter, Batch, CommandBuffer};
+use openraft::error::ClientWriteError;
+use openraft::metrics::RaftServerMetrics;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
+
+use crate::handle::ProposeError;
+use crate::network::path;
+use crate::network::peers::Peers;
+use crate::network::pool::{CallError, Pool};
+use crate::network::wire::{self, Answers};
+use crate::proposer::{Consensus, Outcome, Route};
+use crate::types::{NodeId, Peer, Raft, Vote};
+
+/// With up to this many voters, an entry that a new leader made this node truncate can never be committed: the two
+/// of them are a majority that has another entry in its place. With more, a third node could still bring it back.
+const VOTERS_WHERE_TRUNCATED_IS_GONE: usize = 3;
+
+/// Who leads, as openraft last told.
+#[derive(Clone)]
+pub(crate) struct Leadership {
+    id: NodeId,
+    metrics: watch::Receiver<RaftServerMetrics<NodeId, Peer>>,
+    peers: Peers,
+}
+
+impl Leadership {
+    pub(crate) fn new(id: NodeId, raft: &Raft, peers: Peers) -> Self {
+        Self { id, metrics: raft.server_metrics(), peers }
+    }
+
+    pub(crate) fn route(&self) -> Route {
+        let metrics = self.metrics.borrow();
+        if metrics.state.is_leader() {
+            return Route::Here;
+        }
+        // A leader that is deposed may still be named for a moment.
+        metrics.current_leader.filter(|leader| *leader != self.id).map_or(Route::Nowhere, Route::To)
+    }
+
+    /// The connections to a member.
+    pub(crate) fn peer(&self, node: NodeId) -> Option<Arc<Pool>> {
+        let metrics = self.metrics.borrow();
+        let peer = metrics.membership_config.membership().get_node(&node)?;
+        Some(self.peers.at(node, &peer.raft))
+    }
+
+    pub(crate) fn voters(&self) -> Vec<std::collections::BTreeSet<NodeId>> {
+        self.metrics.borrow().membership_config.membership().get_joint_config().clone()
+    }
+
+    /// Returns when the leader, or something else about the cluster, has changed.
+    pub(crate) async fn changed(&mut self) -> bool {
+        self.metrics.changed().await.is_ok()
+    }
+}
+
+/// See the module.
+pub(crate) struct RaftConsensus<A> {
+    pub(crate) leadership: Leadership,
+    pub(crate) raft: Raft,
+    pub(crate) adapter: Arc<A>,
+    pub(crate) request_timeout: Duration,
+    clock: Mutex<LogClock>,
+}
+
+/// The time of the last batch, and in whose term.
+#[derive(Default)]
+struct LogClock {
+    vote: Vote,
+    last_ms: u64,
+}
+
+impl<A: Adapter> RaftConsensus<A> {
+    pub(crate) fn new(
+        leadership: Leadership,
+        raft: Raft,
+        adapter: Arc<A>,
+        request_timeout: Duration,
+    ) -> Self {
+        Self { leadership, raft, adapter, request_timeout, clock: Mutex::default() }
+    }
+
+    /// The clock, but never before a batch of an earlier term or of this one.
+    fn now_ms(&self) -> u64 {
+        let vote = self.leadership.metrics.borrow().vote;
+        let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
+        if clock.vote != vote {
+            clock.vote = vote;
+            clock.last_ms = clock.last_ms.max(self.adapter.applied().now_ms);
+        }
+        clock.last_ms = clock.last_ms.max(unix_ms());
+        clock.last_ms
+    }
+
+    fn refused(&self) -> Outcome {
+        let most = self.leadership.voters().iter().map(|config| config.len()).max().unwrap_or(0);
+        if most <= VOTERS_WHERE_TRUNCATED_IS_GONE { Outcome::NotDone } else { Outcome::Unknown }
+    }
+}
+
+impl<A: Adapter> Consensus for RaftConsensus<A> {
+    fn route(&self) -> Route {
+        self.leadership.route()
+    }
+
+    async fn submit(&self, groups: &[CommandBuffer]) -> Outcome {
+        let batch = Batch::new(self.now_ms(), rand::random(), groups);
+        // An error here means that openraft's core has ended before it took the batch.
+        let Ok(answer) = self.raft.client_write_ff(batch).await else { return Outcome::NotDone };
+        match timeout(self.request_timeout, answer).await {
+            Ok(Ok(Ok(response))) => Outcome::Done(response.data.0),
+            // Not appended, or truncated.
+            Ok(Ok(Err(ClientWriteError::ForwardToLeader(_)))) => self.refused(),
+            Ok(Ok(Err(ClientWriteError::ChangeMembershipError(_)))) => Outcome::NotDone,
+            // Never answered: stranded by a snapshot, by the end of the core, or by a lost quorum.
+            Ok(Err(_)) | Err(_) => Outcome::Unknown,
+        }
+    }
+
+    async fn forward(&self, leader: NodeId, groups: &[CommandBuffer], deadline: Instant) -> Vec<Outcome> {
+        let Some(pool) = self.leadership.peer(leader) else { return vec![Outcome::NotDone; groups.len()] };
+        let budget = deadline.saturating_duration_since(Instant::now());
+        let budget_ms = u32::try_from(budget.as_millis()).unwrap_or(u32::MAX);
+        let body = wire::encode_groups(budget_ms, groups.iter());
+        let answers = match pool.call(path::PROPOSE, body, deadline).await {
+            Ok(answer) => wire::decode::<Answers>(&answer).unwrap_or_default(),
+            Err(CallError::Lost { .. }) => Vec::new(),
+            Err(error @ (CallError::NotSent { .. } | CallError::Refused { .. })) => {
+                tracing::debug!(%error, "commands were not forwarded");
+                return vec![Outcome::NotDone; groups.len()];
+            }
+        };
+        // What has no answer is unknown.
+        answers.into_iter().map(outcome).collect()
+    }
+}
+
+fn outcome(answer: Result<Vec<adapter::Reply>, ProposeError>) -> Outcome {
+    match answer {
+        Ok(replies) => Outcome::Done(replies),
+        Err(ProposeError::Unknown) => Outcome::Unknown,
+        Err(
+            ProposeError::NoLeader
+            | ProposeError::NoCluster
+            | ProposeError::Busy
+            | ProposeError::ShuttingDown,
+        ) => Outcome::NotDone,
+    }
+}
+
+/// The wall clock, Unix milliseconds.
+pub(crate) fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,99 @@
+//! How a member leaves for a while: it answers what it has taken on, gives up leading, and closes its storage.
+//!
+//! openraft 0.9 has no leader transfer. The orthodox way: the leader stops its heartbeats, waits until the voters'
+//! lease of it has run out, and has the follower that is furthest stand for election. Nothing is voided by it: the
+//! election is one like any other.
+
+use std::cmp::Reverse;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use adapter::Adapter;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::Member;
+use crate::network::path;
+use crate::proposer::Route;
+use crate::types::NodeId;
+
+/// How long what is under way may take to be answered.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
+/// Lets a follower's vote request arrive behind the end of the last lease.
+const LEASE_MARGIN: Duration = Duration::from_millis(50);
+/// How long one follower has to win before the next is asked.
+const ELECTION_TIMEOUT: Duration = Duration::from_millis(500);
+/// How long openraft's core has to end.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+
+impl<A: Adapter> Member<A> {
+    pub(super) async fn leave(&self) {
+        self.proposer.close();
+        self.proposer.drain(Instant::now() + DRAIN_TIMEOUT).await;
+        if self.stopping.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        if self.leadership.route() == Route::Here {
+            self.hand_over().await;
+        }
+        // No elections of our own any more, and nothing more to apply.
+        self.raft.runtime_config().elect(false);
+        match timeout(STOP_TIMEOUT, self.raft.shutdown()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "Raft has not ended well"),
+            Err(_) => tracing::warn!("Raft has not ended in time"),
+        }
+        self.tasks().clear();
+        match self.adapter.flush().await {
+            Ok(position) => tracing::info!(index = position.index, "the storage is flushed"),
+            Err(error) => {
+                tracing::error!(%error, "the storage could not be flushed; the log will bring it up to date")
+            }
+        }
+    }
+
+    async fn hand_over(&self) {
+        let candidates = self.heirs();
+        if candidates.is_empty() {
+            return;
+        }
+        tracing::info!(?candidates, "leadership is handed over");
+        self.raft.runtime_config().heartbeat(false);
+        sleep(self.config.raft.election_timeout_max + LEASE_MARGIN).await;
+        for heir in candidates {
+            let Some(pool) = self.leadership.peer(heir) else { continue };
+            let asked = pool.call(path::ELECT, Vec::new(), Instant::now() + ELECTION_TIMEOUT).await;
+            if let Err(error) = asked {
+                tracing::info!(heir, %error, "the next one is asked to lead");
+                continue;
+            }
+            if timeout(ELECTION_TIMEOUT, self.succeeded()).await.is_ok() {
+                return;
+            }
+        }
+        tracing::warn!("nobody has taken over leadership in time; the others elect when this node is gone");
+    }
+
+    /// Returns when somebody else leads.
+    async fn succeeded(&self) {
+        let mut leadership = self.leadership.clone();
+        while !matches!(leadership.route(), Route::To(_)) {
+            if !leadership.changed().await {
+                return;
+            }
+        }
+    }
+
+    /// The other voters, the one that has most of the log first.
+    fn heirs(&self) -> Vec<NodeId> {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow();
+        let Some(replication) = &metrics.replication else { return Vec::new() };
+        let voters: Vec<NodeId> = metrics.membership_config.membership().voter_ids().collect();
+        let mut heirs: Vec<_> = replication
+            .iter()
+            .filter(|(id, matched)| **id != self.id && matched.is_some() && voters.contains(*id))
+            .collect();
+        heirs.sort_by_key(|(id, matched)| (Reverse(**matched), **id));
+        heirs.into_iter().map(|(id, _)| *id).collect()
+    }
+}

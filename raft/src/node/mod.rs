@@ -1,0 +1,376 @@
+//! A member of a cluster, put together.
+//!
+//! | module | what it says |
+//! |---|---|
+//! | [`bootstrap`] | how a node comes into its cluster |
+//! | [`consensus`] | who leads, and the two ways of a batch |
+//! | [`reads`] | read barriers |
+//! | [`upkeep`] | what a member does by itself |
+//! | [`farewell`] | how a member leaves for a while |
+//! | [`report`] | what a member says of itself |
+
+mod bootstrap;
+pub(crate) mod consensus;
+mod farewell;
+mod reads;
+mod report;
+pub(crate) mod upkeep;
+
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use adapter::{Adapter, CommandBuffer, Reply};
+use conf::ClusterConfig;
+use openraft::SnapshotPolicy;
+use openraft::storage::RaftLogStorage;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::handle::{Boxed, Handle, MemberStatus, NodeStatus, ProposeError, ReadError, Service};
+use crate::identity::{Identity, IdentityError};
+use crate::log_store::{LogStore, Options};
+use crate::network::client::RaftNetworkClients;
+use crate::network::credentials::{Credentials, CredentialsError};
+use crate::network::peers::Peers;
+use crate::network::server::{Inbound, Server, StatusReport};
+use crate::network::wire::{Answers, ReadIndexAnswer};
+use crate::proposer::{Limits, Proposer};
+use crate::state_machine::{KiwiStateMachine, Progress};
+use crate::types::{NodeId, Peer, Raft, Vote};
+use bootstrap::{Admission, Members};
+use consensus::{Leadership, RaftConsensus};
+use reads::Reads;
+
+/// Room for what a body carries besides commands or entries.
+const BODY_OVERHEAD_BYTES: usize = 1 << 20;
+
+/// Why a node cannot start. Nothing that was there has been written over.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration cannot be used.
+    #[error("{0}")]
+    Config(String),
+    /// The data directory is not this node's.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The secret or the cluster id cannot be sent.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
+    /// The Raft log cannot be opened.
+    #[error(transparent)]
+    Log(#[from] crate::log_store::OpenError),
+    /// The storage or the snapshots cannot be opened.
+    #[error(transparent)]
+    StateMachine(#[from] crate::state_machine::OpenError),
+    /// openraft cannot start.
+    #[error("Raft cannot start: {0}")]
+    Raft(String),
+    /// The other members do not know this node.
+    #[error(
+        "the other members refuse this node: {reason}; check cluster.id, cluster.secret and cluster.members"
+    )]
+    Stranger {
+        /// What one of them said.
+        reason: String,
+    },
+    /// Its data is lost.
+    #[error(
+        "node {node} has an empty log, but the cluster has seen its log up to index {index}: its data is lost. \
+         Under this id it could undo writes that were acknowledged. Restore its data directory, or add it with a \
+         new id"
+    )]
+    Wiped {
+        /// This node.
+        node: NodeId,
+        /// How far its log was.
+        index: u64,
+    },
+}
+
+/// What stands in the place of the cluster's id in the directory of a node without one. The blank keeps it from being
+/// any cluster's id.
+const STANDALONE: &str = "(stand alone)";
+
+/// A member of a cluster.
+pub struct Node;
+
+impl Node {
+    /// Starts a member on `adapter`, serving its peers on `raft_listener`. A node that has no data yet returns from
+    /// here once a majority of the members is up.
+    pub async fn start<A: Adapter>(
+        config: &ClusterConfig,
+        adapter: A,
+        raft_listener: TcpListener,
+    ) -> Result<Handle<A>, StartError> {
+        Ok(Handle::new(Member::start(config, adapter, raft_listener).await?))
+    }
+}
+
+/// What a running member consists of.
+struct Member<A: Adapter> {
+    id: NodeId,
+    cluster_id: String,
+    config: ClusterConfig,
+    started: Instant,
+    adapter: Arc<A>,
+    raft: Raft,
+    log: LogStore,
+    peers: Peers,
+    leadership: Leadership,
+    progress: watch::Receiver<Progress>,
+    proposer: Arc<Proposer<RaftConsensus<A>>>,
+    reads: Arc<Reads>,
+    stopping: Arc<AtomicBool>,
+    /// Ends with the member.
+    tasks: Mutex<Vec<AbortOnDropHandle<()>>>,
+}
+
+impl<A: Adapter> Member<A> {
+    async fn start(
+        config: &ClusterConfig,
+        adapter: A,
+        listener: TcpListener,
+    ) -> Result<Arc<Self>, StartError> {
+        let members = members(config)?;
+        let id = config.node.id;
+        let identity = identity(config, &members)?;
+        let credentials = Credentials::new(id, &identity.cluster_id, &config.cluster.secret)?;
+        let peers = Peers::new(credentials.clone());
+        let server = Server::new(credentials, config.limits.max_inflight_bytes + BODY_OVERHEAD_BYTES);
+        let serving = spawn(Arc::clone(&server).run(listener));
+
+        let mut log = open_log(&config.node.data_dir, Options::new(id, &config.raft)).await?;
+        let adapter = Arc::new(adapter);
+        let state_machine = KiwiStateMachine::open(Arc::clone(&adapter), &config.node.data_dir).await?;
+        let progress = state_machine.progress();
+        let state = log.get_log_state().await.map_err(|error| StartError::Raft(error.to_string()))?;
+        let is_empty = state.last_log_id.is_none()
+            && log.current_vote().is_none_or(|vote| vote == Vote::default())
+            && progress.borrow().applied.is_none();
+        let admission = if is_empty { Some(bootstrap::admit(&peers, id, &members).await?) } else { None };
+
+        let raft_config = Arc::new(openraft_config(config, &identity.cluster_id)?);
+        let network = RaftNetworkClients::new(peers.clone(), config.raft.heartbeat_interval);
+        let raft = Raft::new(id, raft_config, network, log.clone(), state_machine)
+            .await
+            .map_err(|error| StartError::Raft(error.to_string()))?;
+        let member = Self::assemble(config, identity.cluster_id, adapter, raft, log, peers, progress);
+        server.open(Arc::clone(&member) as Arc<dyn Inbound>);
+        member.spawn_tasks(serving);
+        if admission == Some(Admission::Form) {
+            bootstrap::form(&member.raft, id, &members).await?;
+        }
+        Ok(member)
+    }
+
+    fn assemble(
+        config: &ClusterConfig,
+        cluster_id: String,
+        adapter: Arc<A>,
+        raft: Raft,
+        log: LogStore,
+        peers: Peers,
+        progress: watch::Receiver<Progress>,
+    ) -> Arc<Self> {
+        let id = config.node.id;
+        let timeout = config.raft.request_timeout;
+        let leadership = Leadership::new(id, &raft, peers.clone());
+        let consensus = RaftConsensus::new(leadership.clone(), raft.clone(), Arc::clone(&adapter), timeout);
+        let proposer = Proposer::new(consensus, limits(config, config.raft.max_inflight_entries));
+        let reads = Reads::new(id, leadership.clone(), log.clone(), progress.clone(), timeout);
+        Arc::new(Self {
+            id,
+            cluster_id,
+            config: config.clone(),
+            started: Instant::now(),
+            adapter,
+            raft,
+            log,
+            peers,
+            leadership,
+            progress,
+            proposer,
+            reads,
+            stopping: Arc::default(),
+            tasks: Mutex::default(),
+        })
+    }
+
+    fn spawn_tasks(&self, serving: AbortOnDropHandle<()>) {
+        let raft = &self.config.raft;
+        let bound = upkeep::bound_log(
+            self.raft.clone(),
+            self.log.clone(),
+            self.progress.clone(),
+            raft.snapshot_log_bytes,
+            raft.keep_entries,
+        );
+        let leadership = self.leadership.clone();
+        let expire = upkeep::expire_keys(Arc::clone(&self.adapter), Arc::clone(&self.proposer), move || {
+            leadership.route()
+        });
+        let (mut changes, proposer) = (self.leadership.clone(), Arc::clone(&self.proposer));
+        let follow = async move {
+            while changes.changed().await {
+                proposer.route_changed();
+            }
+        };
+        let tasks = [
+            serving,
+            spawn(Arc::clone(&self.proposer).run()),
+            spawn(Arc::clone(&self.reads).run()),
+            spawn(bound),
+            spawn(expire),
+            spawn(follow),
+            spawn(upkeep::watch_over(self.raft.clone(), Arc::clone(&self.stopping))),
+        ];
+        self.tasks().extend(tasks);
+    }
+
+    fn tasks(&self) -> std::sync::MutexGuard<'_, Vec<AbortOnDropHandle<()>>> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn spawn(task: impl Future<Output = ()> + Send + 'static) -> AbortOnDropHandle<()> {
+    AbortOnDropHandle::new(tokio::spawn(task))
+}
+
+async fn open_log(data_dir: &Path, options: Options) -> Result<LogStore, StartError> {
+    let data_dir = data_dir.to_owned();
+    let opened = tokio::task::spawn_blocking(move || LogStore::open(&data_dir, options)).await;
+    Ok(opened.map_err(|error| StartError::Raft(error.to_string()))??)
+}
+
+/// The members, with this node among them; without any in the configuration, this node alone.
+fn members(config: &ClusterConfig) -> Result<Members, StartError> {
+    let at = |raft: String| Peer { raft, resp: String::new() };
+    if config.cluster.members.is_empty() {
+        return Ok(Members::from([(config.node.id, at(config.advertised_raft()))]));
+    }
+    let members: Members =
+        config.cluster.members.iter().map(|member| (member.id, at(member.address.clone()))).collect();
+    if !members.contains_key(&config.node.id) {
+        return Err(StartError::Config(format!("node.id {} is not among cluster.members", config.node.id)));
+    }
+    if members.len() > 1 && config.cluster.secret.is_empty() {
+        return Err(StartError::Config("a cluster of more than one member needs cluster.secret".to_owned()));
+    }
+    Ok(members)
+}
+
+/// Makes sure that the data directory belongs to this node as it is configured, before anything in it is opened; an
+/// empty one is made this node's. A stand-alone node's data and a cluster's are never taken for each other's.
+pub fn claim_data_dir(config: &ClusterConfig) -> Result<(), StartError> {
+    if config.cluster.enabled {
+        identity(config, &members(config)?)?;
+    } else {
+        Identity::load_or_create(&config.node.data_dir, config.node.id, STANDALONE)?;
+    }
+    Ok(())
+}
+
+/// The identity of the data directory. A cluster without a configured id keeps the one that it was given at its
+/// first start, whatever becomes of its members.
+fn identity(config: &ClusterConfig, members: &Members) -> Result<Identity, StartError> {
+    let (data_dir, id) = (&config.node.data_dir, config.node.id);
+    if !config.cluster.id.is_empty() {
+        return Ok(Identity::load_or_create(data_dir, id, &config.cluster.id)?);
+    }
+    match Identity::load_or_create(data_dir, id, &bootstrap::cluster_id(members)) {
+        Err(IdentityError::Other { found, .. }) if found.node_id == id && found.cluster_id != STANDALONE => {
+            Ok(found)
+        }
+        other => Ok(other?),
+    }
+}
+
+fn openraft_config(config: &ClusterConfig, cluster_id: &str) -> Result<openraft::Config, StartError> {
+    let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let raft = &config.raft;
+    let built = openraft::Config {
+        cluster_name: cluster_id.to_owned(),
+        heartbeat_interval: millis(raft.heartbeat_interval),
+        election_timeout_min: millis(raft.election_timeout_min),
+        election_timeout_max: millis(raft.election_timeout_max),
+        snapshot_policy: SnapshotPolicy::Never,
+        max_in_snapshot_log_to_keep: raft.keep_entries,
+        replication_lag_threshold: raft.keep_entries.max(1),
+        ..openraft::Config::default()
+    };
+    built.validate().map_err(|error| StartError::Config(format!("[raft]: {error}")))
+}
+
+/// The proposer's bounds.
+pub(crate) fn limits(config: &ClusterConfig, max_inflight_entries: usize) -> Limits {
+    Limits {
+        max_inflight_entries,
+        max_batch_bytes: config.raft.max_batch_bytes,
+        max_batch_commands: config.raft.max_batch_commands,
+        max_inflight_bytes: config.limits.max_inflight_bytes,
+        request_timeout: config.raft.request_timeout,
+    }
+}
+
+impl<A: Adapter> Service<A> for Member<A> {
+    fn propose(&self, commands: CommandBuffer) -> Boxed<'_, Result<Vec<Reply>, ProposeError>> {
+        Box::pin(self.proposer.propose(commands))
+    }
+
+    fn read_barrier(&self) -> Boxed<'_, Result<(), ReadError>> {
+        Box::pin(self.reads.barrier())
+    }
+
+    fn adapter(&self) -> &A {
+        &self.adapter
+    }
+
+    fn status(&self) -> NodeStatus {
+        self.node_status()
+    }
+
+    fn members(&self) -> Boxed<'_, Vec<MemberStatus>> {
+        Box::pin(self.member_statuses())
+    }
+
+    fn shutdown(&self) -> Boxed<'_, ()> {
+        Box::pin(self.leave())
+    }
+}
+
+impl<A: Adapter> Inbound for Member<A> {
+    fn raft(&self) -> &Raft {
+        &self.raft
+    }
+
+    fn vote(&self) -> Vote {
+        self.log.current_vote().unwrap_or_default()
+    }
+
+    fn propose(&self, budget: Duration, groups: Vec<CommandBuffer>) -> Boxed<'_, Answers> {
+        Box::pin(async move {
+            // All queue before any is waited for, so that they can share an entry.
+            let queued: Vec<_> =
+                groups.into_iter().map(|group| self.proposer.queue_here(group, budget)).collect();
+            let mut answers = Answers::with_capacity(queued.len());
+            for group in queued {
+                answers.push(match group {
+                    Ok(waiting) => waiting.answer().await,
+                    Err(error) => Err(error),
+                });
+            }
+            answers
+        })
+    }
+
+    fn read_index(&self) -> Boxed<'_, ReadIndexAnswer> {
+        Box::pin(self.reads.leader_index())
+    }
+
+    fn report(&self, asker: NodeId) -> StatusReport {
+        self.status_report(asker)
+    }
+}

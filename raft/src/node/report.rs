@@ -1,0 +1,84 @@
+//! What a member says of itself, and asks of the others.
+
+use adapter::Adapter;
+use openraft::ServerState;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::Member;
+use super::bootstrap::STATUS_TIMEOUT;
+use crate::handle::{MemberStatus, NodeStatus, Role};
+use crate::network::server::StatusReport;
+use crate::network::{path, wire};
+use crate::types::NodeId;
+
+impl<A: Adapter> Member<A> {
+    pub(super) fn node_status(&self) -> NodeStatus {
+        let progress = *self.progress.borrow();
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow();
+        NodeStatus {
+            id: self.id,
+            cluster_id: self.cluster_id.clone(),
+            role: role(metrics.state),
+            resp: self.config.advertised_resp(),
+            raft: self.config.advertised_raft(),
+            term: metrics.current_term,
+            leader: metrics.current_leader,
+            last_log: metrics.last_log_index.unwrap_or(0),
+            applied: progress.applied.map_or(0, |applied| applied.index),
+            snapshot: progress.snapshot.map_or(0, |snapshot| snapshot.index),
+            purged: metrics.purged.map_or(0, |purged| purged.index),
+            storage: self.adapter.health(),
+            storage_kind: format!("{:?}", self.config.storage.kind).to_lowercase(),
+            uptime_seconds: self.started.elapsed().as_secs(),
+            process_id: std::process::id(),
+        }
+    }
+
+    pub(super) fn status_report(&self, asker: NodeId) -> StatusReport {
+        let status = self.node_status();
+        let applied = self.progress.borrow().applied;
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow();
+        let leads = metrics.state.is_leader()
+            && applied.is_some_and(|applied| applied.leader_id.term == metrics.current_term);
+        let matched = metrics.replication.as_ref().and_then(|replication| *replication.get(&asker)?);
+        StatusReport { status, matched: matched.map(|log_id| log_id.index), leads }
+    }
+
+    pub(super) async fn member_statuses(&self) -> Vec<MemberStatus> {
+        let membership = self.raft.server_metrics().borrow().membership_config.membership().clone();
+        let voters: Vec<NodeId> = membership.voter_ids().collect();
+        let mut asking = JoinSet::new();
+        let mut members = Vec::new();
+        for (id, peer) in membership.nodes() {
+            let (id, raft) = (*id, peer.raft.clone());
+            let mut member = MemberStatus { id, voter: voters.contains(&id), raft, node: None };
+            if id == self.id {
+                member.node = Some(self.node_status());
+                members.push(member);
+                continue;
+            }
+            let pool = self.peers.at(id, &member.raft);
+            asking.spawn(async move {
+                let answer = pool.call(path::STATUS, Vec::new(), Instant::now() + STATUS_TIMEOUT).await;
+                let report = answer.ok().and_then(|answer| wire::decode::<StatusReport>(&answer).ok());
+                member.node = report.map(|report| report.status);
+                member
+            });
+        }
+        members.extend(asking.join_all().await);
+        members.sort_by_key(|member| member.id);
+        members
+    }
+}
+
+fn role(state: ServerState) -> Role {
+    match state {
+        ServerState::Leader => Role::Leader,
+        ServerState::Candidate => Role::Candidate,
+        ServerState::Learner => Role::Learner,
+        ServerState::Follower | ServerState::Shutdown => Role::Follower,
+    }
+}

@@ -1,0 +1,128 @@
+//! What a member does by itself: bound its log, remove expired keys, notice that it has failed.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use adapter::{Adapter, CommandBuffer};
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+
+use super::consensus::unix_ms;
+use crate::handle::ProposeError;
+use crate::log_store::LogStore;
+use crate::proposer::{Consensus, Proposer, Route};
+use crate::state_machine::Progress;
+use crate::types::Raft;
+
+/// How often the size of the log is looked at.
+const LOG_CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// A snapshot that takes longer is looked at again.
+const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(600);
+/// How often expired keys are looked for.
+const EXPIRE_INTERVAL: Duration = Duration::from_millis(100);
+/// The most keys that one command removes.
+const EXPIRE_KEYS: usize = 512;
+/// The internal command that removes keys whose deadline has passed.
+const EXPIRE_COMMAND: &[u8] = b"raft.expire";
+/// Lets the last log lines out before the process ends.
+const LAST_WORDS: Duration = Duration::from_millis(100);
+
+/// Makes a snapshot whenever the log has grown by `snapshot_log_bytes`, and gives up what it makes unneeded, except
+/// `keep_entries` entries for followers that are a little behind. For ever.
+pub(super) async fn bound_log(
+    raft: Raft,
+    log: LogStore,
+    mut progress: watch::Receiver<Progress>,
+    snapshot_log_bytes: u64,
+    keep_entries: u64,
+) {
+    loop {
+        sleep(LOG_CHECK_INTERVAL).await;
+        let Progress { applied, snapshot: before } = *progress.borrow_and_update();
+        if log.log_bytes() < snapshot_log_bytes || applied <= before {
+            continue;
+        }
+        tracing::info!(log_bytes = log.log_bytes(), "the log has grown: a snapshot is made");
+        if raft.trigger().snapshot().await.is_err() {
+            return;
+        }
+        let newer = progress.wait_for(|progress| progress.snapshot > before);
+        let Ok(Ok(made)) = timeout(SNAPSHOT_TIMEOUT, newer).await.map(|made| made.map(|made| made.snapshot))
+        else {
+            continue;
+        };
+        log.snapshot_made();
+        // openraft hears of the snapshot a little later, and purges no further than it knows of.
+        let known =
+            raft.wait(Some(SNAPSHOT_TIMEOUT)).metrics(|metrics| metrics.snapshot >= made, "snapshot").await;
+        let upto = made.map_or(0, |made| made.index).saturating_sub(keep_entries);
+        if known.is_ok() && upto > 0 && raft.trigger().purge_log(upto).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Has keys removed whose deadline has passed, while this node leads. For ever.
+pub(crate) async fn expire_keys<A: Adapter, C: Consensus>(
+    adapter: Arc<A>,
+    proposer: Arc<Proposer<C>>,
+    route: impl Fn() -> Route + Send,
+) {
+    loop {
+        let more = route() == Route::Here && expire_some(&*adapter, &proposer).await;
+        if !more {
+            sleep(EXPIRE_INTERVAL).await;
+        }
+    }
+}
+
+/// Answers whether there may be more to remove at once.
+async fn expire_some<A: Adapter, C: Consensus>(adapter: &A, proposer: &Proposer<C>) -> bool {
+    let due = match adapter.due_keys(unix_ms(), EXPIRE_KEYS).await {
+        Ok(due) => due,
+        Err(error) => {
+            tracing::warn!(%error, "expired keys cannot be looked up");
+            return false;
+        }
+    };
+    if due.is_empty() {
+        return false;
+    }
+    let mut args = vec![EXPIRE_COMMAND];
+    args.extend(due.iter().map(|key| &key[..]));
+    let mut commands = CommandBuffer::default();
+    commands.push(&args);
+    match proposer.propose(commands).await {
+        Ok(_) => due.len() == EXPIRE_KEYS,
+        // Found again the next time.
+        Err(ProposeError::ShuttingDown | ProposeError::NoLeader) => false,
+        Err(error) => {
+            tracing::warn!(%error, "expired keys were not removed");
+            false
+        }
+    }
+}
+
+/// Ends the process when openraft's core has ended without being asked to: a node that guesses on is worse than one
+/// that its supervisor restarts. A core that has panicked shows only in its closed channel.
+pub(super) async fn watch_over(raft: Raft, stopping: Arc<AtomicBool>) {
+    let mut metrics = raft.metrics();
+    drop(raft);
+    let reason = loop {
+        if let Err(fatal) = &metrics.borrow_and_update().running_state {
+            break fatal.to_string();
+        }
+        if metrics.changed().await.is_err() {
+            break "its core has ended unexpectedly".to_owned();
+        }
+    };
+    if stopping.load(Ordering::Acquire) {
+        return;
+    }
+    tracing::error!(reason, "Raft has failed; the process ends, start it again once the cause is gone");
+    sleep(LAST_WORDS).await;
+    if !stopping.load(Ordering::Acquire) {
+        std::process::abort();
+    }
+}

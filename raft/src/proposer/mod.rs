@@ -1,0 +1,305 @@
+//! Many commands, one entry.
+//!
+//! Groups of commands, one from each connection that has something to write, queue here. While as many entries as
+//! allowed are under way, the next fills; a lone group leaves at once. On a follower the queue leaves the same way,
+//! as requests to the leader.
+//!
+//! **Outcomes.** A group is *done* (its replies), *not done* (it never reached a log that could be committed: it is
+//! proposed again until its deadline), or *unknown* (it was handed over and no answer came: it is never proposed
+//! again). A group whose deadline passes while it is still queued is not done; once handed over it is unknown.
+//!
+//! **Order.** A connection has one group under way at a time, so groups need no order among each other.
+
+mod queue;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use adapter::{CommandBuffer, Reply};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::time::{Instant, sleep, timeout_at};
+
+use crate::handle::ProposeError;
+use crate::types::NodeId;
+use queue::{Group, Queue, State};
+
+/// Requests with forwarded groups that are under way at once.
+const MAX_FORWARDS: usize = 4;
+/// The wait before groups that were not done are proposed again; an election takes some of these.
+const RETRY_PAUSE: Duration = Duration::from_millis(15);
+
+/// Where a batch goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Route {
+    /// This node leads.
+    Here,
+    /// That node leads.
+    To(NodeId),
+    /// No leader is known.
+    Nowhere,
+}
+
+/// What became of a batch or of one group of it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Outcome {
+    /// Applied; one reply for each command.
+    Done(Vec<Reply>),
+    /// It will never take effect.
+    NotDone,
+    /// It may take effect, or have.
+    Unknown,
+}
+
+/// What the proposer proposes to.
+pub(crate) trait Consensus: Send + Sync + 'static {
+    fn route(&self) -> Route;
+    /// Has the groups applied next to each other as one entry. Bounded in time.
+    fn submit(&self, groups: &[CommandBuffer]) -> impl Future<Output = Outcome> + Send;
+    /// Has the leader propose the groups before `deadline`; one outcome for each.
+    fn forward(
+        &self,
+        leader: NodeId,
+        groups: &[CommandBuffer],
+        deadline: Instant,
+    ) -> impl Future<Output = Vec<Outcome>> + Send;
+}
+
+/// The bounds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Entries that are proposed and not yet answered.
+    pub(crate) max_inflight_entries: usize,
+    /// A batch is closed at this size; one larger group travels alone.
+    pub(crate) max_batch_bytes: usize,
+    /// A batch is closed at this many commands.
+    pub(crate) max_batch_commands: usize,
+    /// Bytes of groups that are not yet answered.
+    pub(crate) max_inflight_bytes: usize,
+    /// How long a group may take.
+    pub(crate) request_timeout: Duration,
+}
+
+/// See the module. Shared by everybody who writes.
+pub(crate) struct Proposer<C> {
+    consensus: C,
+    limits: Limits,
+    queue: Queue,
+    entries: Arc<Semaphore>,
+    forwards: Arc<Semaphore>,
+    /// A retry or a change of route is due.
+    changed: Notify,
+    closed: AtomicBool,
+}
+
+/// A group that is proposed and not yet answered.
+pub(crate) struct Waiting {
+    answer: oneshot::Receiver<Result<Vec<Reply>, ProposeError>>,
+    state: Option<Arc<State>>,
+    deadline: Instant,
+}
+
+impl Waiting {
+    /// Waits for the replies, until the deadline.
+    pub(crate) async fn answer(self) -> Result<Vec<Reply>, ProposeError> {
+        match timeout_at(self.deadline, self.answer).await {
+            Ok(Ok(answer)) => answer,
+            // Whoever had the group has ended with it.
+            Ok(Err(_)) => Err(ProposeError::Unknown),
+            Err(_) if self.state.is_some_and(|state| state.cancel()) => Err(ProposeError::NoLeader),
+            Err(_) => Err(ProposeError::Unknown),
+        }
+    }
+}
+
+impl<C: Consensus> Proposer<C> {
+    pub(crate) fn new(consensus: C, limits: Limits) -> Arc<Self> {
+        Arc::new(Self {
+            consensus,
+            limits,
+            queue: Queue::new(limits.max_inflight_bytes),
+            entries: Arc::new(Semaphore::new(limits.max_inflight_entries.max(1))),
+            forwards: Arc::new(Semaphore::new(MAX_FORWARDS)),
+            changed: Notify::new(),
+            closed: AtomicBool::new(false),
+        })
+    }
+
+    /// Proposes `commands`, here or through the leader.
+    pub(crate) async fn propose(&self, commands: CommandBuffer) -> Result<Vec<Reply>, ProposeError> {
+        self.queue(commands, self.limits.request_timeout, true)?.answer().await
+    }
+
+    /// Queues what another node has forwarded: it is proposed here or not at all.
+    pub(crate) fn queue_here(
+        &self,
+        commands: CommandBuffer,
+        budget: Duration,
+    ) -> Result<Waiting, ProposeError> {
+        if self.consensus.route() != Route::Here {
+            return Err(ProposeError::NoLeader);
+        }
+        self.queue(commands, budget.min(self.limits.request_timeout), false)
+    }
+
+    fn queue(
+        &self,
+        commands: CommandBuffer,
+        budget: Duration,
+        may_forward: bool,
+    ) -> Result<Waiting, ProposeError> {
+        let deadline = Instant::now() + budget;
+        let (sender, answer) = oneshot::channel();
+        if commands.is_empty() {
+            // The receiver is right here.
+            let _ = sender.send(Ok(Vec::new()));
+            return Ok(Waiting { answer, state: None, deadline });
+        }
+        if self.closed.load(Ordering::Acquire) {
+            return Err(ProposeError::ShuttingDown);
+        }
+        let state = self.queue.push(commands, deadline, may_forward, sender).ok_or(ProposeError::Busy)?;
+        Ok(Waiting { answer, state: Some(state), deadline })
+    }
+
+    /// Refuses everything new from now on.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+    }
+
+    /// Waits until everything proposed is answered, or until `deadline`.
+    pub(crate) async fn drain(&self, deadline: Instant) {
+        while self.queue.bytes_in_flight() > 0 && Instant::now() < deadline {
+            sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Whether nothing waits or is under way.
+    #[cfg(test)]
+    fn is_idle(&self) -> bool {
+        self.queue.bytes_in_flight() == 0
+    }
+
+    /// Tells that the leader may be another one now.
+    pub(crate) fn route_changed(&self) {
+        self.changed.notify_one();
+    }
+
+    /// Moves groups from the queue to where they go. For ever.
+    pub(crate) async fn run(self: Arc<Self>) {
+        loop {
+            self.queue.not_empty().await;
+            match self.consensus.route() {
+                Route::Here => {
+                    let slot = free_slot(&self.entries).await;
+                    let groups = self.take();
+                    if !groups.is_empty() {
+                        tokio::spawn(Arc::clone(&self).submit(groups, slot));
+                    }
+                }
+                Route::To(leader) => {
+                    let slot = free_slot(&self.forwards).await;
+                    let (groups, stranded) = self.take().into_iter().partition(|group| group.may_forward);
+                    stranded_groups(stranded);
+                    if !Vec::is_empty(&groups) {
+                        tokio::spawn(Arc::clone(&self).forward(leader, groups, slot));
+                    }
+                }
+                Route::Nowhere => {
+                    stranded_groups(self.queue.take_stranded());
+                    tokio::select! {
+                        () = self.changed.notified() => {}
+                        () = sleep(RETRY_PAUSE) => {}
+                    }
+                }
+            }
+        }
+    }
+
+    fn take(&self) -> Vec<Group> {
+        self.queue.take(self.limits.max_batch_bytes, self.limits.max_batch_commands)
+    }
+
+    async fn submit(self: Arc<Self>, mut groups: Vec<Group>, slot: Option<OwnedSemaphorePermit>) {
+        let commands = take_commands(&mut groups);
+        let outcome = self.consensus.submit(&commands).await;
+        drop(slot);
+        let outcomes = fan_out(outcome, &commands);
+        self.settle(groups, commands, outcomes).await;
+    }
+
+    async fn forward(
+        self: Arc<Self>,
+        leader: NodeId,
+        mut groups: Vec<Group>,
+        slot: Option<OwnedSemaphorePermit>,
+    ) {
+        let commands = take_commands(&mut groups);
+        let latest = groups.iter().map(|group| group.deadline).max().unwrap_or_else(Instant::now);
+        let outcomes = self.consensus.forward(leader, &commands, latest).await;
+        drop(slot);
+        self.settle(groups, commands, outcomes).await;
+    }
+
+    /// Answers the groups; what is not done waits a little and queues again.
+    async fn settle(&self, groups: Vec<Group>, commands: Vec<CommandBuffer>, outcomes: Vec<Outcome>) {
+        let mut again = Vec::new();
+        let outcomes = outcomes.into_iter().chain(std::iter::repeat(Outcome::Unknown));
+        for ((mut group, commands), outcome) in groups.into_iter().zip(commands).zip(outcomes) {
+            match outcome {
+                Outcome::Done(replies) => group.answer(Ok(replies)),
+                Outcome::Unknown => group.answer(Err(ProposeError::Unknown)),
+                Outcome::NotDone if !group.may_forward => group.answer(Err(ProposeError::NoLeader)),
+                Outcome::NotDone => {
+                    group.commands = commands;
+                    again.push(group);
+                }
+            }
+        }
+        if !again.is_empty() {
+            sleep(RETRY_PAUSE).await;
+            self.queue.put_back(again);
+        }
+    }
+}
+
+/// A semaphore is never closed here, so there always is a permit in the end.
+async fn free_slot(slots: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
+    Arc::clone(slots).acquire_owned().await.ok()
+}
+
+fn take_commands(groups: &mut [Group]) -> Vec<CommandBuffer> {
+    groups.iter_mut().map(|group| std::mem::take(&mut group.commands)).collect()
+}
+
+/// Forwarded groups on a node that does not lead any more: not done, and one hop is enough.
+fn stranded_groups(groups: Vec<Group>) {
+    for group in groups {
+        group.answer(Err(ProposeError::NoLeader));
+    }
+}
+
+/// Gives each group its share of a batch's replies.
+fn fan_out(outcome: Outcome, groups: &[CommandBuffer]) -> Vec<Outcome> {
+    let replies = match outcome {
+        Outcome::Done(replies) => replies,
+        other => return vec![other; groups.len()],
+    };
+    let expected: usize = groups.iter().map(|group| group.count() as usize).sum();
+    if replies.len() != expected {
+        tracing::error!(
+            expected,
+            replies = replies.len(),
+            "the storage has answered another number of replies"
+        );
+        return vec![Outcome::Unknown; groups.len()];
+    }
+    let mut replies = replies.into_iter();
+    groups
+        .iter()
+        .map(|group| Outcome::Done(replies.by_ref().take(group.count() as usize).collect()))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

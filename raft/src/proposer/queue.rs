@@ -1,0 +1,166 @@
+//! Groups of commands that wait to be proposed, bounded by bytes.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use adapter::{CommandBuffer, Reply};
+use tokio::sync::{Notify, oneshot};
+use tokio::time::Instant;
+
+use crate::handle::ProposeError;
+
+const QUEUED: u8 = 0;
+const TAKEN: u8 = 1;
+const CANCELLED: u8 = 2;
+
+/// Whether a group is still in the queue, agreed between who waits for it and who takes it.
+pub(super) struct State(AtomicU8);
+
+impl State {
+    /// Takes the group out of the queue for good; false if it has been handed over.
+    pub(super) fn cancel(&self) -> bool {
+        self.move_to(CANCELLED)
+    }
+
+    fn take(&self) -> bool {
+        self.move_to(TAKEN)
+    }
+
+    fn move_to(&self, to: u8) -> bool {
+        self.0.compare_exchange(QUEUED, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+}
+
+/// One submitter's commands.
+pub(super) struct Group {
+    pub(super) commands: CommandBuffer,
+    pub(super) deadline: Instant,
+    pub(super) may_forward: bool,
+    state: Arc<State>,
+    reply: oneshot::Sender<Result<Vec<Reply>, ProposeError>>,
+    _reserved: Reserved,
+}
+
+impl Group {
+    pub(super) fn answer(self, answer: Result<Vec<Reply>, ProposeError>) {
+        // Who no longer waits needs no answer.
+        let _ = self.reply.send(answer);
+    }
+}
+
+/// Bytes of the bound, given back when the group is answered.
+struct Reserved {
+    bytes: usize,
+    total: Arc<AtomicUsize>,
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        self.total.fetch_sub(self.bytes, Ordering::AcqRel);
+    }
+}
+
+pub(super) struct Queue {
+    groups: Mutex<VecDeque<Group>>,
+    arrived: Notify,
+    in_flight: Arc<AtomicUsize>,
+    max_in_flight: usize,
+}
+
+impl Queue {
+    pub(super) fn new(max_in_flight: usize) -> Self {
+        Self { groups: Mutex::default(), arrived: Notify::new(), in_flight: Arc::default(), max_in_flight }
+    }
+
+    /// Adds a group; none if the bound is reached.
+    pub(super) fn push(
+        &self,
+        commands: CommandBuffer,
+        deadline: Instant,
+        may_forward: bool,
+        reply: oneshot::Sender<Result<Vec<Reply>, ProposeError>>,
+    ) -> Option<Arc<State>> {
+        let reserved = self.reserve(commands.bytes().len())?;
+        let state = Arc::new(State(AtomicU8::new(QUEUED)));
+        let group =
+            Group { commands, deadline, may_forward, state: Arc::clone(&state), reply, _reserved: reserved };
+        self.lock().push_back(group);
+        self.arrived.notify_one();
+        Some(state)
+    }
+
+    /// Puts groups that were taken, and are not done, to the front again.
+    pub(super) fn put_back(&self, groups: Vec<Group>) {
+        let mut queue = self.lock();
+        for group in groups.into_iter().rev() {
+            group.state.0.store(QUEUED, Ordering::Release);
+            queue.push_front(group);
+        }
+        drop(queue);
+        self.arrived.notify_one();
+    }
+
+    /// Takes groups from the front until a bound is met; one at least, whatever its size. Cancelled ones are
+    /// dropped.
+    pub(super) fn take(&self, max_bytes: usize, max_commands: usize) -> Vec<Group> {
+        let mut queue = self.lock();
+        let (mut bytes, mut commands, mut taken) = (0, 0, Vec::new());
+        while let Some(group) = queue.front() {
+            bytes += group.commands.bytes().len();
+            commands += group.commands.count() as usize;
+            if !taken.is_empty() && (bytes > max_bytes || commands > max_commands) {
+                break;
+            }
+            let Some(group) = queue.pop_front() else { break };
+            if group.state.take() {
+                taken.push(group);
+            } else {
+                bytes -= group.commands.bytes().len();
+                commands -= group.commands.count() as usize;
+            }
+        }
+        taken
+    }
+
+    /// Takes the groups that may not be forwarded, and drops the cancelled ones.
+    pub(super) fn take_stranded(&self) -> Vec<Group> {
+        let mut queue = self.lock();
+        let (mut stranded, mut rest) = (Vec::new(), VecDeque::new());
+        for group in queue.drain(..) {
+            if group.state.0.load(Ordering::Acquire) == CANCELLED {
+                continue;
+            }
+            if group.may_forward {
+                rest.push_back(group);
+            } else if group.state.take() {
+                stranded.push(group);
+            }
+        }
+        *queue = rest;
+        stranded
+    }
+
+    /// Returns when there is something to take.
+    pub(super) async fn not_empty(&self) {
+        while self.lock().is_empty() {
+            self.arrived.notified().await;
+        }
+    }
+
+    /// Bytes of groups that are not answered yet.
+    pub(super) fn bytes_in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Acquire)
+    }
+
+    /// A group that is larger than the bound passes when it is alone.
+    fn reserve(&self, bytes: usize) -> Option<Reserved> {
+        let fits = |used: usize| (used == 0 || used + bytes <= self.max_in_flight).then_some(used + bytes);
+        self.in_flight.fetch_update(Ordering::AcqRel, Ordering::Acquire, fits).ok()?;
+        Some(Reserved { bytes, total: Arc::clone(&self.in_flight) })
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<Group>> {
+        self.groups.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,183 @@
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use super::*;
+use std::sync::Mutex;
+use tokio::task::JoinHandle;
+
+/// A consensus that answers each command with its number, when it is let.
+struct Script {
+    route: Mutex<Route>,
+    outcomes: Mutex<Vec<Outcome>>,
+    gate: Arc<Semaphore>,
+    batches: Arc<Mutex<Vec<u32>>>,
+}
+
+impl Script {
+    fn next(&self, commands: u32) -> Outcome {
+        let replies = (0..commands).map(|number| Reply::Integer(number.into())).collect();
+        self.outcomes.lock().unwrap().pop().unwrap_or(Outcome::Done(replies))
+    }
+}
+
+impl Consensus for Script {
+    fn route(&self) -> Route {
+        *self.route.lock().unwrap()
+    }
+
+    async fn submit(&self, groups: &[CommandBuffer]) -> Outcome {
+        let commands = groups.iter().map(CommandBuffer::count).sum();
+        self.batches.lock().unwrap().push(commands);
+        self.gate.acquire().await.unwrap().forget();
+        self.next(commands)
+    }
+
+    async fn forward(&self, _: NodeId, groups: &[CommandBuffer], _: Instant) -> Vec<Outcome> {
+        self.gate.acquire().await.unwrap().forget();
+        groups.iter().map(|group| self.next(group.count())).collect()
+    }
+}
+
+struct Bench {
+    proposer: Arc<Proposer<Script>>,
+    gate: Arc<Semaphore>,
+    batches: Arc<Mutex<Vec<u32>>>,
+}
+
+impl Bench {
+    fn new(route: Route, outcomes: Vec<Outcome>) -> Self {
+        let (gate, batches) = (Arc::new(Semaphore::new(0)), Arc::default());
+        let script = Script {
+            route: Mutex::new(route),
+            outcomes: Mutex::new(outcomes),
+            gate: Arc::clone(&gate),
+            batches: Arc::clone(&batches),
+        };
+        let limits = Limits {
+            max_inflight_entries: 2,
+            max_batch_bytes: 1000,
+            max_batch_commands: 10,
+            max_inflight_bytes: 5000,
+            request_timeout: Duration::from_millis(300),
+        };
+        let proposer = Proposer::new(script, limits);
+        tokio::spawn(Arc::clone(&proposer).run());
+        Self { proposer, gate, batches }
+    }
+
+    async fn propose(&self, commands: u32, bytes: usize) -> JoinHandle<Result<Vec<Reply>, ProposeError>> {
+        let mut group = CommandBuffer::default();
+        (0..commands).for_each(|_| group.push(&[b"SET", &vec![b'x'; bytes]]));
+        let proposer = Arc::clone(&self.proposer);
+        let handle = tokio::spawn(async move { proposer.propose(group).await });
+        sleep(Duration::from_millis(5)).await;
+        handle
+    }
+
+    fn let_through(&self, batches: usize) {
+        self.gate.add_permits(batches);
+    }
+
+    fn batches(&self) -> Vec<u32> {
+        self.batches.lock().unwrap().clone()
+    }
+}
+
+fn integers(range: std::ops::Range<i64>) -> Result<Vec<Reply>, ProposeError> {
+    Ok(range.map(Reply::Integer).collect())
+}
+
+#[tokio::test]
+async fn while_entries_are_under_way_the_next_one_fills_and_each_group_gets_its_own_replies() {
+    let bench = Bench::new(Route::Here, Vec::new());
+    let (first, second) = (bench.propose(1, 1).await, bench.propose(1, 1).await);
+    let (third, fourth) = (bench.propose(2, 1).await, bench.propose(3, 1).await);
+    assert_eq!(bench.batches(), [1, 1], "two entries leave at once, no more");
+    bench.let_through(3);
+    assert_eq!(first.await.unwrap(), integers(0..1));
+    assert_eq!(second.await.unwrap(), integers(0..1));
+    assert_eq!(third.await.unwrap(), integers(0..2));
+    assert_eq!(fourth.await.unwrap(), integers(2..5));
+    assert_eq!(bench.batches(), [1, 1, 5]);
+    assert!(bench.proposer.is_idle());
+}
+
+#[tokio::test]
+async fn a_batch_is_closed_at_its_bounds_and_a_larger_group_travels_alone() {
+    let bench = Bench::new(Route::Here, Vec::new());
+    let mut handles = Vec::new();
+    for (commands, bytes) in [(1, 1), (1, 1), (6, 1), (5, 1), (1, 2000), (1, 1)] {
+        handles.push(bench.propose(commands, bytes).await);
+    }
+    bench.let_through(10);
+    for handle in handles {
+        handle.await.unwrap().unwrap();
+    }
+    assert_eq!(bench.batches(), [1, 1, 6, 5, 1, 1]);
+}
+
+#[tokio::test]
+async fn at_the_bound_on_bytes_the_answer_is_busy() {
+    let bench = Bench::new(Route::Here, Vec::new());
+    let first = bench.propose(1, 4900).await;
+    assert_eq!(bench.propose(1, 200).await.await.unwrap(), Err(ProposeError::Busy));
+    bench.let_through(2);
+    first.await.unwrap().unwrap();
+    bench.propose(1, 200).await.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn what_is_not_done_is_proposed_again() {
+    let bench = Bench::new(Route::Here, vec![Outcome::NotDone, Outcome::NotDone]);
+    bench.let_through(10);
+    assert_eq!(bench.propose(2, 1).await.await.unwrap(), integers(0..2));
+    assert_eq!(bench.batches(), [2, 2, 2]);
+}
+
+#[tokio::test]
+async fn what_is_unknown_is_never_proposed_again() {
+    for route in [Route::Here, Route::To(2)] {
+        let bench = Bench::new(route, vec![Outcome::Unknown]);
+        bench.let_through(10);
+        assert_eq!(bench.propose(1, 1).await.await.unwrap(), Err(ProposeError::Unknown));
+        sleep(Duration::from_millis(50)).await;
+        assert_eq!(bench.gate.available_permits(), 9);
+    }
+}
+
+#[tokio::test]
+async fn a_group_that_was_handed_over_and_not_answered_in_time_is_unknown() {
+    let bench = Bench::new(Route::Here, Vec::new());
+    assert_eq!(bench.propose(1, 1).await.await.unwrap(), Err(ProposeError::Unknown));
+}
+
+#[tokio::test]
+async fn a_group_that_never_left_the_queue_in_time_is_not_done() {
+    let bench = Bench::new(Route::Nowhere, Vec::new());
+    assert_eq!(bench.propose(1, 1).await.await.unwrap(), Err(ProposeError::NoLeader));
+    *bench.proposer.consensus.route.lock().unwrap() = Route::Here;
+    bench.let_through(1);
+    sleep(Duration::from_millis(50)).await;
+    assert!(bench.batches().is_empty(), "a cancelled group was proposed");
+    assert!(bench.proposer.is_idle());
+}
+
+#[tokio::test]
+async fn a_forwarded_group_makes_one_hop_at_most() {
+    let bench = Bench::new(Route::To(2), Vec::new());
+    let mut group = CommandBuffer::default();
+    group.push(&[b"PING"]);
+    let refused = bench.proposer.queue_here(group, Duration::from_secs(1)).err();
+    assert_eq!(refused, Some(ProposeError::NoLeader));
+}
+
+#[tokio::test]
+async fn a_closed_proposer_refuses_and_drains() {
+    let bench = Bench::new(Route::Here, Vec::new());
+    let first = bench.propose(1, 1).await;
+    bench.proposer.close();
+    assert_eq!(bench.propose(1, 1).await.await.unwrap(), Err(ProposeError::ShuttingDown));
+    bench.let_through(1);
+    bench.proposer.drain(Instant::now() + Duration::from_secs(1)).await;
+    assert!(bench.proposer.is_idle());
+    first.await.unwrap().unwrap();
+}

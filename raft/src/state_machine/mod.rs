@@ -1,0 +1,234 @@
+//! Committed entries onto an [`Adapter`]; snapshots of it.
+//!
+//! | module | what it says |
+//! |---|---|
+//! | [`mark`] | log id and membership, kept with the data |
+//! | [`files`] | the snapshots directory |
+//! | [`builder`] | a snapshot, written while writes go on |
+//!
+//! The position is the adapter's: it is stored with the effects, so there is no second place that could disagree
+//! with it after a crash. Any failure here is fatal to the node; it must not guess what took effect.
+
+mod builder;
+mod files;
+mod mark;
+
+#[cfg(test)]
+mod tests;
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use adapter::{Adapter, Batch, Run};
+use openraft::storage::RaftStateMachine;
+use openraft::{AnyError, EntryPayload, OptionalSend, Snapshot, SnapshotMeta, StorageIOError};
+use tokio::sync::watch;
+
+use self::files::Files;
+use self::mark::Mark;
+use crate::TypeConfig;
+use crate::types::{Entry, LogId, NodeId, Peer, Replies, SnapshotFile, StorageError, StoredMembership};
+
+pub use self::builder::SnapshotBuilder;
+
+/// A run is closed at this many bytes of batches: a reader waits for at most that much to be applied at once.
+const MAX_RUN_BYTES: usize = 8 * 1024 * 1024;
+
+/// How far the local storage is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// The last applied entry: reads see it.
+    pub applied: Option<LogId>,
+    /// The last entry in the newest snapshot.
+    pub snapshot: Option<LogId>,
+}
+
+/// The state machine cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The snapshots directory cannot be used.
+    #[error("the snapshots in {} cannot be used: {source}", path.display())]
+    Snapshots {
+        /// The snapshots directory.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The storage's position is not one that this program stored.
+    #[error("the storage does not belong to a Raft log: {0}")]
+    Position(String),
+    /// The storage is behind the newest snapshot and could not be brought up to it.
+    #[error("the newest snapshot cannot be restored: {0}")]
+    Restore(adapter::StorageError),
+}
+
+/// What the state machine and its snapshot builders share.
+struct Shared<A> {
+    adapter: Arc<A>,
+    /// The adapter has one writer at a time: whoever holds this. Not held while a snapshot is being written.
+    turn: Arc<tokio::sync::Mutex<()>>,
+    files: Files,
+    progress: watch::Sender<Progress>,
+}
+
+/// Applies committed entries to an adapter.
+pub struct KiwiStateMachine<A: Adapter> {
+    shared: Arc<Shared<A>>,
+    mark: Mark,
+}
+
+impl<A: Adapter> KiwiStateMachine<A> {
+    /// Puts an adapter under a Raft log, with snapshots in `<data_dir>/snapshots`. A storage that is behind the
+    /// newest snapshot, as one in memory is after a restart, is restored from it.
+    pub async fn open(adapter: Arc<A>, data_dir: &Path) -> Result<Self, OpenError> {
+        let path = data_dir.join("snapshots");
+        let snapshots = |source| OpenError::Snapshots { path: path.clone(), source };
+        let files = Files::open(path.clone()).map_err(snapshots)?;
+        let newest = files.newest();
+        let mut applied = adapter.applied();
+        let found = Mark::of(&applied.position).map_err(OpenError::Position)?;
+        let snapshot = newest.as_ref().and_then(|(meta, _)| meta.last_log_id);
+        if let Some((meta, file)) = newest.filter(|(meta, _)| meta.last_log_id > found.applied) {
+            tracing::info!(snapshot = %meta, "the storage is behind the newest snapshot and is restored from it");
+            let stream = File::open(&file.path).map_err(snapshots)?;
+            applied = adapter.install(stream).await.map_err(OpenError::Restore)?;
+        }
+        let mark = Mark::of(&applied.position).map_err(OpenError::Position)?;
+        let (progress, _) = watch::channel(Progress { applied: mark.applied, snapshot });
+        let turn = Arc::default();
+        Ok(Self { shared: Arc::new(Shared { adapter, turn, files, progress }), mark })
+    }
+
+    /// Tells how far the storage is, and every change of it. A reader that waits for an index wakes up when it is
+    /// applied.
+    pub fn progress(&self) -> watch::Receiver<Progress> {
+        self.shared.progress.subscribe()
+    }
+
+    /// Applies one run and answers its replies, one list per entry.
+    async fn apply_run(
+        &mut self,
+        entries: Vec<Entry>,
+        replies: &mut Vec<Replies>,
+    ) -> Result<(), StorageError> {
+        let Some(last) = entries.last().map(|entry| entry.log_id) else { return Ok(()) };
+        let failed = |error: AnyError| StorageError::from(StorageIOError::apply(last, error));
+        let mut has_batch = Vec::with_capacity(entries.len());
+        let mut batches = Vec::with_capacity(entries.len());
+        for entry in entries {
+            has_batch.push(matches!(entry.payload, EntryPayload::Normal(_)));
+            match entry.payload {
+                EntryPayload::Blank => {}
+                EntryPayload::Normal(batch) => batches.push(batch),
+                EntryPayload::Membership(membership) => {
+                    self.mark.membership = StoredMembership::new(Some(entry.log_id), membership);
+                }
+            }
+        }
+        self.mark.applied = Some(last);
+        let position = self.mark.position().map_err(|error| failed(AnyError::error(error)))?;
+        let expected = batches.len();
+        let applied = self.shared.adapter.apply(Run { batches, position }).await;
+        let applied = applied.map_err(|error| failed(AnyError::new(&error)))?;
+        if applied.len() != expected {
+            let error =
+                format!("the storage answered {} lists of replies to {expected} batches", applied.len());
+            return Err(failed(AnyError::error(error)));
+        }
+        let mut applied = applied.into_iter();
+        replies.extend(has_batch.into_iter().map(|has_batch| {
+            let list = if has_batch { applied.next() } else { None };
+            Replies(list.unwrap_or_default())
+        }));
+        self.shared.progress.send_modify(|progress| progress.applied = Some(last));
+        Ok(())
+    }
+}
+
+/// The bytes of an entry's batch.
+fn bytes(entry: &Entry) -> usize {
+    match &entry.payload {
+        EntryPayload::Normal(batch) => Batch::raw(batch).len(),
+        EntryPayload::Blank | EntryPayload::Membership(_) => 0,
+    }
+}
+
+impl<A: Adapter> RaftStateMachine<TypeConfig> for KiwiStateMachine<A> {
+    type SnapshotBuilder = SnapshotBuilder<A>;
+
+    async fn applied_state(&mut self) -> Result<(Option<LogId>, StoredMembership), StorageError> {
+        let mark = Mark::of(&self.shared.adapter.applied().position);
+        let mark = mark.map_err(|error| StorageIOError::read_state_machine(AnyError::error(error)))?;
+        Ok((mark.applied, mark.membership))
+    }
+
+    async fn apply<I>(&mut self, entries: I) -> Result<Vec<Replies>, StorageError>
+    where
+        I: IntoIterator<Item = Entry> + OptionalSend,
+        I::IntoIter: OptionalSend,
+    {
+        let turn = Arc::clone(&self.shared.turn);
+        let _turn = turn.lock().await;
+        let mut replies = Vec::new();
+        let (mut run, mut run_bytes) = (Vec::new(), 0);
+        for entry in entries {
+            let more = bytes(&entry);
+            if run_bytes > 0 && run_bytes + more > MAX_RUN_BYTES {
+                self.apply_run(std::mem::take(&mut run), &mut replies).await?;
+                run_bytes = 0;
+            }
+            run_bytes += more;
+            run.push(entry);
+        }
+        self.apply_run(run, &mut replies).await?;
+        Ok(replies)
+    }
+
+    async fn get_snapshot_builder(&mut self) -> SnapshotBuilder<A> {
+        SnapshotBuilder { shared: Arc::clone(&self.shared) }
+    }
+
+    async fn begin_receiving_snapshot(&mut self) -> Result<Box<SnapshotFile>, StorageError> {
+        let incoming = self.shared.files.incoming();
+        let incoming =
+            incoming.map_err(|error| StorageIOError::write_snapshot(None, AnyError::new(&error)))?;
+        Ok(Box::new(incoming))
+    }
+
+    async fn install_snapshot(
+        &mut self,
+        meta: &SnapshotMeta<NodeId, Peer>,
+        snapshot: Box<SnapshotFile>,
+    ) -> Result<(), StorageError> {
+        let failed = |error: AnyError| {
+            StorageError::from(StorageIOError::write_snapshot(Some(meta.signature()), error))
+        };
+        let turn = Arc::clone(&self.shared.turn);
+        let _turn = turn.lock().await;
+        let stream = File::open(&snapshot.path).map_err(|error| failed(AnyError::new(&error)))?;
+        stream.sync_all().map_err(|error| failed(AnyError::new(&error)))?;
+        let installed =
+            self.shared.adapter.install(stream).await.map_err(|error| failed(AnyError::new(&error)))?;
+        let mark = Mark::of(&installed.position).map_err(|error| failed(AnyError::error(error)))?;
+        if mark.applied != meta.last_log_id {
+            let error =
+                format!("the snapshot was announced for {:?} and is of {:?}", meta.last_log_id, mark.applied);
+            return Err(failed(AnyError::error(error)));
+        }
+        // Only what the stream itself says: two nodes' descriptions of the same snapshot are the same.
+        let published = self.shared.files.publish(&files::meta(&mark), *snapshot);
+        published.map_err(|error| failed(AnyError::new(&error)))?;
+        let applied = mark.applied;
+        self.mark = mark;
+        self.shared.progress.send_modify(|progress| {
+            *progress = Progress { applied, snapshot: progress.snapshot.max(applied) };
+        });
+        Ok(())
+    }
+
+    async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot<TypeConfig>>, StorageError> {
+        let newest = self.shared.files.newest();
+        Ok(newest.map(|(meta, snapshot)| Snapshot { meta, snapshot: Box::new(snapshot) }))
+    }
+}
