@@ -1,0 +1,286 @@
+//! `raft-proxy demo`: a whole cluster of child processes on this machine.
+//!
+//! Each node is the same `raft-proxy serve` that an operator would run, with its own `cluster.conf`, data and log
+//! under the demo's directory, so that what is seen here can be taken along.
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use clap::ArgMatches;
+use indicatif::{ProgressBar, ProgressStyle};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use raft::handle::{MemberStatus, Role};
+
+use super::{Failure, status};
+
+/// How long the first election may take.
+const ELECTION: Duration = Duration::from_secs(30);
+/// How long a node may take to stop by itself.
+const STOPPING: Duration = Duration::from_secs(10);
+/// How far above its client port a node's Raft port is, as in Redis Cluster.
+const RAFT_PORT_OFFSET: u16 = 10_000;
+
+struct DemoNode {
+    id: u16,
+    port: u16,
+    config: PathBuf,
+    log: PathBuf,
+    child: Child,
+    ended: bool,
+}
+
+/// Starts the nodes, shows how they are, stops them.
+pub(super) fn run(args: &ArgMatches) -> Result<(), Failure> {
+    let count = *args.get_one::<u16>("nodes").unwrap_or(&3);
+    let port = *args.get_one::<u16>("port").unwrap_or(&6400);
+    let backend = args.get_one::<String>("backend").map_or("embedded", String::as_str);
+    let stop = stop_flag()?;
+    check_ports(count, port)?;
+    // Holds the temporary directory until the nodes have ended.
+    let (dir, _temporary) = directory(args.get_one::<String>("dir").map(PathBuf::from))?;
+    write_configs(&dir, count, port, backend)?;
+    let mut nodes = Vec::new();
+    let outcome = (1..=count)
+        .try_for_each(|id| start(&dir, id, port + id - 1).map(|node| nodes.push(node)))
+        .and_then(|()| show(&mut nodes, &dir, &stop));
+    stop_all(&mut nodes);
+    outcome
+}
+
+fn stop_flag() -> Result<Arc<AtomicBool>, Failure> {
+    let flag = Arc::new(AtomicBool::new(false));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(Failure::because("cannot watch for signals"))?;
+    let set = Arc::clone(&flag);
+    std::thread::spawn(move || {
+        runtime.block_on(super::serve::stop_signal());
+        set.store(true, Ordering::Relaxed);
+    });
+    Ok(flag)
+}
+
+fn check_ports(count: u16, port: u16) -> Result<(), Failure> {
+    for port in (port..port + count).chain(port + RAFT_PORT_OFFSET..port + RAFT_PORT_OFFSET + count) {
+        TcpListener::bind(("127.0.0.1", port))
+            .map_err(|error| Failure::Usage(format!("port {port}: {error}; choose others with --port")))?;
+    }
+    Ok(())
+}
+
+fn directory(wanted: Option<PathBuf>) -> Result<(PathBuf, Option<tempfile::TempDir>), Failure> {
+    match wanted {
+        Some(dir) => {
+            fs::create_dir_all(&dir).map_err(Failure::because(dir.display()))?;
+            let dir = dir.canonicalize().map_err(Failure::because(dir.display()))?;
+            Ok((dir, None))
+        }
+        None => {
+            let dir = tempfile::Builder::new().prefix("raft-proxy-demo-").tempdir();
+            let dir = dir.map_err(Failure::because("cannot make a temporary directory"))?;
+            Ok((dir.path().to_path_buf(), Some(dir)))
+        }
+    }
+}
+
+fn node_dir(dir: &Path, id: u16) -> PathBuf {
+    dir.join(format!("node{id}"))
+}
+
+/// Writes each node's `cluster.conf`. The directory of an earlier demo keeps its secret, and its data.
+fn write_configs(dir: &Path, count: u16, port: u16, backend: &str) -> Result<(), Failure> {
+    let secret_file = dir.join("secret");
+    let secret = match fs::read_to_string(&secret_file) {
+        Ok(secret) => secret.trim().to_owned(),
+        Err(_) => {
+            let secret: String = (0..32).map(|_| char::from(rand::random_range(b'a'..=b'z'))).collect();
+            fs::write(&secret_file, &secret).map_err(Failure::because(secret_file.display()))?;
+            secret
+        }
+    };
+    let members: Vec<String> =
+        (1..=count).map(|id| format!("\"{id}=127.0.0.1:{}\"", port + RAFT_PORT_OFFSET + id - 1)).collect();
+    for id in 1..=count {
+        let node = node_dir(dir, id);
+        fs::create_dir_all(&node).map_err(Failure::because(node.display()))?;
+        let text = format!(
+            "[node]\nid = {id}\ndata_dir = {:?}\n\n[listen]\nresp = \"127.0.0.1:{}\"\nraft = \"127.0.0.1:{}\"\n\n\
+             [cluster]\nsecret = {secret:?}\nmembers = [{}]\n\n[storage]\nkind = {backend:?}\n",
+            node.join("data").display().to_string(),
+            port + id - 1,
+            port + RAFT_PORT_OFFSET + id - 1,
+            members.join(", "),
+        );
+        let path = node.join("cluster.conf");
+        fs::write(&path, text).map_err(Failure::because(path.display()))?;
+    }
+    Ok(())
+}
+
+fn start(dir: &Path, id: u16, port: u16) -> Result<DemoNode, Failure> {
+    let node = node_dir(dir, id);
+    let (config, log) = (node.join("cluster.conf"), node.join("raft-proxy.log"));
+    let output = fs::OpenOptions::new().create(true).append(true).open(&log);
+    let output = output.map_err(Failure::because(log.display()))?;
+    let program = std::env::current_exe().map_err(Failure::because("cannot find this program"))?;
+    let child = std::process::Command::new(program)
+        .args(["serve", "--until-stdin-closes", "--config"])
+        .arg(&config)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(output)
+        // Ctrl-C reaches this process only, which stops the nodes one after the other.
+        .process_group(0)
+        .spawn()
+        .map_err(Failure::because(format!("cannot start node {id}")))?;
+    Ok(DemoNode { id, port, config, log, child, ended: false })
+}
+
+fn show(nodes: &mut [DemoNode], dir: &Path, stop: &AtomicBool) -> Result<(), Failure> {
+    let Some(members) = wait_for_leader(nodes, stop)? else { return Ok(()) };
+    print_start(nodes, &members, dir);
+    let line = ProgressBar::new_spinner();
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
+        line.set_style(style);
+    }
+    while !stop.load(Ordering::Relaxed) {
+        note_ended(nodes, &line)?;
+        if !line.is_hidden() {
+            line.set_message(summary(nodes));
+        }
+        line.tick();
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    line.finish_and_clear();
+    println!("Stopping.");
+    Ok(())
+}
+
+/// The cluster's status once there is a leader; none if the demo is to stop.
+fn wait_for_leader(nodes: &mut [DemoNode], stop: &AtomicBool) -> Result<Option<Vec<MemberStatus>>, Failure> {
+    let deadline = Instant::now() + ELECTION;
+    while Instant::now() < deadline {
+        if stop.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        for node in nodes.iter_mut() {
+            if let Ok(Some(status)) = node.child.try_wait() {
+                return Err(Failure::Failed(format!(
+                    "node {} {}\n{}",
+                    node.id,
+                    ending(status),
+                    last_lines(&node.log)
+                )));
+            }
+        }
+        if let Some(members) = ask_any(nodes).filter(|members| leader(members).is_some()) {
+            return Ok(Some(members));
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    Err(Failure::Failed(format!(
+        "no leader after {}\n{}",
+        conf::value::write_duration(ELECTION),
+        nodes.first().map(|node| last_lines(&node.log)).unwrap_or_default()
+    )))
+}
+
+fn ask_any(nodes: &[DemoNode]) -> Option<Vec<MemberStatus>> {
+    let living = nodes.iter().filter(|node| !node.ended);
+    living.filter_map(|node| status::ask(&format!("127.0.0.1:{}", node.port), None).ok()).next()
+}
+
+fn leader(members: &[MemberStatus]) -> Option<u64> {
+    members
+        .iter()
+        .filter_map(|member| member.node.as_ref())
+        .find(|node| is_leader(node.role))
+        .map(|node| node.id)
+}
+
+fn is_leader(role: Role) -> bool {
+    role == Role::Leader
+}
+
+fn print_start(nodes: &[DemoNode], members: &[MemberStatus], dir: &Path) {
+    let leader = leader(members);
+    println!("A cluster of {} runs in {}:", nodes.len(), dir.display());
+    for node in nodes {
+        let role = if leader == Some(u64::from(node.id)) { "leader" } else { "follower" };
+        println!("  node {}  127.0.0.1:{}  {role:8}  pid {}", node.id, node.port, node.child.id());
+    }
+    let first = nodes.first().map_or(6400, |node| node.port);
+    let last = nodes.last().map_or(first, |node| node.port);
+    println!("Try:");
+    println!("  redis-cli -p {first} SET greeting hello");
+    println!("  redis-cli -p {last} GET greeting");
+    println!("  raft-proxy status --addr 127.0.0.1:{first}");
+    println!("Ctrl-C stops everything.");
+}
+
+fn summary(nodes: &[DemoNode]) -> String {
+    let Some(members) = ask_any(nodes) else { return "no node answers".to_owned() };
+    let up: Vec<_> = members.iter().filter_map(|member| member.node.as_ref()).collect();
+    match up.iter().find(|node| is_leader(node.role)) {
+        Some(node) => format!(
+            "leader: node {} on {}  term {}  applied {}  {} of {} up",
+            node.id,
+            node.resp,
+            node.term,
+            node.applied,
+            up.len(),
+            members.len()
+        ),
+        None => format!("no leader  {} of {} up", up.len(), members.len()),
+    }
+}
+
+/// Says which nodes have ended, and how to start them again.
+fn note_ended(nodes: &mut [DemoNode], line: &ProgressBar) -> Result<(), Failure> {
+    for node in nodes.iter_mut().filter(|node| !node.ended) {
+        let status = node.child.try_wait().map_err(Failure::because("cannot look at a node"))?;
+        let Some(status) = status else { continue };
+        node.ended = true;
+        let again = format!("raft-proxy serve --config {}", node.config.display());
+        line.suspend(|| println!("node {} {}; start it again with: {again}", node.id, ending(status)));
+    }
+    Ok(())
+}
+
+fn ending(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("ended with exit code {code}"),
+        (None, Some(signal)) => format!("was ended by signal {signal}"),
+        (None, None) => "ended".to_owned(),
+    }
+}
+
+fn last_lines(log: &Path) -> String {
+    let text = fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(8)..].join("\n")
+}
+
+fn stop_all(nodes: &mut [DemoNode]) {
+    for node in nodes.iter_mut().filter(|node| !node.ended) {
+        if let Ok(pid) = i32::try_from(node.child.id()) {
+            // A node that has just ended cannot be signalled, and need not be.
+            let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
+        }
+    }
+    let deadline = Instant::now() + STOPPING;
+    for node in nodes {
+        while Instant::now() < deadline && matches!(node.child.try_wait(), Ok(None)) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        // Both fail only if it has ended already.
+        let _ = node.child.kill();
+        let _ = node.child.wait();
+    }
+}

@@ -1,0 +1,176 @@
+//! The command line: `serve`, `check`, `config reference`, `status`, `demo`.
+//!
+//! Exit codes: 0 done; 1 it went wrong; 64 the command line or the configuration is wrong (`EX_USAGE`), and
+//! nothing was bound or written.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line speaks on its terminal")]
+
+mod client;
+mod demo;
+mod logging;
+mod serve;
+mod settings;
+mod status;
+
+use std::process::ExitCode;
+
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+
+/// The exit code for a wrong command line or configuration (`EX_USAGE` of sysexits.h).
+pub const USAGE: u8 = 64;
+
+/// Why a command ended without success.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The configuration is wrong.
+    #[error("{0}")]
+    Config(#[from] conf::ConfigError),
+    /// The command line is wrong.
+    #[error("{0}")]
+    Usage(String),
+    /// It went wrong.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl Failure {
+    /// A failure with a cause.
+    pub fn because<E: std::fmt::Display>(what: impl std::fmt::Display) -> impl FnOnce(E) -> Self {
+        move |error| Self::Failed(format!("{what}: {error}"))
+    }
+
+    fn exit_code(&self) -> u8 {
+        match self {
+            Self::Config(_) | Self::Usage(_) => USAGE,
+            Self::Failed(_) => 1,
+        }
+    }
+}
+
+/// Runs the command line.
+pub fn main() -> ExitCode {
+    let matches = match command().try_get_matches() {
+        Ok(matches) => matches,
+        Err(error) => {
+            let code = if error.use_stderr() { USAGE } else { 0 };
+            // Nobody is left to tell if standard error is gone.
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    match run(&matches) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("raft-proxy: {failure}");
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+fn run(matches: &ArgMatches) -> Result<(), Failure> {
+    match matches.subcommand() {
+        Some(("serve", args)) => serve::run(args),
+        Some(("check", args)) => check(args),
+        Some(("config", _)) => {
+            print!("{}", conf::reference::reference());
+            Ok(())
+        }
+        Some(("status", args)) => status::run(args),
+        Some(("demo", args)) => demo::run(args),
+        _ => Err(Failure::Usage("no command; see raft-proxy --help".to_owned())),
+    }
+}
+
+fn check(args: &ArgMatches) -> Result<(), Failure> {
+    let config = settings::load(args)?.config;
+    let mode = match config.cluster.members.len() {
+        _ if !config.cluster.enabled => "stand-alone".to_owned(),
+        1 => "a cluster of one".to_owned(),
+        n => format!("a cluster of {n}"),
+    };
+    println!(
+        "The configuration is good: node {} of {mode}, clients on {}.",
+        config.node.id, config.listen.resp
+    );
+    Ok(())
+}
+
+fn command() -> Command {
+    Command::new("raft-proxy")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("Strong consistency and automatic failover for Redis-protocol storage")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(settings::add(
+            Command::new("serve").about("Run a node").arg(
+                Arg::new("until-stdin-closes")
+                    .long("until-stdin-closes")
+                    .action(ArgAction::SetTrue)
+                    .help("Stop when standard input is closed, as when the parent process has died"),
+            ),
+        ))
+        .subcommand(settings::add(Command::new("check").about("Check a configuration and do nothing else")))
+        .subcommand(
+            Command::new("config")
+                .about("About the configuration")
+                .subcommand_required(true)
+                .subcommand(Command::new("reference").about("Print every option with its default")),
+        )
+        .subcommand(
+            Command::new("status")
+                .about("Show the nodes of a cluster")
+                .arg(
+                    Arg::new("addr")
+                        .long("addr")
+                        .value_name("HOST:PORT")
+                        .default_value("127.0.0.1:6400")
+                        .help("Any node's client port"),
+                )
+                .arg(password())
+                .arg(Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print JSON")),
+        )
+        .subcommand(
+            Command::new("demo")
+                .about("Run a whole cluster on this machine, to try things out")
+                .arg(
+                    number("nodes", "N", "3", "How many nodes, 1 to 7")
+                        .value_parser(value_parser!(u16).range(1..=7)),
+                )
+                .arg(
+                    number(
+                        "port",
+                        "PORT",
+                        "6400",
+                        "The first node's client port; the others follow, and the Raft ports 10000 above",
+                    )
+                    .value_parser(value_parser!(u16).range(1024..=55000)),
+                )
+                .arg(
+                    Arg::new("dir")
+                        .long("dir")
+                        .value_name("DIR")
+                        .help("Keep everything in this directory; a temporary one if not given"),
+                )
+                .arg(
+                    Arg::new("backend")
+                        .long("backend")
+                        .value_name("KIND")
+                        .default_value("embedded")
+                        .value_parser(["embedded", "memory"])
+                        .help("The storage"),
+                ),
+        )
+}
+
+fn number(name: &'static str, value: &'static str, default: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).long(name).value_name(value).default_value(default).help(help)
+}
+
+fn password() -> Arg {
+    Arg::new("password")
+        .long("password")
+        .env("RAFT_PROXY_LISTEN_PASSWORD")
+        .hide_env_values(true)
+        .value_name("PASSWORD")
+        .help("The clients' password, if one is set")
+}

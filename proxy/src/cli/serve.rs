@@ -1,0 +1,138 @@
+//! `raft-proxy serve`: one node, from configuration to exit.
+//!
+//! The order matters: the whole configuration is read and checked, then the listeners are bound, and only then is
+//! anything written. So a wrong configuration leaves everything as it was.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+
+use adapter::Adapter;
+use adapter::embedded::EmbeddedAdapter;
+use adapter::memory::MemoryAdapter;
+use clap::ArgMatches;
+use conf::{ClusterConfig, ConfigError, Loaded, StorageKind};
+use raft::Handle;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{Failure, logging, settings};
+use crate::server;
+
+/// The bound listeners of a node.
+struct Listeners {
+    resp: TcpListener,
+    raft: Option<TcpListener>,
+    http: Option<TcpListener>,
+}
+
+/// Runs a node until it is told to stop.
+pub(super) fn run(args: &ArgMatches) -> Result<(), Failure> {
+    let loaded = settings::load(args)?;
+    logging::start(&loaded)?;
+    let listeners = bind(&loaded)?;
+    raise_file_limit();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(Failure::because("cannot start the runtime"))?;
+    runtime.block_on(serve(loaded.config, listeners, args.get_flag("until-stdin-closes")))
+}
+
+fn bind(loaded: &Loaded) -> Result<Listeners, ConfigError> {
+    let listen = &loaded.config.listen;
+    let raft = loaded.config.cluster.enabled.then_some(listen.raft);
+    Ok(Listeners {
+        resp: bind_one(loaded, "listen.resp", listen.resp)?,
+        raft: raft.map(|address| bind_one(loaded, "listen.raft", address)).transpose()?,
+        http: listen.http.map(|address| bind_one(loaded, "listen.http", address)).transpose()?,
+    })
+}
+
+fn bind_one(loaded: &Loaded, name: &str, address: SocketAddr) -> Result<TcpListener, ConfigError> {
+    TcpListener::bind(address)
+        .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
+        .map_err(|error| loaded.error(name, format!("cannot listen on {address}: {error}")))
+}
+
+/// Every connection and every file of the storage is an open file.
+fn raise_file_limit() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && soft < hard
+        && let Err(error) = setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
+    {
+        tracing::warn!(%error, soft, "cannot raise the limit of open files");
+    }
+}
+
+async fn serve(config: ClusterConfig, listeners: Listeners, until_stdin_closes: bool) -> Result<(), Failure> {
+    raft::node::claim_data_dir(&config).map_err(Failure::because("cannot start the node"))?;
+    match config.storage.kind {
+        StorageKind::Embedded => {
+            let adapter = EmbeddedAdapter::open(
+                &config.node.data_dir.join("data"),
+                &config.storage,
+                !config.cluster.enabled,
+            );
+            let adapter = adapter.map_err(Failure::because("cannot open the storage"))?;
+            serve_on(adapter, config, listeners, until_stdin_closes).await
+        }
+        StorageKind::Memory => serve_on(MemoryAdapter::new(), config, listeners, until_stdin_closes).await,
+    }
+}
+
+async fn serve_on<A: Adapter>(
+    adapter: A,
+    config: ClusterConfig,
+    listeners: Listeners,
+    until_stdin_closes: bool,
+) -> Result<(), Failure> {
+    let handle: Handle<A> = match listeners.raft {
+        Some(raft) => {
+            let raft = tokio::net::TcpListener::from_std(raft).map_err(Failure::because("cannot listen"))?;
+            raft::node::Node::start(&config, adapter, raft)
+                .await
+                .map_err(Failure::because("cannot start the node"))?
+        }
+        None => raft::standalone::Standalone::start(&config, adapter),
+    };
+    let resp =
+        tokio::net::TcpListener::from_std(listeners.resp).map_err(Failure::because("cannot listen"))?;
+    if let Some(http) = listeners.http {
+        let http = tokio::net::TcpListener::from_std(http).map_err(Failure::because("cannot listen"))?;
+        crate::metrics::serve(http).map_err(Failure::because("cannot serve metrics"))?;
+    }
+    tracing::info!(node = config.node.id, clients = %config.listen.resp, "ready for clients");
+    let stop = async move {
+        tokio::select! {
+            () = stop_signal() => {}
+            () = stdin_closed(), if until_stdin_closes => {}
+        }
+    };
+    server::run(resp, handle.clone(), Arc::new(config), stop).await;
+    handle.shutdown().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Ends when the process is asked to stop.
+pub(super) async fn stop_signal() {
+    match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
+        (Ok(mut terminate), Ok(mut interrupt)) => {
+            tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+        }
+        (Err(error), _) | (_, Err(error)) => {
+            tracing::error!(%error, "cannot watch for signals; end this process with SIGKILL");
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// Ends when standard input does. The thread that reads it is left behind: a read cannot be called off.
+async fn stdin_closed() {
+    let (closed, wait) = tokio::sync::oneshot::channel::<()>();
+    std::thread::spawn(move || {
+        // What is read is of no matter: only the end is.
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        drop(closed);
+    });
+    // The sender is only ever dropped.
+    let _ = wait.await;
+}

@@ -1,0 +1,228 @@
+//! One client: its bytes become pipelines, pipelines become replies, in order.
+//!
+//! Each connection is one task. It reads, runs *every* complete command that has arrived ([`pipeline`]), writes all
+//! their replies with one system call, and reads again. While replies wait for a client that does not read them,
+//! input is still taken, up to `reply_buffer_bytes` of them; from there on the client is waited for.
+
+mod exchange;
+mod pipeline;
+mod session;
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use adapter::{Adapter, Reply, Spec};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+
+pub(crate) use pipeline::Found;
+pub use session::Session;
+
+use crate::clients::{Client, Wish};
+use crate::resp::{Output, ProtocolError, RequestLimits, RequestParser, Requests, reply};
+use crate::shared::Shared;
+use exchange::Event;
+
+/// How long the last reply may take to leave before the connection is closed anyway.
+const LAST_REPLY: Duration = Duration::from_secs(5);
+
+/// Why a connection ended.
+#[derive(Debug, thiserror::Error)]
+enum Closed {
+    #[error("the client has closed it")]
+    ByClient,
+    #[error("it was asked to close")]
+    Asked,
+    #[error("it sent an HTTP request")]
+    Http,
+    #[error("it was idle for too long")]
+    Idle,
+    #[error("protocol error: {0}")]
+    Protocol(#[from] ProtocolError),
+    #[error("a reply of about {0} bytes is larger than reply_buffer_bytes")]
+    LargeReply(usize),
+    #[error("{0}")]
+    Io(#[from] io::Error),
+}
+
+/// A client's connection.
+pub struct Connection<A: Adapter, S> {
+    shared: Arc<Shared<A>>,
+    client: Arc<Client>,
+    stream: S,
+    session: Session,
+    parser: RequestParser,
+    output: Output,
+    counted: Counted,
+}
+
+/// What a pipeline adds to the counts, gathered so that shared counters are touched once for a pipeline.
+#[derive(Debug, Default)]
+struct Counted {
+    commands: u64,
+    errors: u64,
+    output_bytes: u64,
+    last: Option<(&'static Spec, Option<&'static Spec>)>,
+    run: u64,
+}
+
+impl<A: Adapter, S> Drop for Connection<A, S> {
+    fn drop(&mut self) {
+        self.shared.clients.remove(self.client.id);
+        self.shared.stats.disconnected();
+    }
+}
+
+impl<A: Adapter, S: AsyncRead + AsyncWrite + Unpin + Send> Connection<A, S> {
+    /// A connection that is registered as `client`. It leaves the registry when it is dropped.
+    pub fn new(shared: Arc<Shared<A>>, client: Arc<Client>, stream: S) -> Self {
+        shared.stats.connected();
+        let session = Session::new(&shared.settings.load());
+        Self {
+            shared,
+            client,
+            stream,
+            session,
+            parser: RequestParser::default(),
+            output: Output::default(),
+            counted: Counted::default(),
+        }
+    }
+
+    /// Serves the client until one of the two closes the connection.
+    pub async fn run(mut self) {
+        let Err(closed) = self.serve().await;
+        if let Closed::Protocol(error) = &closed {
+            self.shared.stats.protocol_error();
+            self.answer(&Reply::Error(format!("ERR Protocol error: {error}").into()));
+        }
+        if matches!(closed, Closed::LargeReply(_) | Closed::Http) {
+            tracing::warn!(client = self.client.id, address = %self.client.address, %closed, "connection closed");
+        } else {
+            tracing::debug!(client = self.client.id, address = %self.client.address, %closed, "connection closed");
+        }
+        if matches!(closed, Closed::Protocol(_) | Closed::Asked) && self.client.wish() != Wish::Close {
+            let _ = tokio::time::timeout(LAST_REPLY, self.send_down_to(0)).await;
+            let _ = self.stream.shutdown().await;
+        }
+    }
+
+    async fn serve(&mut self) -> Result<std::convert::Infallible, Closed> {
+        let mut requests = Requests::default();
+        loop {
+            let (limits, most) = self.limits();
+            let parsed = self.parser.parse(&limits, most, &mut requests);
+            let full = requests.len() == most;
+            if !requests.is_empty() {
+                self.run_pipeline(&requests).await?;
+                self.publish(&requests);
+            }
+            let ran = !requests.is_empty();
+            requests.clear();
+            parsed?;
+            if self.session.closing || self.client.wish() != Wish::Serve {
+                return Err(Closed::Asked);
+            }
+            if ran && full {
+                exchange::send_now(&mut self.stream, &mut self.output).await?;
+            } else {
+                self.wait().await?;
+            }
+        }
+    }
+
+    /// Waits for more input, and sends meanwhile.
+    async fn wait(&mut self) -> Result<(), Closed> {
+        let unsent = self.shared.config.limits.reply_buffer_bytes;
+        let input = if self.output.len() <= unsent { Some(self.parser.buffer()) } else { None };
+        let wait = exchange::exchange(&mut self.stream, input, &mut self.output, unsent, &self.client);
+        let idle = self.shared.settings.load().idle_timeout;
+        let event = if idle.is_zero() {
+            wait.await?
+        } else {
+            tokio::time::timeout(idle, wait).await.map_err(|_| Closed::Idle)??
+        };
+        match event {
+            Event::Input | Event::Sent => Ok(()),
+            Event::End => Err(Closed::ByClient),
+            Event::Asked if self.client.wish() == Wish::Serve => Ok(()),
+            Event::Asked => Err(Closed::Asked),
+        }
+    }
+
+    /// Sends until at most `unsent` bytes are left.
+    async fn send_down_to(&mut self, unsent: usize) -> Result<(), Closed> {
+        while self.output.len() > unsent {
+            let event =
+                exchange::exchange(&mut self.stream, None, &mut self.output, unsent, &self.client).await?;
+            if event == Event::Asked && self.client.wish() == Wish::Close {
+                return Err(Closed::Asked);
+            }
+        }
+        Ok(())
+    }
+
+    /// What the next requests may be, and how many of them are taken at once. Before AUTH it is one at a time,
+    /// because AUTH changes the limits of those behind it.
+    fn limits(&self) -> (RequestLimits, usize) {
+        let settings = self.shared.settings.load();
+        let limits = &self.shared.config.limits;
+        let authenticated = !self.session.must_authenticate(&settings);
+        let requests = RequestLimits {
+            bulk_bytes: settings.max_bulk_bytes,
+            args: limits.max_args,
+            request_bytes: limits.query_buffer_bytes,
+            authenticated,
+        };
+        (requests, if authenticated { limits.max_pipeline.max(1) } else { 1 })
+    }
+
+    /// Adds a reply behind the others, whatever CLIENT REPLY says.
+    fn answer(&mut self, reply: &Reply) {
+        let before = self.output.len();
+        reply::encode(reply, self.session.protocol, &mut self.output);
+        self.counted.output_bytes += (self.output.len() - before) as u64;
+        self.counted.errors += u64::from(reply.is_error());
+    }
+
+    /// Counts a command towards the pipeline.
+    fn count(&mut self, spec: &'static Spec, parent: Option<&'static Spec>) {
+        match self.counted.last {
+            Some((last, _)) if std::ptr::eq(last, spec) => self.counted.run += 1,
+            _ => {
+                self.count_run();
+                self.counted.last = Some((spec, parent));
+                self.counted.run = 1;
+            }
+        }
+    }
+
+    fn count_run(&mut self) {
+        if let Some((last, _)) = self.counted.last {
+            self.shared.stats.called(last, self.counted.run);
+        }
+        self.counted.run = 0;
+    }
+
+    /// Makes the pipeline's counts, and what CLIENT LIST shows, visible to others.
+    fn publish(&mut self, requests: &Requests) {
+        self.count_run();
+        let stats = &self.shared.stats;
+        self.counted.commands = requests.len() as u64;
+        stats.commands.add(self.counted.commands);
+        stats.input_bytes.add(requests.wire_bytes() as u64);
+        stats.output_bytes.add(self.counted.output_bytes);
+        if self.counted.errors > 0 {
+            stats.errors.add(self.counted.errors);
+        }
+        let mut shown = self.client.shown();
+        shown.last = self.counted.last;
+        shown.active = Instant::now();
+        shown.commands += self.counted.commands;
+        shown.protocol = self.session.protocol;
+        shown.unparsed = self.parser.buffered();
+        shown.unsent = self.output.len();
+        drop(shown);
+        self.counted = Counted::default();
+    }
+}

@@ -1,0 +1,274 @@
+//! A pipeline: the commands that have arrived, cut into groups and run in order.
+//!
+//! Writes that follow each other are one proposal; reads that follow each other wait for one read barrier; what the
+//! proxy answers itself stands alone. A group begins when the one before it is answered, so a read sees the writes
+//! before it, and replies are in the order of the requests.
+
+use std::borrow::Cow;
+use std::time::Instant;
+
+use adapter::command::{self, Flags, Run, text};
+use adapter::error::Outcome;
+use adapter::{Adapter, CommandBuffer, ReadOutcome, Reply, Spec};
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::{Closed, Connection};
+use crate::front;
+use crate::resp::{Requests, reply};
+use crate::settings::Values;
+use crate::shared::unix_ms;
+
+/// Bytes at which a group of writes is closed, so that a pipeline of large values is not in memory twice.
+const WRITE_GROUP_BYTES: usize = 1024 * 1024;
+/// The command that removes keys which are due.
+const EXPIRE: &[u8] = b"raft.expire";
+
+/// Commands that follow each other and can run together.
+enum Group {
+    Empty,
+    Writes(CommandBuffer),
+    /// The indices of the requests.
+    Reads(Vec<usize>),
+}
+
+/// How far the removal of due keys that a group of reads has met is. While it is done or was not needed, a read's
+/// answer is what the log says; a read that met due keys which could not be removed answers why.
+enum Removal {
+    /// No read has met one.
+    None,
+    /// The log has removed them. Reads go by the log's time from here on: it may have decided otherwise.
+    Done,
+    /// The log could not be written.
+    Failed(Reply),
+}
+
+/// A command as it was found in the table.
+#[derive(Clone, Copy)]
+pub(crate) struct Found {
+    /// The command, or the subcommand.
+    pub(crate) spec: &'static Spec,
+    /// The command it is a subcommand of.
+    pub(crate) parent: Option<&'static Spec>,
+}
+
+impl<A: Adapter, S: AsyncRead + AsyncWrite + Unpin + Send> Connection<A, S> {
+    /// Runs all commands of a pipeline.
+    pub(super) async fn run_pipeline(&mut self, requests: &Requests) -> Result<(), Closed> {
+        let mut args: Vec<&[u8]> = Vec::with_capacity(8);
+        let mut group = Group::Empty;
+        for index in 0..requests.len() {
+            args.clear();
+            args.extend(requests.args(index));
+            let admitted = admit(&args, |flags| self.refused(flags));
+            if let Ok(found) = admitted {
+                self.count(found.spec, found.parent);
+            }
+            match admitted {
+                Ok(Found { spec: Spec { run: Run::Write(_), .. }, .. }) => {
+                    if !matches!(group, Group::Writes(_)) {
+                        self.run_group(&mut group, requests).await?;
+                        group = Group::Writes(CommandBuffer::default());
+                    }
+                    let Group::Writes(writes) = &mut group else { continue };
+                    writes.push(&args);
+                    if self.session.skip || writes.bytes().len() >= WRITE_GROUP_BYTES {
+                        self.run_group(&mut group, requests).await?;
+                    }
+                }
+                Ok(Found { spec: Spec { run: Run::Read(_), .. }, .. }) => {
+                    if !matches!(group, Group::Reads(_)) {
+                        self.run_group(&mut group, requests).await?;
+                        group = Group::Reads(Vec::with_capacity(requests.len() - index));
+                    }
+                    let Group::Reads(reads) = &mut group else { continue };
+                    reads.push(index);
+                    if self.session.skip {
+                        self.run_group(&mut group, requests).await?;
+                    }
+                }
+                Ok(found) => {
+                    self.run_group(&mut group, requests).await?;
+                    self.run_front(found, &args).await?;
+                }
+                Err(stop) => {
+                    if is_http(args[0]) {
+                        return Err(Closed::Http);
+                    }
+                    self.run_group(&mut group, requests).await?;
+                    self.put(&Reply::from_stop(stop)).await?;
+                }
+            }
+            self.session.next_command();
+            if self.session.closing {
+                break;
+            }
+        }
+        self.run_group(&mut group, requests).await
+    }
+
+    /// The error for a command that this connection may not call now.
+    fn refused(&self, flags: Flags) -> Option<&'static str> {
+        // Connections that have authenticated, which are nearly all, need no look at the settings.
+        if self.session.authenticated || flags.has(Flags::NO_AUTH) {
+            return None;
+        }
+        let settings: &Values = &self.shared.settings.load();
+        self.session.must_authenticate(settings).then_some("NOAUTH Authentication required.")
+    }
+
+    async fn run_front(&mut self, found: Found, args: &[&[u8]]) -> Result<(), Closed> {
+        let mut context =
+            front::Context { shared: &self.shared, session: &mut self.session, client: &self.client };
+        let answer = front::run(&mut context, found, args).await;
+        match answer {
+            Ok(Some(reply)) => self.put(&reply).await,
+            Ok(None) => Ok(()),
+            Err(stop) => self.put(&Reply::from_stop(stop)).await,
+        }
+    }
+
+    async fn run_group(&mut self, group: &mut Group, requests: &Requests) -> Result<(), Closed> {
+        match std::mem::replace(group, Group::Empty) {
+            Group::Empty => Ok(()),
+            Group::Writes(writes) => self.run_writes(writes).await,
+            Group::Reads(reads) => self.run_reads(&reads, requests).await,
+        }
+    }
+
+    async fn run_writes(&mut self, writes: CommandBuffer) -> Result<(), Closed> {
+        let (count, began) = (writes.count() as usize, Instant::now());
+        let replies = match self.shared.handle.propose(writes).await {
+            Ok(replies) if replies.len() == count => replies,
+            Ok(replies) => {
+                tracing::error!(
+                    count,
+                    replies = replies.len(),
+                    "a group of writes got another number of replies"
+                );
+                // What became of which write cannot be told any more.
+                vec![error_reply(&raft::ProposeError::Unknown); count]
+            }
+            Err(error) => vec![error_reply(&error); count],
+        };
+        self.shared.stats.wrote(began.elapsed());
+        for reply in replies {
+            self.put(&reply).await?;
+        }
+        Ok(())
+    }
+
+    async fn run_reads(&mut self, reads: &[usize], requests: &Requests) -> Result<(), Closed> {
+        let began = Instant::now();
+        if let Err(error) = self.shared.handle.read_barrier().await {
+            let reply = error_reply(&error);
+            for _ in reads {
+                self.put(&reply).await?;
+            }
+            return Ok(());
+        }
+        let now_ms = unix_ms();
+        let mut removal = Removal::None;
+        for (position, index) in reads.iter().enumerate() {
+            let time = if matches!(removal, Removal::Done) { 0 } else { now_ms };
+            let mut outcome = self.read(requests.shared_args(*index), time).await;
+            if !outcome.expired.is_empty() && matches!(removal, Removal::None) {
+                let mut keys = std::mem::take(&mut outcome.expired);
+                // One removal for all reads of the group, not one for each.
+                for later in &reads[position + 1..] {
+                    keys.extend(self.read(requests.shared_args(*later), now_ms).await.expired);
+                }
+                removal = self.expire(&keys).await;
+                outcome = match &removal {
+                    Removal::Done => self.read(requests.shared_args(*index), 0).await,
+                    _ => ReadOutcome { expired: keys, ..outcome },
+                };
+            }
+            match &removal {
+                Removal::Failed(error) if !outcome.expired.is_empty() => {
+                    let error = error.clone();
+                    self.put(&error).await?;
+                }
+                _ => self.put(&outcome.reply).await?,
+            }
+        }
+        self.shared.stats.read(began.elapsed());
+        Ok(())
+    }
+
+    async fn read(&self, args: Vec<Bytes>, now_ms: u64) -> ReadOutcome {
+        self.shared.handle.adapter().read(args, now_ms).await
+    }
+
+    /// Has the log remove keys that are due.
+    async fn expire(&self, keys: &[Bytes]) -> Removal {
+        let mut args: Vec<&[u8]> = Vec::with_capacity(keys.len() + 1);
+        args.push(EXPIRE);
+        args.extend(keys.iter().map(|key| &key[..]));
+        let mut removal = CommandBuffer::default();
+        removal.push(&args);
+        match self.shared.handle.propose(removal).await {
+            Ok(replies) => replies.into_iter().find(Reply::is_error).map_or(Removal::Done, Removal::Failed),
+            Err(error) => Removal::Failed(error_reply(&error)),
+        }
+    }
+
+    /// Adds the reply to the command that runs, and waits for the client if it has too many unread ones.
+    async fn put(&mut self, reply: &Reply) -> Result<(), Closed> {
+        if !self.session.answers() {
+            return Ok(());
+        }
+        let most = self.shared.config.limits.reply_buffer_bytes;
+        if !matches!(reply, Reply::Status(_) | Reply::Integer(_) | Reply::Null) {
+            let size = reply::size(reply);
+            if size > most {
+                return Err(Closed::LargeReply(size));
+            }
+            if self.output.len() + size > most {
+                self.send_down_to(most - size).await?;
+            }
+        }
+        self.answer(reply);
+        Ok(())
+    }
+}
+
+/// Finds the command, and checks what can be checked without running it, in Redis's order.
+fn admit(args: &[&[u8]], refused: impl FnOnce(Flags) -> Option<&'static str>) -> Outcome<Found> {
+    let found = find(args)?;
+    match refused(found.spec.flags) {
+        Some(text) => Err(adapter::Stop::text(text)),
+        None => Ok(found),
+    }
+}
+
+/// Finds the command that a client calls, and checks the number of arguments. Internal commands are unknown.
+fn find(args: &[&[u8]]) -> Outcome<Found> {
+    let spec = args
+        .first()
+        .and_then(|name| command::lookup(name))
+        .filter(|spec| !spec.flags.has(Flags::INTERNAL))
+        .ok_or_else(|| text::unknown_command(args))?;
+    if spec.subcommands.is_empty() || args.len() < 2 {
+        return if spec.arity_allows(args.len()) {
+            Ok(Found { spec, parent: None })
+        } else {
+            Err(text::wrong_arity(spec.name))
+        };
+    }
+    let sub = spec.subcommand(args[1]).ok_or_else(|| text::unknown_subcommand(spec.name, args[1]))?;
+    if sub.arity_allows(args.len()) {
+        Ok(Found { spec: sub, parent: Some(spec) })
+    } else {
+        Err(text::wrong_arity(&sub.full_name(spec)))
+    }
+}
+
+/// A browser that was led here: it would send commands of an attacker's choice in the body of its request.
+fn is_http(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:")
+}
+
+fn error_reply(error: &impl ToString) -> Reply {
+    Reply::Error(Cow::Owned(error.to_string()))
+}

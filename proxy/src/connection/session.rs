@@ -1,0 +1,50 @@
+//! What a connection has agreed on with its client.
+
+use crate::resp::Protocol;
+use crate::settings::Values;
+
+/// The state that commands of the connection itself change.
+#[derive(Clone, Debug)]
+pub struct Session {
+    /// It has authenticated, or came when there was no password.
+    pub authenticated: bool,
+    /// The protocol version that replies are written in.
+    pub protocol: Protocol,
+    /// `CLIENT REPLY OFF`.
+    pub muted: bool,
+    /// The command that runs is not answered.
+    pub skip: bool,
+    /// `CLIENT REPLY SKIP`: the next command is not answered.
+    pub skip_next: bool,
+    /// The connection is closed once the reply is written.
+    pub closing: bool,
+}
+
+impl Session {
+    /// A new connection's state.
+    pub fn new(settings: &Values) -> Self {
+        Self {
+            authenticated: settings.password.is_empty(),
+            protocol: Protocol::Resp2,
+            muted: false,
+            skip: false,
+            skip_next: false,
+            closing: false,
+        }
+    }
+
+    /// Whether the connection must authenticate before anything else.
+    pub fn must_authenticate(&self, settings: &Values) -> bool {
+        !self.authenticated && !settings.password.is_empty()
+    }
+
+    /// Whether the command that runs is answered.
+    pub fn answers(&self) -> bool {
+        !self.muted && !self.skip
+    }
+
+    /// The command has run: what was said of the next one now holds.
+    pub fn next_command(&mut self) {
+        self.skip = std::mem::take(&mut self.skip_next);
+    }
+}

@@ -1,0 +1,87 @@
+//! The commands that the proxy answers itself, one file for each family. They are declared in
+//! [`adapter::command::server`].
+
+mod client;
+mod client_kill;
+mod cluster;
+mod command;
+mod command_entry;
+mod config;
+mod handshake;
+mod help;
+mod info;
+mod info_raft;
+mod parameters;
+
+use adapter::command::arg;
+use adapter::command::text::unknown_command;
+use adapter::error::Outcome;
+use adapter::{Adapter, Reply, Stop};
+
+use crate::clients::Client;
+use crate::connection::{Found, Session};
+use crate::shared::{Shared, unix_time};
+
+/// Where a command of this kind runs.
+pub struct Context<'a, A: Adapter> {
+    /// The server.
+    pub shared: &'a Shared<A>,
+    /// The connection's state.
+    pub session: &'a mut Session,
+    /// The connection, as others see it.
+    pub client: &'a Client,
+}
+
+/// Runs a command; `None` is no reply (`CLIENT REPLY OFF`).
+pub(crate) async fn run<A: Adapter>(
+    context: &mut Context<'_, A>,
+    found: Found,
+    args: &[&[u8]],
+) -> Outcome<Option<Reply>> {
+    let reply = match (found.parent.map_or(found.spec.name, |parent| parent.name), found.parent.is_some()) {
+        ("ping", _) => ping(args),
+        ("echo", _) => Ok(Reply::bulk(args[1])),
+        ("select", _) => select(args),
+        ("time", _) => Ok(time()),
+        ("quit", _) => {
+            context.session.closing = true;
+            Ok(Reply::OK)
+        }
+        ("auth", _) => handshake::auth(context, args),
+        ("hello", _) => handshake::hello(context, args),
+        ("reset", _) => Ok(handshake::reset(context)),
+        ("client", true) => return client::run(context, found.spec.name, args),
+        ("command", true) => command::run(found.spec.name, args),
+        ("command", false) => Ok(command::all()),
+        ("config", true) => config::run(context, found.spec.name, args),
+        ("info", _) => Ok(info::info(context, &args[1..]).await),
+        ("raft.status", _) => cluster::status(context).await,
+        ("raft.digest", _) => cluster::digest(context).await,
+        _ => Err(unknown_command(args)),
+    };
+    reply.map(Some)
+}
+
+fn ping(args: &[&[u8]]) -> Outcome<Reply> {
+    match args {
+        [_] => Ok(Reply::status("PONG")),
+        [_, text] => Ok(Reply::bulk(text)),
+        _ => Err(adapter::command::text::wrong_arity("ping")),
+    }
+}
+
+/// There is one database.
+fn select(args: &[&[u8]]) -> Outcome<Reply> {
+    // Redis reads a C int here.
+    let index = arg::int(args[1])?;
+    match i32::try_from(index) {
+        Ok(0) => Ok(Reply::OK),
+        Ok(_) => Err(Stop::text("ERR DB index is out of range")),
+        Err(_) => Err(adapter::command::text::NOT_INTEGER),
+    }
+}
+
+fn time() -> Reply {
+    let now = unix_time();
+    Reply::bulks([now.as_secs(), u64::from(now.subsec_micros())].map(|part| part.to_string().into()))
+}

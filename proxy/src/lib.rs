@@ -1,0 +1,30 @@
+//! Everything a client touches: connections, the commands that the proxy answers itself, and the way of all others
+//! to the storage.
+//!
+//! | module | what it says |
+//! |---|---|
+//! | [`server`] | listens, accepts, drains |
+//! | [`connection`] | one client: its pipelines become groups of writes and reads |
+//! | [`resp`] | the Redis protocol: requests in, replies out |
+//! | [`front`] | the commands that are answered here: HELLO, CLIENT, COMMAND, CONFIG, INFO … |
+//! | [`clients`] | the connections there are |
+//! | [`metrics`] | the Prometheus endpoint |
+//! | [`cli`] | the command line: serve, check, status, demo |
+//! | [`settings`] | what `CONFIG SET` can change |
+//! | [`stats`] | what is counted |
+//!
+//! Nothing here knows how a write is committed: that is behind [`raft::Handle`]. Start reading at [`server::Server`],
+//! then [`connection::Connection`].
+
+pub mod cli;
+pub mod clients;
+pub mod connection;
+pub mod front;
+pub mod metrics;
+pub mod resp;
+pub mod server;
+pub mod settings;
+pub mod shared;
+pub mod stats;
+
+pub use server::Server;

@@ -1,0 +1,81 @@
+//! What all connections of a server share.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use adapter::Adapter;
+use conf::ClusterConfig;
+use raft::Handle;
+use raft::handle::MemberStatus;
+use tokio::sync::Mutex;
+
+use crate::clients::Clients;
+use crate::settings::Settings;
+use crate::stats::Stats;
+
+/// How old the members' state in `INFO raft` may be: asking them takes a round trip, or a second if one is down.
+const MEMBERS_AGE: Duration = Duration::from_millis(500);
+
+/// What all connections of a server share.
+pub struct Shared<A: Adapter> {
+    /// The way to the storage.
+    pub handle: Handle<A>,
+    /// The configuration that the process was started with.
+    pub config: Arc<ClusterConfig>,
+    /// What `CONFIG SET` can change of it.
+    pub settings: Settings,
+    /// The connections.
+    pub clients: Clients,
+    /// The counts.
+    pub stats: Stats,
+    /// When the server was started.
+    pub started: Instant,
+    /// 40 hexadecimal digits, other ones after every start.
+    pub run_id: String,
+    members: Mutex<Option<(Instant, Vec<MemberStatus>)>>,
+}
+
+impl<A: Adapter> Shared<A> {
+    /// A server that has no connections yet.
+    pub fn new(handle: Handle<A>, config: Arc<ClusterConfig>) -> Self {
+        let run_id = format!(
+            "{:016x}{:016x}{:08x}",
+            rand::random::<u64>(),
+            rand::random::<u64>(),
+            rand::random::<u32>()
+        );
+        Self {
+            handle,
+            settings: Settings::new(&config),
+            config,
+            clients: Clients::default(),
+            stats: Stats::new(),
+            started: Instant::now(),
+            run_id,
+            members: Mutex::new(None),
+        }
+    }
+
+    /// How all members are, or were a moment ago.
+    pub async fn members(&self) -> Vec<MemberStatus> {
+        let mut known = self.members.lock().await;
+        match &*known {
+            Some((at, members)) if at.elapsed() < MEMBERS_AGE => members.clone(),
+            _ => {
+                let members = self.handle.members().await;
+                *known = Some((Instant::now(), members.clone()));
+                members
+            }
+        }
+    }
+}
+
+/// Unix time by this machine's clock; zero for a clock before 1970.
+pub fn unix_time() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+/// Unix time, milliseconds.
+pub fn unix_ms() -> u64 {
+    u64::try_from(unix_time().as_millis()).unwrap_or(u64::MAX)
+}

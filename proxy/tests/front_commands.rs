@@ -1,0 +1,156 @@
+//! The commands that the proxy answers itself.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use support::TestServer;
+
+#[tokio::test]
+async fn a_password_is_required_once_it_is_set() {
+    let server = TestServer::with(|config| config.listen.password = "secret".to_owned()).await;
+    let mut client = server.client().await;
+    client.ask("PING\r\nGET a\r\n", "-NOAUTH Authentication required.\r\n".repeat(2)).await;
+    client.ask("AUTH wrong\r\n", "-WRONGPASS invalid username-password pair or user is disabled.\r\n").await;
+    client.ask("AUTH secret\r\nPING\r\n", "+OK\r\n+PONG\r\n").await;
+    client.ask("RESET\r\nPING\r\n", "+RESET\r\n-NOAUTH Authentication required.\r\n").await;
+    client.ask("HELLO 2 AUTH default secret SETNAME me\r\n", "*14\r\n").await;
+    let mut bomb = server.client().await;
+    bomb.ask("*11\r\n", "-ERR Protocol error: unauthenticated multibulk length\r\n").await;
+    bomb.expect_closed().await;
+    let mut bomb = server.client().await;
+    bomb.ask("*2\r\n$16385\r\n", "-ERR Protocol error: unauthenticated bulk length\r\n").await;
+    // AUTH lifts the limits for what stands right behind it in the same packet.
+    let large = "x".repeat(20_000);
+    server
+        .client()
+        .await
+        .ask(
+            format!("AUTH secret\r\n*2\r\n$4\r\nECHO\r\n$20000\r\n{large}\r\n"),
+            format!("+OK\r\n$20000\r\n{large}\r\n"),
+        )
+        .await;
+}
+
+#[tokio::test]
+async fn replies_are_resp3_after_hello_3() {
+    let server = TestServer::start().await;
+    let mut client = server.client().await;
+    client.ask("HSET h f v\r\nZADD z 1.5 m\r\nSADD s m\r\n", ":1\r\n:1\r\n:1\r\n").await;
+    client.ask("ZRANGE z 0 -1 WITHSCORES\r\n", "*2\r\n$1\r\nm\r\n$3\r\n1.5\r\n").await;
+    client
+        .ask(
+            "GET none\r\nHELLO 3\r\n",
+            "$-1\r\n%7\r\n$6\r\nserver\r\n$5\r\nredis\r\n$7\r\nversion\r\n$5\r\n7.2.0\r\n$5\r\nproto\r\n:3\r\n\
+             $2\r\nid\r\n:1\r\n$4\r\nmode\r\n$10\r\nstandalone\r\n$4\r\nrole\r\n$6\r\nmaster\r\n$7\r\nmodules\r\n*0\r\n",
+        )
+        .await;
+    client
+        .ask("GET none\r\nHGETALL h\r\nSMEMBERS s\r\n", "_\r\n%1\r\n$1\r\nf\r\n$1\r\nv\r\n~1\r\n$1\r\nm\r\n")
+        .await;
+    client.ask("ZSCORE z m\r\n", ",1.5\r\n").await;
+    client.ask("ZRANGE z 0 -1 WITHSCORES\r\n", "*1\r\n*2\r\n$1\r\nm\r\n,1.5\r\n").await;
+    assert!(client.say("INFO server\r\n").await.starts_with('='));
+    client.ask("HELLO 2\r\n", "*14\r\n").await;
+}
+
+#[tokio::test]
+async fn client_reply_silences_what_it_says() {
+    let server = TestServer::start().await;
+    let mut client = server.client().await;
+    client.ask("CLIENT REPLY SKIP\r\nSET a 1\r\nSET b 2\r\n", "+OK\r\n").await;
+    client
+        .ask(
+            "CLIENT REPLY OFF\r\nSET a 2\r\nGET a\r\nPING\r\nfoo\r\nCLIENT REPLY ON\r\nGET a\r\n",
+            "+OK\r\n$1\r\n2\r\n",
+        )
+        .await;
+}
+
+#[tokio::test]
+async fn a_killed_client_is_closed_and_the_killer_is_told() {
+    let server = TestServer::start().await;
+    let (mut killer, mut victim) = (server.client().await, server.client().await);
+    killer.ask("CLIENT ID\r\n", ":1\r\n").await;
+    victim.ask("CLIENT ID\r\n", ":2\r\n").await;
+    killer.ask("CLIENT KILL ID 2\r\n", ":1\r\n").await;
+    victim.expect_closed().await;
+    let mut victim = server.client().await;
+    victim.ask("PING\r\n", "+PONG\r\n").await;
+    let address = victim.0.local_addr().unwrap();
+    killer.ask(format!("CLIENT KILL {address}\r\n"), "+OK\r\n").await;
+    victim.expect_closed().await;
+    killer.ask("CLIENT KILL TYPE normal SKIPME no\r\nPING\r\n", ":1\r\n").await;
+    killer.expect_closed().await;
+}
+
+#[tokio::test]
+async fn client_list_shows_what_a_connection_said_of_itself() {
+    let server = TestServer::start().await;
+    let mut client = server.client().await;
+    client
+        .ask(
+            "CLIENT SETNAME me\r\nCLIENT SETINFO LIB-NAME lib\r\nCLIENT SETINFO lib-ver 1.2\r\nCLIENT GETNAME\r\n",
+            "+OK\r\n+OK\r\n+OK\r\n$2\r\nme\r\n",
+        )
+        .await;
+    let list = client.say("CLIENT LIST\r\n").await;
+    for part in ["id=1 ", " name=me ", " lib-name=lib ", " lib-ver=1.2 ", " resp=2 ", " db=0 "] {
+        assert!(list.contains(part), "{part} in {list}");
+    }
+}
+
+#[tokio::test]
+async fn info_names_the_process_and_its_part_in_the_cluster() {
+    let server = TestServer::start().await;
+    let mut client = server.client().await;
+    client.ask("SET a 1\r\nSET b 1 EX 100\r\n", "+OK\r\n+OK\r\n").await;
+    let info = client.say("INFO\r\n").await;
+    for line in [
+        format!("process_id:{}\r\n", std::process::id()),
+        "# Raft\r\n".to_owned(),
+        "raft_role:standalone\r\n".to_owned(),
+        "raft_leader_id:-1\r\n".to_owned(),
+        "raft_node1:id=1,state=standalone,voting=yes,addr=127.0.0.1,port=2,resp=127.0.0.1:1\r\n".to_owned(),
+        "db0:keys=2,expires=1,avg_ttl=0\r\n".to_owned(),
+    ] {
+        assert!(info.contains(&line), "{line} in {info}");
+    }
+    client.ask("INFO keyspace\r\n", "$44\r\n# Keyspace\r\ndb0:keys=2,expires=1,avg_ttl=0\r\n\r\n").await;
+}
+
+#[tokio::test]
+async fn what_config_sets_it_gets() {
+    let server = TestServer::start().await;
+    let mut client = server.client().await;
+    client.ask("CONFIG SET timeout 100 maxclients 50\r\n", "+OK\r\n").await;
+    client
+        .ask(
+            "CONFIG GET TIME* maxcl*\r\n",
+            "*4\r\n$10\r\nmaxclients\r\n$2\r\n50\r\n$7\r\ntimeout\r\n$3\r\n100\r\n",
+        )
+        .await;
+    client
+        .ask(
+            "CONFIG SET timeout 7 save x\r\nCONFIG GET timeout\r\n",
+            "-ERR CONFIG SET failed (possibly related to argument 'save') - can't set immutable config\r\n\
+             *2\r\n$7\r\ntimeout\r\n$3\r\n100\r\n",
+        )
+        .await;
+    client.ask("CONFIG SET requirepass pw\r\nPING\r\n", "+OK\r\n+PONG\r\n").await;
+    server.client().await.ask("PING\r\n", "-NOAUTH Authentication required.\r\n").await;
+}
+
+#[tokio::test]
+async fn the_cluster_describes_itself() {
+    let server = TestServer::start().await;
+    let mut client = server.client().await;
+    let status = client.say("RAFT.STATUS\r\n").await;
+    let json: serde_json::Value = serde_json::from_str(status.split_once("\r\n").unwrap().1.trim()).unwrap();
+    assert_eq!(json[0]["node"]["role"], "standalone");
+    let empty = client.say("RAFT.DIGEST\r\n").await;
+    assert!(empty.starts_with("*2\r\n:0\r\n$32\r\n"), "{empty}");
+    client.ask("SET a 1\r\n", "+OK\r\n").await;
+    let other = client.say("RAFT.DIGEST\r\n").await;
+    assert!(other.starts_with("*2\r\n:1\r\n$32\r\n") && other[11..] != empty[11..], "{other}");
+}

@@ -1,0 +1,214 @@
+//! A server on a free port over a storage in memory, and a client that sees every byte.
+
+#![allow(dead_code, clippy::unwrap_used, reason = "shared by several tests, which fail by panicking")]
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use adapter::memory::MemoryAdapter;
+use adapter::{Adapter, Batch, CommandBuffer, Position, Reply, Run};
+use conf::ClusterConfig;
+use raft::handle::{Boxed, MemberStatus, NodeStatus, Role, Service};
+use raft::{Handle, ProposeError, ReadError};
+use raft_proxy::Server;
+use raft_proxy::shared::unix_ms;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// A storage without a cluster, which counts what it is asked and can be told to fail or to wait.
+pub(crate) struct TestService {
+    pub(crate) adapter: MemoryAdapter,
+    pub(crate) proposals: AtomicUsize,
+    pub(crate) barriers: AtomicUsize,
+    /// What the next proposals answer instead of being applied.
+    pub(crate) fails: Mutex<Option<ProposeError>>,
+    /// Whether barriers fail.
+    pub(crate) no_quorum: AtomicBool,
+    /// Proposals wait for a permit each.
+    pub(crate) gate: Semaphore,
+    index: tokio::sync::Mutex<u64>,
+}
+
+impl TestService {
+    fn new() -> Self {
+        Self {
+            adapter: MemoryAdapter::new(),
+            proposals: AtomicUsize::new(0),
+            barriers: AtomicUsize::new(0),
+            fails: Mutex::new(None),
+            no_quorum: AtomicBool::new(false),
+            gate: Semaphore::new(Semaphore::MAX_PERMITS),
+            index: tokio::sync::Mutex::new(0),
+        }
+    }
+
+    async fn apply(&self, commands: CommandBuffer) -> Result<Vec<Reply>, ProposeError> {
+        self.proposals.fetch_add(1, Ordering::Relaxed);
+        let _permit = self.gate.acquire().await.unwrap();
+        if let Some(error) = self.fails.lock().unwrap().clone() {
+            return Err(error);
+        }
+        let mut index = self.index.lock().await;
+        *index += 1;
+        let batch = Batch::new(unix_ms(), *index, [&commands]);
+        let position = Position { index: *index, ..Position::default() };
+        Ok(self.adapter.apply(Run { batches: vec![batch], position }).await.unwrap().concat())
+    }
+}
+
+impl Service<MemoryAdapter> for TestService {
+    fn propose(&self, commands: CommandBuffer) -> Boxed<'_, Result<Vec<Reply>, ProposeError>> {
+        Box::pin(self.apply(commands))
+    }
+
+    fn read_barrier(&self) -> Boxed<'_, Result<(), ReadError>> {
+        self.barriers.fetch_add(1, Ordering::Relaxed);
+        let fails = self.no_quorum.load(Ordering::Relaxed);
+        Box::pin(async move { if fails { Err(ReadError::NoQuorum) } else { Ok(()) } })
+    }
+
+    fn adapter(&self) -> &MemoryAdapter {
+        &self.adapter
+    }
+
+    fn status(&self) -> NodeStatus {
+        NodeStatus {
+            id: 1,
+            cluster_id: String::new(),
+            role: Role::Standalone,
+            resp: "127.0.0.1:1".to_owned(),
+            raft: "127.0.0.1:2".to_owned(),
+            term: 0,
+            leader: None,
+            last_log: 0,
+            applied: 0,
+            snapshot: 0,
+            purged: 0,
+            storage: self.adapter.health(),
+            storage_kind: "memory".to_owned(),
+            uptime_seconds: 0,
+            process_id: std::process::id(),
+        }
+    }
+
+    fn members(&self) -> Boxed<'_, Vec<MemberStatus>> {
+        let node = self.status();
+        Box::pin(async move {
+            vec![MemberStatus { id: 1, voter: true, raft: node.raft.clone(), node: Some(node) }]
+        })
+    }
+
+    fn shutdown(&self) -> Boxed<'_, ()> {
+        Box::pin(async {})
+    }
+}
+
+/// A running server.
+pub(crate) struct TestServer {
+    pub(crate) address: SocketAddr,
+    pub(crate) service: Arc<TestService>,
+    stop: CancellationToken,
+    served: JoinHandle<bool>,
+}
+
+impl TestServer {
+    /// With the default configuration.
+    pub(crate) async fn start() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// With a changed configuration.
+    pub(crate) async fn with(change: impl FnOnce(&mut ClusterConfig)) -> Self {
+        let mut config = ClusterConfig::default();
+        change(&mut config);
+        let service = Arc::new(TestService::new());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let stop = CancellationToken::new();
+        let server = Server::new(Handle::new(Arc::clone(&service) as Arc<dyn Service<_>>), Arc::new(config));
+        let stopped = stop.clone();
+        let served = tokio::spawn(async move {
+            server.run(listener, stopped.cancelled_owned(), Duration::from_millis(500)).await
+        });
+        Self { address, service, stop, served }
+    }
+
+    /// A new connection.
+    pub(crate) async fn client(&self) -> Client {
+        Client(TcpStream::connect(self.address).await.unwrap())
+    }
+
+    /// Asks the server to stop.
+    pub(crate) fn stop(&self) {
+        self.stop.cancel();
+    }
+
+    /// Whether all connections finished in time.
+    pub(crate) async fn stopped(self) -> bool {
+        self.served.await.unwrap()
+    }
+}
+
+/// A connection that sees every byte.
+pub(crate) struct Client(pub(crate) TcpStream);
+
+impl Client {
+    pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.0.write_all(bytes.as_ref()).await.unwrap();
+    }
+
+    /// Reads as many bytes as are expected, and checks that they are these.
+    pub(crate) async fn expect(&mut self, expected: impl AsRef<[u8]>) {
+        let expected = expected.as_ref();
+        let mut got = vec![0; expected.len()];
+        let mut length = 0;
+        while length < expected.len() {
+            let read = tokio::time::timeout(Duration::from_secs(5), self.0.read(&mut got[length..])).await;
+            match read {
+                Ok(Ok(read @ 1..)) => length += read,
+                _ => break,
+            }
+        }
+        got.truncate(length);
+        assert_eq!(String::from_utf8_lossy(&got), String::from_utf8_lossy(expected));
+    }
+
+    /// Sends and checks the reply.
+    pub(crate) async fn ask(&mut self, bytes: impl AsRef<[u8]>, expected: impl AsRef<[u8]>) {
+        self.send(bytes).await;
+        self.expect(expected).await;
+    }
+
+    /// Sends, and reads what comes until there is silence.
+    pub(crate) async fn say(&mut self, bytes: impl AsRef<[u8]>) -> String {
+        self.send(bytes).await;
+        let (mut got, mut patience) = (Vec::new(), Duration::from_secs(5));
+        while let Ok(Ok(1..)) = tokio::time::timeout(patience, self.0.read_buf(&mut got)).await {
+            patience = Duration::from_millis(100);
+        }
+        String::from_utf8_lossy(&got).into_owned()
+    }
+
+    /// Sends all there is to say, and reads what comes until the server closes.
+    pub(crate) async fn converse(mut self, bytes: impl AsRef<[u8]>) -> String {
+        self.send(bytes).await;
+        // Fails where the server has closed already.
+        let _ = self.0.shutdown().await;
+        let mut got = Vec::new();
+        while let Ok(1..) =
+            tokio::time::timeout(Duration::from_secs(5), self.0.read_buf(&mut got)).await.unwrap()
+        {}
+        String::from_utf8_lossy(&got).into_owned()
+    }
+
+    /// Checks that the server has closed the connection.
+    pub(crate) async fn expect_closed(&mut self) {
+        let read = tokio::time::timeout(Duration::from_secs(5), self.0.read(&mut [0; 16])).await.unwrap();
+        assert!(matches!(read, Ok(0) | Err(_)), "{read:?}");
+    }
+}
