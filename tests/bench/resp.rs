@@ -1,0 +1,70 @@
+//! The RESP client of the benchmark: one task a connection, a whole pipeline sent and awaited at a time.
+
+use std::io::{Read, Write};
+use std::time::Instant;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::{KEYS, Keys, Load, Operation, VALUE};
+
+/// Commands sent at once while writing every key.
+const PRELOAD: u64 = 500;
+
+fn command(out: &mut Vec<u8>, operation: Operation, key: u64) {
+    match operation {
+        Operation::Set => {
+            write!(out, "*3\r\n$3\r\nSET\r\n$16\r\nkey:{key:012}\r\n${VALUE}\r\n").unwrap();
+            out.resize(out.len() + VALUE, b'x');
+            out.extend_from_slice(b"\r\n");
+        }
+        Operation::Get => write!(out, "*2\r\n$3\r\nGET\r\n$16\r\nkey:{key:012}\r\n").unwrap(),
+    }
+}
+
+/// Writes every key once.
+pub(crate) fn preload(port: u16) {
+    let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+    let (mut out, mut answer) = (Vec::new(), vec![0; PRELOAD as usize * b"+OK\r\n".len()]);
+    for first in (0..KEYS).step_by(PRELOAD as usize) {
+        out.clear();
+        (first..first + PRELOAD).for_each(|key| command(&mut out, Operation::Set, key));
+        stream.write_all(&out).unwrap();
+        stream.read_exact(&mut answer).unwrap();
+        assert!(answer.starts_with(b"+OK"), "{}", String::from_utf8_lossy(&answer));
+    }
+}
+
+/// Sends pipelines until `end`; the microseconds that each one took that began after `start`.
+pub(crate) async fn client(port: u16, client: usize, load: Load, start: Instant, end: Instant) -> Vec<u32> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    stream.set_nodelay(true).unwrap();
+    let (mut keys, mut out, mut times) = (Keys::new(client), Vec::new(), Vec::new());
+    let mut input = vec![0; 64 * 1024];
+    // Every reply to one operation is of one length: keys all exist, values are all of one size.
+    let reply = match load.operation {
+        Operation::Set => b"+OK\r\n".len(),
+        Operation::Get => format!("${VALUE}\r\n").len() + VALUE + 2,
+    };
+    loop {
+        out.clear();
+        for _ in 0..load.pipeline {
+            command(&mut out, load.operation, keys.next());
+        }
+        let sent = Instant::now();
+        if sent >= end {
+            return times;
+        }
+        stream.write_all(&out).await.unwrap();
+        let mut left = reply * load.pipeline;
+        while left > 0 {
+            let n = stream.read(&mut input).await.unwrap();
+            assert!(n > 0, "the server closed the connection");
+            assert!(input[0] != b'-', "{}", String::from_utf8_lossy(&input[..n]));
+            left = left.checked_sub(n).expect("a reply of another length");
+        }
+        if sent >= start {
+            times.push(sent.elapsed().as_micros() as u32);
+        }
+    }
+}

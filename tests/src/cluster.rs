@@ -1,0 +1,271 @@
+//! A cluster of `raft-proxy` processes that can be killed, paused and restarted.
+
+use std::fs::{self, File};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use raft::handle::{MemberStatus, NodeStatus, Role};
+use tempfile::TempDir;
+
+use crate::ports;
+
+/// The secret of the tests' clusters.
+pub const SECRET: &str = "a-secret-of-the-tests";
+/// How long anything may take before a test gives up.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The `raft-proxy` binary: `RAFT_PROXY_BIN`, or the one beside the tests.
+pub fn binary() -> PathBuf {
+    if let Some(path) = std::env::var_os("RAFT_PROXY_BIN") {
+        return path.into();
+    }
+    let test = std::env::current_exe().unwrap();
+    let deps = test.parent().unwrap();
+    let dir = if deps.ends_with("deps") { deps.parent().unwrap() } else { deps };
+    let path = dir.join("raft-proxy");
+    assert!(path.exists(), "{} is missing: build it with `make build`", path.display());
+    path
+}
+
+/// A cluster's timing means something only while it has the machine to itself.
+static MACHINE: Mutex<()> = Mutex::new(());
+
+/// One node's process.
+pub struct Node {
+    /// Its id.
+    pub id: u64,
+    /// Its client port.
+    pub port: u16,
+    /// Its Raft port.
+    pub raft_port: u16,
+    /// Its directory.
+    pub dir: PathBuf,
+    child: Option<Child>,
+}
+
+/// Several nodes on loopback. All are ended when this is dropped. There is one at a time in a process: another waits.
+pub struct Cluster {
+    /// The nodes; node `i` has the id `i + 1`.
+    pub nodes: Vec<Node>,
+    settings: Vec<(String, String)>,
+    dir: TempDir,
+    _machine: MutexGuard<'static, ()>,
+}
+
+impl Cluster {
+    /// Starts `count` nodes with default settings and waits for a leader.
+    pub fn start(count: usize) -> Self {
+        Self::start_with(count, &[])
+    }
+
+    /// Starts `count` nodes with the given settings (`raft.keep_entries`, `10`) and waits for a leader.
+    pub fn start_with(count: usize, settings: &[(&str, &str)]) -> Self {
+        let mut cluster = Self::prepare(count, settings);
+        for index in 0..count {
+            cluster.launch(index);
+        }
+        cluster.leader();
+        cluster
+    }
+
+    /// Lays out `count` nodes without starting any.
+    pub fn prepare(count: usize, settings: &[(&str, &str)]) -> Self {
+        // A test that failed has poisoned it and ended its own nodes.
+        let machine = MACHINE.lock().unwrap_or_else(PoisonError::into_inner);
+        let dir = TempDir::with_prefix("raft-proxy-test-").unwrap();
+        let nodes = (0..count)
+            .map(|index| Node {
+                id: index as u64 + 1,
+                port: ports::free(),
+                raft_port: ports::free(),
+                dir: dir.path().join(format!("node{}", index + 1)),
+                child: None,
+            })
+            .collect();
+        let settings =
+            settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Self { nodes, settings, dir, _machine: machine }
+    }
+
+    /// The directory that all nodes are in.
+    pub fn dir(&self) -> &std::path::Path {
+        self.dir.path()
+    }
+
+    /// The command that runs a node, without having started it.
+    pub fn command(&self, index: usize) -> Command {
+        let node = &self.nodes[index];
+        let members: Vec<String> =
+            self.nodes.iter().map(|node| format!("{}=127.0.0.1:{}", node.id, node.raft_port)).collect();
+        let mut command = Command::new(binary());
+        command
+            .arg("serve")
+            .args(["--node-id", &node.id.to_string()])
+            .arg("--node-data-dir")
+            .arg(node.dir.join("data"))
+            .args(["--listen-resp", &format!("127.0.0.1:{}", node.port)])
+            .args(["--listen-raft", &format!("127.0.0.1:{}", node.raft_port)])
+            .args(["--cluster-members", &members.join(",")])
+            .env("RAFT_PROXY_CLUSTER_SECRET", SECRET)
+            // A test that panics closes the pipe, and the node goes.
+            .arg("--until-stdin-closes")
+            .stdin(Stdio::piped());
+        for (name, value) in &self.settings {
+            command.arg(format!("--{}", name.replace(['.', '_'], "-"))).arg(value);
+        }
+        command
+    }
+
+    /// Starts a node's process, for the first time or again.
+    pub fn launch(&mut self, index: usize) {
+        fs::create_dir_all(&self.nodes[index].dir).unwrap();
+        let log = File::options().create(true).append(true).open(self.log_path(index)).unwrap();
+        let mut command = self.command(index);
+        command.stdout(log.try_clone().unwrap()).stderr(log);
+        let node = &mut self.nodes[index];
+        assert!(node.child.is_none(), "node {} runs already", node.id);
+        node.child = Some(command.spawn().unwrap());
+    }
+
+    /// A node's log file.
+    pub fn log_path(&self, index: usize) -> PathBuf {
+        self.nodes[index].dir.join("log")
+    }
+
+    /// Sends a signal to a node.
+    pub fn signal(&self, index: usize, signal: Signal) {
+        kill(Pid::from_raw(self.pid(index) as i32), signal).unwrap();
+    }
+
+    /// A node's process id.
+    pub fn pid(&self, index: usize) -> u32 {
+        self.nodes[index].child.as_ref().expect("the node runs").id()
+    }
+
+    /// Whether a node's process was started and not ended through this.
+    pub fn runs(&self, index: usize) -> bool {
+        self.nodes[index].child.is_some()
+    }
+
+    /// `kill -9`.
+    pub fn kill(&mut self, index: usize) {
+        let mut child = self.nodes[index].child.take().expect("the node runs");
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    /// Stops a node as an operator does, and checks that it exits with 0.
+    pub fn stop(&mut self, index: usize) {
+        self.signal(index, Signal::SIGTERM);
+        let mut child = self.nodes[index].child.take().expect("the node runs");
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                assert!(status.success(), "node {} exited with {status}\n{}", index + 1, self.log(index));
+                return;
+            }
+            assert!(Instant::now() < deadline, "node {} does not stop\n{}", index + 1, self.log(index));
+            sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// A node's log so far.
+    pub fn log(&self, index: usize) -> String {
+        fs::read_to_string(self.log_path(index)).unwrap_or_default()
+    }
+
+    /// A connection to a node, retried until it answers.
+    pub fn connect(&self, index: usize) -> redis::Connection {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match try_connect(self.nodes[index].port) {
+                Ok(connection) => return connection,
+                Err(error) => {
+                    assert!(Instant::now() < deadline, "node {}: {error}\n{}", index + 1, self.log(index));
+                    sleep(Duration::from_millis(20));
+                }
+            }
+        }
+    }
+
+    /// What a node says of all members.
+    pub fn members(&self, index: usize) -> Option<Vec<MemberStatus>> {
+        let mut connection = try_connect(self.nodes[index].port).ok()?;
+        let text: String = redis::cmd("RAFT.STATUS").query(&mut connection).ok()?;
+        Some(serde_json::from_str(&text).unwrap())
+    }
+
+    /// What a node says of itself.
+    pub fn status(&self, index: usize) -> Option<NodeStatus> {
+        let id = self.nodes[index].id;
+        self.members(index)?.into_iter().find(|member| member.id == id)?.node
+    }
+
+    /// Waits until a running node says that it leads and the other running ones agree; its index.
+    pub fn leader(&self) -> usize {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let statuses: Vec<NodeStatus> =
+                (0..self.nodes.len()).filter(|i| self.runs(*i)).filter_map(|i| self.status(i)).collect();
+            let leader = statuses.iter().find(|status| status.role == Role::Leader).map(|status| status.id);
+            let running = (0..self.nodes.len()).filter(|i| self.runs(*i)).count();
+            if let Some(id) = leader
+                && statuses.len() == running
+                && statuses.iter().all(|status| status.leader == Some(id))
+            {
+                return id as usize - 1;
+            }
+            assert!(Instant::now() < deadline, "no leader\n{statuses:#?}\n{}", self.log(0));
+            sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Waits until all running nodes have applied the same index, and checks that their content is equal.
+    pub fn assert_equal_digests(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let digests: Vec<(u64, String)> =
+                (0..self.nodes.len()).filter(|i| self.runs(*i)).map(|i| self.digest(i)).collect();
+            let (index, digest) = &digests[0];
+            if digests.iter().all(|(other, _)| other == index) {
+                assert!(digests.iter().all(|(_, other)| other == digest), "replicas differ: {digests:?}");
+                return;
+            }
+            assert!(Instant::now() < deadline, "replicas do not meet: {digests:?}");
+            sleep(Duration::from_millis(50));
+        }
+    }
+
+    fn digest(&self, index: usize) -> (u64, String) {
+        redis::cmd("RAFT.DIGEST").query(&mut self.connect(index)).unwrap()
+    }
+}
+
+fn try_connect(port: u16) -> redis::RedisResult<redis::Connection> {
+    let client = redis::Client::open(format!("redis://127.0.0.1:{port}/"))?;
+    let connection = client.get_connection_with_timeout(Duration::from_secs(2))?;
+    connection.set_read_timeout(Some(PATIENCE))?;
+    Ok(connection)
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        for node in &mut self.nodes {
+            if let Some(mut child) = node.child.take() {
+                // Both fail only if it has ended already.
+                let _ = child.kill();
+                let _ = child.wait();
+            }
+        }
+        if std::thread::panicking() {
+            for index in 0..self.nodes.len() {
+                eprintln!("--- log of node {}\n{}", index + 1, self.log(index));
+            }
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! What the tests share: real processes, started on free ports and ended by pid.
+//!
+//! | module | what it says |
+//! |---|---|
+//! | [`cluster`] | a cluster of `raft-proxy` processes that can be killed, paused and restarted |
+//! | [`differential`] | what the differential test needs: a real Redis, random calls, comparison |
+//! | [`history`] | writers that remember what they were told, and the check against what is there |
+//! | [`ports`] | free ports |
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test stops at the first surprise, and says what it knows"
+)]
+
+pub mod cluster;
+pub mod differential;
+pub mod history;
+pub mod ports;

@@ -1,0 +1,137 @@
+//! Three real processes, killed and paused under load.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test stops at the first surprise"
+)]
+
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use tests::cluster::Cluster;
+use tests::history::Writers;
+
+fn ports(cluster: &Cluster) -> Vec<u16> {
+    cluster.nodes.iter().map(|node| node.port).collect()
+}
+
+#[test]
+fn no_acknowledged_write_is_lost_or_doubled_when_leaders_are_killed() {
+    let mut cluster = Cluster::start(3);
+    let writers = Writers::start(24, ports(&cluster));
+    writers.wait_for(500);
+    for round in 0..3 {
+        let leader = cluster.leader();
+        cluster.kill(leader);
+        let gap = writers.wait_for(20);
+        println!("round {round}: writes again after {gap:?}");
+        assert!(gap < Duration::from_secs(3), "the cluster took {gap:?} to answer writes again");
+        writers.wait_for(500);
+        cluster.launch(leader);
+        cluster.leader();
+        writers.wait_for(500);
+    }
+    let history = writers.finish();
+    println!("{} acknowledged, {} unknown", history.acknowledged(), history.unknown());
+    for index in 0..3 {
+        history.check(&mut cluster.connect(index));
+    }
+    cluster.assert_equal_digests();
+}
+
+#[test]
+fn no_acknowledged_write_is_lost_or_doubled_when_all_nodes_are_killed() {
+    let mut cluster = Cluster::start(3);
+    let writers = Writers::start(24, ports(&cluster));
+    for _ in 0..2 {
+        writers.wait_for(1000);
+        for index in 0..3 {
+            cluster.kill(index);
+        }
+        for index in 0..3 {
+            cluster.launch(index);
+        }
+        cluster.leader();
+    }
+    writers.wait_for(500);
+    let history = writers.finish();
+    history.check(&mut cluster.connect(0));
+    cluster.assert_equal_digests();
+}
+
+#[test]
+fn a_follower_that_was_away_while_the_log_was_purged_catches_up_by_snapshot() {
+    let settings = [("raft.snapshot_log_bytes", "1MiB"), ("raft.keep_entries", "10")];
+    let mut cluster = Cluster::start_with(3, &settings);
+    let leader = cluster.leader();
+    let away = (leader + 1) % 3;
+    let before = cluster.status(away).unwrap().applied;
+    cluster.kill(away);
+    fill(&mut cluster.connect(leader), 400, 16 * 1024);
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    while cluster.status(leader).unwrap().purged <= before {
+        assert!(std::time::Instant::now() < deadline, "the log is not purged: {:?}", cluster.status(leader));
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    cluster.launch(away);
+    cluster.leader();
+    cluster.assert_equal_digests();
+    let status = cluster.status(away).unwrap();
+    assert!(status.snapshot > before, "it did not come by snapshot: {status:?}");
+    let value: String = redis::cmd("GET").arg("key:399").query(&mut cluster.connect(away)).unwrap();
+    assert_eq!(value.len(), 16 * 1024);
+}
+
+fn fill(connection: &mut redis::Connection, count: usize, size: usize) {
+    let value = "v".repeat(size);
+    for key in 0..count {
+        let () = redis::cmd("SET").arg(format!("key:{key}")).arg(&value).query(connection).unwrap();
+    }
+}
+
+#[test]
+fn a_leader_that_was_paused_serves_no_stale_read_when_it_wakes() {
+    let cluster = Cluster::start(3);
+    let old = cluster.leader();
+    let mut at_old = cluster.connect(old);
+    let () = redis::cmd("SET").arg("k").arg("before").query(&mut at_old).unwrap();
+    cluster.signal(old, Signal::SIGSTOP);
+    let other = (old + 1) % 3;
+    let mut at_other = cluster.connect(other);
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    loop {
+        let written: redis::RedisResult<()> = redis::cmd("SET").arg("k").arg("after").query(&mut at_other);
+        if written.is_ok() {
+            break;
+        }
+        assert!(std::time::Instant::now() < deadline, "no new leader: {written:?}");
+    }
+    cluster.signal(old, Signal::SIGCONT);
+    let value: String = loop {
+        // While it finds out that it no longer leads it may refuse, but not answer what is old.
+        match redis::cmd("GET").arg("k").query(&mut at_old) {
+            Ok(value) => break value,
+            Err(error) => assert!(std::time::Instant::now() < deadline, "{error}"),
+        }
+    };
+    assert_eq!(value, "after");
+    cluster.leader();
+    cluster.assert_equal_digests();
+}
+
+#[test]
+fn a_stopped_leader_hands_over_and_exits_with_zero() {
+    let mut cluster = Cluster::start(3);
+    let writers = Writers::start(8, ports(&cluster));
+    writers.wait_for(200);
+    let leader = cluster.leader();
+    cluster.stop(leader);
+    writers.wait_for(200);
+    cluster.launch(leader);
+    cluster.leader();
+    let history = writers.finish();
+    history.check(&mut cluster.connect(leader));
+    cluster.assert_equal_digests();
+}
