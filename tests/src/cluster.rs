@@ -12,6 +12,7 @@ use nix::unistd::Pid;
 use raft::handle::{MemberStatus, NodeStatus, Role};
 use tempfile::TempDir;
 
+use crate::link::Link;
 use crate::ports;
 
 /// The secret of the tests' clusters.
@@ -43,6 +44,8 @@ pub struct Node {
     pub port: u16,
     /// Its Raft port.
     pub raft_port: u16,
+    /// The way that its peers take to its Raft port.
+    pub link: Link,
     /// Its directory.
     pub dir: PathBuf,
     child: Option<Child>,
@@ -79,12 +82,16 @@ impl Cluster {
         let machine = MACHINE.lock().unwrap_or_else(PoisonError::into_inner);
         let dir = TempDir::with_prefix("raft-proxy-test-").unwrap();
         let nodes = (0..count)
-            .map(|index| Node {
-                id: index as u64 + 1,
-                port: ports::free(),
-                raft_port: ports::free(),
-                dir: dir.path().join(format!("node{}", index + 1)),
-                child: None,
+            .map(|index| {
+                let raft_port = ports::free();
+                Node {
+                    id: index as u64 + 1,
+                    port: ports::free(),
+                    raft_port,
+                    link: Link::to(raft_port),
+                    dir: dir.path().join(format!("node{}", index + 1)),
+                    child: None,
+                }
             })
             .collect();
         let settings =
@@ -101,7 +108,7 @@ impl Cluster {
     pub fn command(&self, index: usize) -> Command {
         let node = &self.nodes[index];
         let members: Vec<String> =
-            self.nodes.iter().map(|node| format!("{}=127.0.0.1:{}", node.id, node.raft_port)).collect();
+            self.nodes.iter().map(|node| format!("{}=127.0.0.1:{}", node.id, node.link.port)).collect();
         let mut command = Command::new(binary());
         command
             .arg("serve")

@@ -1,4 +1,5 @@
-//! Expiry under a clock that the test moves: random commands on every storage beside a model of a few lines.
+//! Expiry: random commands on every storage beside a model of a few lines, under a clock that the test moves; and
+//! real nodes under the real one.
 //!
 //! A key is gone at its deadline, not a millisecond earlier or later, by the log's time for writes and by the later
 //! of the log's and the reader's for reads; and nothing removes it but the log.
@@ -11,9 +12,11 @@
 )]
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use adapter::Reply;
 use proptest::prelude::*;
+use tests::cluster::Cluster;
 use tests::differential::storage::{self, Storage};
 use tests::differential::{Call, call};
 
@@ -216,4 +219,28 @@ fn keys_are_gone_at_their_deadline_and_removed_by_the_log_alone() {
     if let Err(error) = result {
         panic!("{error}");
     }
+}
+
+#[test]
+fn a_follower_hides_a_due_key_at_once_although_the_log_removes_it_elsewhere() {
+    let cluster = Cluster::start(3);
+    let leader = cluster.leader();
+    let mut at_leader = cluster.connect(leader);
+    let follower = (leader + 1) % 3;
+    let mut at_follower = cluster.connect(follower);
+    cluster.nodes[follower].link.delay(Duration::from_millis(10));
+    let seen: Vec<_> = (0..50).map(|_| read_when_due(&mut at_leader, &mut at_follower)).collect();
+    assert!(seen.iter().all(|seen| *seen == (None, false, -2)), "{seen:?}");
+}
+
+/// Sets a key at one node, and reads it at another right after its deadline: its value, EXISTS, PTTL.
+fn read_when_due(
+    writer: &mut redis::Connection,
+    reader: &mut redis::Connection,
+) -> (Option<String>, bool, i64) {
+    let () = redis::cmd("SET").arg("soon").arg("here").arg("PX").arg(5).query(writer).unwrap();
+    std::thread::sleep(Duration::from_millis(6));
+    let mut reads = redis::pipe();
+    reads.cmd("GET").arg("soon").cmd("EXISTS").arg("soon").cmd("PTTL").arg("soon");
+    reads.query(reader).unwrap()
 }

@@ -28,6 +28,9 @@ use std::sync::LazyLock;
 
 pub use spec::{Flags, Group, Keys, Run, Spec};
 
+use bytes::Bytes;
+
+use crate::batch::CommandBuffer;
 use crate::error::{Outcome, Stop};
 use crate::keyspace::{Keyspace, KeyspaceMut};
 use crate::reply::Reply;
@@ -86,6 +89,15 @@ pub fn resolve(args: &[&[u8]]) -> Outcome<&'static Spec> {
     }
     let sub = spec.subcommand(args[1]).ok_or_else(|| text::unknown_subcommand(spec.name, args[1]))?;
     if sub.arity_allows(args.len()) { Ok(sub) } else { Err(text::wrong_arity(&sub.full_name(spec))) }
+}
+
+/// The internal command that removes those of the keys that are due by the log's time.
+pub fn expire_due(keys: &[Bytes]) -> CommandBuffer {
+    let mut args = vec![generic::EXPIRE_DUE.as_bytes()];
+    args.extend(keys.iter().map(|key| &key[..]));
+    let mut commands = CommandBuffer::default();
+    commands.push(&args);
+    commands
 }
 
 /// Runs a reading command.

@@ -140,7 +140,7 @@ impl Record {
         let mut out = Vec::with_capacity(33 + value.len());
         let deadline_flag = if self.deadline.is_some() { DEADLINE_FLAG } else { 0 };
         let inline_flag = if self.version.is_none() { INLINE_FLAG } else { 0 };
-        out.push(kind_code(self.kind) | deadline_flag | inline_flag);
+        out.push(self.kind.code() | deadline_flag | inline_flag);
         if let Some(deadline) = self.deadline {
             out.extend_from_slice(&deadline.to_be_bytes());
         }
@@ -163,7 +163,7 @@ impl Record {
 
     fn try_decode(bytes: &[u8]) -> Option<(Self, &[u8])> {
         let (&flags, mut rest) = bytes.split_first()?;
-        let kind = kind_of(flags & (DEADLINE_FLAG - 1))?;
+        let kind = Kind::from_code(flags & (DEADLINE_FLAG - 1))?;
         let deadline = if flags & DEADLINE_FLAG != 0 { Some(take_u64(&mut rest)?) } else { None };
         if flags & INLINE_FLAG != 0 {
             return Some((Self { deadline, ..Self::inline(rest.len() as u64) }, rest));
@@ -174,27 +174,6 @@ impl Record {
             record.head = take_u64(&mut rest)?;
         }
         rest.is_empty().then_some((record, rest))
-    }
-}
-
-const fn kind_code(kind: Kind) -> u8 {
-    match kind {
-        Kind::String => 1,
-        Kind::List => 2,
-        Kind::Set => 3,
-        Kind::SortedSet => 4,
-        Kind::Hash => 5,
-    }
-}
-
-const fn kind_of(code: u8) -> Option<Kind> {
-    match code {
-        1 => Some(Kind::String),
-        2 => Some(Kind::List),
-        3 => Some(Kind::Set),
-        4 => Some(Kind::SortedSet),
-        5 => Some(Kind::Hash),
-        _ => None,
     }
 }
 

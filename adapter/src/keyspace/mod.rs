@@ -52,6 +52,29 @@ impl Kind {
             Self::Hash => "hash",
         }
     }
+
+    /// The number that stands for it in stored records and in snapshots; it never changes. Below 128.
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::String => 1,
+            Self::List => 2,
+            Self::Set => 3,
+            Self::SortedSet => 4,
+            Self::Hash => 5,
+        }
+    }
+
+    /// The type that a number stands for.
+    pub const fn from_code(code: u8) -> Option<Self> {
+        match code {
+            1 => Some(Self::String),
+            2 => Some(Self::List),
+            3 => Some(Self::Set),
+            4 => Some(Self::SortedSet),
+            5 => Some(Self::Hash),
+            _ => None,
+        }
+    }
 }
 
 /// What is known of a key without its content.

@@ -6,7 +6,7 @@
 
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
-use super::{ContentSink, Digest, tag_of};
+use super::{ContentSink, Digest};
 use crate::error::StorageError;
 use crate::keyspace::Kind;
 
@@ -34,7 +34,7 @@ impl DigestBuilder {
 impl ContentSink for DigestBuilder {
     fn begin_key(&mut self, kind: Kind, deadline: Option<u64>, key: &[u8]) -> Result<(), StorageError> {
         self.key.reset();
-        self.key.update(&[tag_of(kind), u8::from(deadline.is_some())]);
+        self.key.update(&[kind.code(), u8::from(deadline.is_some())]);
         self.key.update(&deadline.unwrap_or_default().to_le_bytes());
         self.key.update(&(key.len() as u64).to_le_bytes());
         self.key.update(key);

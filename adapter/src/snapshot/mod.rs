@@ -103,27 +103,6 @@ const MAX_ITEM: usize = crate::command::arg::MAX_STRING as usize;
 /// Stands where a key's type would: the trailer follows.
 const END: u8 = 0xff;
 
-const fn tag_of(kind: Kind) -> u8 {
-    match kind {
-        Kind::String => 1,
-        Kind::List => 2,
-        Kind::Set => 3,
-        Kind::SortedSet => 4,
-        Kind::Hash => 5,
-    }
-}
-
-const fn kind_of(tag: u8) -> Option<Kind> {
-    match tag {
-        1 => Some(Kind::String),
-        2 => Some(Kind::List),
-        3 => Some(Kind::Set),
-        4 => Some(Kind::SortedSet),
-        5 => Some(Kind::Hash),
-        _ => None,
-    }
-}
-
 fn malformed(reason: impl Into<String>) -> StorageError {
     StorageError::Malformed { what: "snapshot", reason: reason.into() }
 }

@@ -7,7 +7,7 @@ use bytes::{Buf, Bytes};
 use super::block::{BlockReader, read_exact};
 use super::{
     ContentSink, Digest, DigestBuilder, END, Header, MAGIC, MAX_HEADER, MAX_ITEM, PIECE, PREFIX, Trailer,
-    VERSION, kind_of, malformed,
+    VERSION, malformed,
 };
 use crate::adapter::{Applied, Position};
 use crate::error::StorageError;
@@ -96,7 +96,7 @@ impl<R: Read> SnapshotReader<R> {
         if tag == END {
             return Ok(Item::End(self.read_trailer()?));
         }
-        let kind = kind_of(tag).ok_or_else(|| malformed(format!("unknown type {tag}")))?;
+        let kind = Kind::from_code(tag).ok_or_else(|| malformed(format!("unknown type {tag}")))?;
         let deadline = match (self.blocks.array()?, u64::from_le_bytes(self.blocks.array()?)) {
             ([0], 0) => None,
             ([1], deadline) => Some(deadline),

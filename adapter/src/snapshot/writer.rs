@@ -3,9 +3,7 @@
 use std::io::Write;
 
 use super::block::BlockWriter;
-use super::{
-    ContentSink, Digest, DigestBuilder, END, Header, MAGIC, MAX_HEADER, MAX_ITEM, PIECE, VERSION, tag_of,
-};
+use super::{ContentSink, Digest, DigestBuilder, END, Header, MAGIC, MAX_HEADER, MAX_ITEM, PIECE, VERSION};
 use crate::error::StorageError;
 use crate::keyspace::Kind;
 
@@ -65,7 +63,7 @@ impl<W: Write> ContentSink for SnapshotWriter<W> {
             return Err(misuse());
         }
         self.keys += 1;
-        self.blocks.put(&[tag_of(kind), u8::from(deadline.is_some())])?;
+        self.blocks.put(&[kind.code(), u8::from(deadline.is_some())])?;
         self.blocks.put(&deadline.unwrap_or_default().to_le_bytes())?;
         self.bytes(key)?;
         self.digest.begin_key(kind, deadline, key)

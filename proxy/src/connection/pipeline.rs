@@ -21,8 +21,6 @@ use crate::shared::unix_ms;
 
 /// Bytes at which a group of writes is closed, so that a pipeline of large values is not in memory twice.
 const WRITE_GROUP_BYTES: usize = 1024 * 1024;
-/// The command that removes keys which are due.
-const EXPIRE: &[u8] = b"raft.expire";
 
 /// Commands that follow each other and can run together.
 enum Group {
@@ -200,15 +198,19 @@ impl<A: Adapter, S: AsyncRead + AsyncWrite + Unpin + Send> Connection<A, S> {
         self.shared.handle.adapter().read(args, now_ms).await
     }
 
-    /// Has the log remove keys that are due.
+    /// Has the log remove keys that are due, and waits until this node's storage has done so.
     async fn expire(&self, keys: &[Bytes]) -> Removal {
-        let mut args: Vec<&[u8]> = Vec::with_capacity(keys.len() + 1);
-        args.push(EXPIRE);
-        args.extend(keys.iter().map(|key| &key[..]));
-        let mut removal = CommandBuffer::default();
-        removal.push(&args);
-        match self.shared.handle.propose(removal).await {
-            Ok(replies) => replies.into_iter().find(Reply::is_error).map_or(Removal::Done, Removal::Failed),
+        match self.shared.handle.propose(command::expire_due(keys)).await {
+            Ok(replies) => {
+                if let Some(error) = replies.into_iter().find(Reply::is_error) {
+                    return Removal::Failed(error);
+                }
+            }
+            Err(error) => return Removal::Failed(error_reply(&error)),
+        }
+        // The leader has applied the removal; a follower may not have.
+        match self.shared.handle.read_barrier().await {
+            Ok(()) => Removal::Done,
             Err(error) => Removal::Failed(error_reply(&error)),
         }
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use adapter::{Adapter, CommandBuffer};
+use adapter::{Adapter, command};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
@@ -23,8 +23,6 @@ const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(600);
 const EXPIRE_INTERVAL: Duration = Duration::from_millis(100);
 /// The most keys that one command removes.
 const EXPIRE_KEYS: usize = 512;
-/// The internal command that removes keys whose deadline has passed.
-const EXPIRE_COMMAND: &[u8] = b"raft.expire";
 /// Lets the last log lines out before the process ends.
 const LAST_WORDS: Duration = Duration::from_millis(100);
 
@@ -89,11 +87,7 @@ async fn expire_some<A: Adapter, C: Consensus>(adapter: &A, proposer: &Proposer<
     if due.is_empty() {
         return false;
     }
-    let mut args = vec![EXPIRE_COMMAND];
-    args.extend(due.iter().map(|key| &key[..]));
-    let mut commands = CommandBuffer::default();
-    commands.push(&args);
-    match proposer.propose(commands).await {
+    match proposer.propose(command::expire_due(&due)).await {
         Ok(_) => due.len() == EXPIRE_KEYS,
         // Found again the next time.
         Err(ProposeError::ShuttingDown | ProposeError::NoLeader) => false,

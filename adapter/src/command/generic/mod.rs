@@ -36,6 +36,8 @@ fn database(bytes: &[u8]) -> Outcome<()> {
 }
 
 const G: Group = Group::Generic;
+/// The name of the internal command that removes keys which are due.
+pub(super) const EXPIRE_DUE: &str = "raft.expire";
 const FAST: Flags = Flags::FAST;
 const SLOW: Flags = Flags::SLOW;
 const NONE: Flags = Flags::NONE;
@@ -100,7 +102,7 @@ pub static COMMANDS: &[Spec] = &[
         FLUSH_COST,
         "Remove all keys from all databases",
     ),
-    Spec::write("raft.expire", -2, G, keys::expire_due).keys(Keys::ALL).with(
+    Spec::write(EXPIRE_DUE, -2, G, keys::expire_due).keys(Keys::ALL).with(
         Flags::INTERNAL,
         "1.0.0",
         DEL_COST,
