@@ -44,8 +44,8 @@ pub struct Node {
     pub port: u16,
     /// Its Raft port.
     pub raft_port: u16,
-    /// The way that its peers take to its Raft port.
-    pub link: Link,
+    /// The way that its peers take to its Raft port, if it is not the direct one.
+    pub link: Option<Link>,
     /// Its directory.
     pub dir: PathBuf,
     child: Option<Child>,
@@ -68,12 +68,24 @@ impl Cluster {
 
     /// Starts `count` nodes with the given settings (`raft.keep_entries`, `10`) and waits for a leader.
     pub fn start_with(count: usize, settings: &[(&str, &str)]) -> Self {
-        let mut cluster = Self::prepare(count, settings);
-        for index in 0..count {
-            cluster.launch(index);
+        Self::prepare(count, settings).launch_all()
+    }
+
+    /// Starts `count` nodes that reach each other through links, and waits for a leader.
+    pub fn start_linked(count: usize) -> Self {
+        let mut cluster = Self::prepare(count, &[]);
+        for node in &mut cluster.nodes {
+            node.link = Some(Link::to(node.raft_port));
         }
-        cluster.leader();
-        cluster
+        cluster.launch_all()
+    }
+
+    fn launch_all(mut self) -> Self {
+        for index in 0..self.nodes.len() {
+            self.launch(index);
+        }
+        self.leader();
+        self
     }
 
     /// Lays out `count` nodes without starting any.
@@ -82,16 +94,13 @@ impl Cluster {
         let machine = MACHINE.lock().unwrap_or_else(PoisonError::into_inner);
         let dir = TempDir::with_prefix("raft-proxy-test-").unwrap();
         let nodes = (0..count)
-            .map(|index| {
-                let raft_port = ports::free();
-                Node {
-                    id: index as u64 + 1,
-                    port: ports::free(),
-                    raft_port,
-                    link: Link::to(raft_port),
-                    dir: dir.path().join(format!("node{}", index + 1)),
-                    child: None,
-                }
+            .map(|index| Node {
+                id: index as u64 + 1,
+                port: ports::free(),
+                raft_port: ports::free(),
+                link: None,
+                dir: dir.path().join(format!("node{}", index + 1)),
+                child: None,
             })
             .collect();
         let settings =
@@ -107,8 +116,14 @@ impl Cluster {
     /// The command that runs a node, without having started it.
     pub fn command(&self, index: usize) -> Command {
         let node = &self.nodes[index];
-        let members: Vec<String> =
-            self.nodes.iter().map(|node| format!("{}=127.0.0.1:{}", node.id, node.link.port)).collect();
+        let members: Vec<String> = self
+            .nodes
+            .iter()
+            .map(|node| {
+                let port = node.link.as_ref().map_or(node.raft_port, |link| link.port);
+                format!("{}=127.0.0.1:{port}", node.id)
+            })
+            .collect();
         let mut command = Command::new(binary());
         command
             .arg("serve")
