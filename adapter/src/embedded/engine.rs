@@ -3,6 +3,7 @@
 use std::io::Read;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -39,6 +40,38 @@ pub struct EmbeddedAdapter {
 struct Writer {
     home: Home,
     generation: u64,
+    /// Writes what was set aside while further runs are applied.
+    aside: Option<JoinHandle<Result<(), StorageError>>>,
+}
+
+impl Writer {
+    /// Waits until what was set aside is written.
+    fn finish_aside(&mut self) -> Result<(), StorageError> {
+        let Some(thread) = self.aside.take() else { return Ok(()) };
+        thread.join().unwrap_or_else(|_| {
+            Err(StorageError::Engine {
+                what: "write records",
+                reason: "its thread has ended early".to_owned(),
+            })
+        })
+    }
+
+    /// Has what is held written by another thread.
+    fn set_aside(&mut self, store: &Arc<Store>) -> Result<(), StorageError> {
+        self.finish_aside()?;
+        store.set_aside()?;
+        let store = Arc::clone(store);
+        let thread = thread::Builder::new().name("records".to_owned()).spawn(move || store.write_aside());
+        self.aside = Some(thread.map_err(StorageError::engine("start a thread"))?);
+        Ok(())
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        // What could not be written is applied again from the log.
+        let _ = self.finish_aside();
+    }
 }
 
 impl EmbeddedAdapter {
@@ -49,12 +82,12 @@ impl EmbeddedAdapter {
     pub fn open(dir: &Path, config: &Storage, wal: bool) -> Result<Self, OpenError> {
         let (home, generation) = Home::open(dir, Setup { storage: config.clone(), wal })?;
         let Generation { number, store } = generation;
-        let writer = Mutex::new(Writer { home, generation: number });
+        let writer = Mutex::new(Writer { home, generation: number, aside: None });
         Ok(Self { store: ArcSwap::from_pointee(store), writer })
     }
 
     fn apply_run(&self, run: &Run) -> Result<Vec<Vec<Reply>>, StorageError> {
-        let _writer = self.lock_writer();
+        let mut writer = self.lock_writer();
         let store = self.store.load_full();
         let mut txn = Txn::begin(&store);
         let mut replies = Vec::with_capacity(run.batches.len());
@@ -63,6 +96,9 @@ impl EmbeddedAdapter {
             replies.push(apply_batch(&mut txn, batch)?);
         }
         txn.commit(run.position.clone())?;
+        if store.holds_much() {
+            writer.set_aside(&store)?;
+        }
         Ok(replies)
     }
 
@@ -137,11 +173,25 @@ fn run_read(store: &Store, args: &[Bytes], now_ms: u64) -> ReadOutcome {
     let flags = command::resolve(&args).map_or(Flags::NONE, |spec| spec.flags);
     if !flags.has(Flags::SLOW) {
         let pace = if flags.has(Flags::FAST) { Pace::FastCommand } else { Pace::ShortOnly };
-        let view = View::light(store, now_ms, pace);
-        match command::read(&view, &args, seed) {
-            // More than was thought, or something was committed in between: once more, without haste.
-            Err(Stop::Pending) => {}
-            result => return outcome(&view, result),
+        let single = {
+            let view = View::light(store, now_ms, pace);
+            match command::read(&view, &args, seed) {
+                // More than was thought: once more, without haste.
+                Err(Stop::Pending) => view.is_single(),
+                result => return outcome(&view, result),
+            }
+        };
+        if single {
+            let read = || {
+                let view = View::short(store, now_ms, pace);
+                match command::read(&view, &args, seed) {
+                    Err(Stop::Pending) => None,
+                    result => Some(outcome(&view, result)),
+                }
+            };
+            if let Some(outcome) = blocking(read) {
+                return outcome;
+            }
         }
     }
     blocking(|| {
@@ -187,7 +237,7 @@ impl Adapter for EmbeddedAdapter {
 
     async fn due_keys(&self, now_ms: u64, limit: usize) -> Result<Vec<Bytes>, StorageError> {
         let store = self.store.load_full();
-        blocking(|| storage(View::fixed(&store, now_ms).due_keys(now_ms, limit)))
+        blocking(|| storage(View::short(&store, now_ms, Pace::Unhurried).due_keys(now_ms, limit)))
     }
 
     async fn flush(&self) -> Result<Position, StorageError> {

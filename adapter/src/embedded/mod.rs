@@ -9,6 +9,8 @@
 //! | [`source`] | what reading needs: a look-up and an ordered scan |
 //! | [`overlay`] | a run's effects that are not written yet, laid over the store |
 //! | [`records`] | the writer's memory of records |
+//! | [`held`] | committed records that are not yet written to RocksDB |
+//! | [`place_hash`] | how maps by place hash |
 //! | [`view`] | a consistent view for one reading command |
 //! | [`typed`] | [`Keyspace`](crate::Keyspace) over any source |
 //! | [`keys`], [`strings`], [`collections`], [`lists`] | [`KeyspaceMut`](crate::KeyspaceMut) over an overlay |
@@ -16,9 +18,10 @@
 //! | [`engine`] | the adapter |
 //!
 //! # Why it is safe without a write-ahead log
-//! The Raft log is the write-ahead log. Every run is one RocksDB write batch that holds all its effects and the
-//! state record with the log position, and all column families are flushed together (`atomic_flush`). So the
-//! files hold all runs up to some position and nothing of later ones, and say which position that is. In
+//! The Raft log is the write-ahead log. Every run, or several together, is one RocksDB write batch that holds all
+//! its effects and the state record with the log position, and all column families are flushed together
+//! (`atomic_flush`). So the files hold all runs up to some position and nothing of later ones, and say which
+//! position that is. In
 //! stand-alone mode there is no Raft log: then RocksDB's own is on, and synced once per run.
 //!
 //! # Why deletion of a big key is cheap
@@ -29,11 +32,13 @@ mod collections;
 mod encoding;
 mod engine;
 mod frozen;
+mod held;
 mod home;
 mod keys;
 mod lists;
 mod options;
 mod overlay;
+mod place_hash;
 mod records;
 mod source;
 mod store;

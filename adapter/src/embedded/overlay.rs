@@ -26,6 +26,8 @@ use crate::keyspace::{Direction, Kind};
 
 /// Bytes of effects that are kept before those that may be are written ahead.
 const BOUND: usize = 16 * 1024 * 1024;
+/// Bytes of a run's effects above which it is written at once.
+const HELD_AT_MOST: usize = 2 * 1024 * 1024;
 /// What an effect takes in memory beside its key and value, bytes, about.
 const OVERHEAD: usize = 64;
 /// Up to so many entries are deleted one by one: every range tombstone is looked at by later reads.
@@ -229,7 +231,28 @@ impl<'s> Overlay<'s> {
         Ok(())
     }
 
+    /// Whether records are all that the run changes, and not too many to be held back.
+    fn may_be_held(&self) -> bool {
+        let others = || Family::ALL.into_iter().filter(|family| *family != Family::Meta);
+        self.store.may_hold()
+            && self.ahead == Ahead::NewVersions
+            && !self.cleared
+            && self.ranges.is_empty()
+            && self.bytes <= HELD_AT_MOST
+            && others().all(|family| self.pending[family as usize].is_empty())
+    }
+
     fn commit(mut self) -> Result<(), StorageError> {
+        if self.may_be_held() {
+            let pending = std::mem::take(&mut self.pending[Family::Meta as usize]);
+            let mut records = self.records.take();
+            for (place, record) in &pending {
+                records.put(place.clone(), decode_record(record.as_deref())?);
+            }
+            self.store.hold(pending, self.state)?;
+            self.store.give_records(records);
+            return Ok(());
+        }
         let mut batch = WriteBatch::with_capacity_bytes(self.bytes + 1024);
         if self.cleared {
             for family in Family::ALL.into_iter().filter(|family| *family != Family::State) {
@@ -243,14 +266,19 @@ impl<'s> Overlay<'s> {
         self.store.commit(batch, self.state)?;
         let mut records = if self.cleared { Records::default() } else { self.records.take() };
         for (place, record) in std::mem::take(&mut self.pending[Family::Meta as usize]) {
-            let record = record.map(|bytes| Record::decode(&bytes).map(|(record, _)| record));
-            records.put(place, record.transpose().map_err(super::frozen::storage_error)?);
+            let record = decode_record(record.as_deref())?;
+            records.put(place, record);
         }
         if self.ahead == Ahead::NewVersions {
             self.store.give_records(records);
         }
         Ok(())
     }
+}
+
+fn decode_record(bytes: Option<&[u8]>) -> Result<Option<Record>, StorageError> {
+    let record = bytes.map(|bytes| Record::decode(bytes).map(|(record, _)| record));
+    record.transpose().map_err(super::frozen::storage_error)
 }
 
 fn effects(pending: &Pending) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {

@@ -7,18 +7,19 @@
 use std::collections::HashMap;
 
 use super::encoding::Record;
+use super::place_hash::PlaceHash;
 
-/// Records are kept in two generations of at most this many: about 20 MiB in all.
-const GENERATION: usize = 64 * 1024;
+/// Records are kept in two generations of at most this many: about 40 MiB in all.
+const GENERATION: usize = 128 * 1024;
 /// Longer keys are not worth their memory.
 const LONGEST_KEY: usize = 200;
 
 /// The committed record, or the absence, of keys, by their place in the family of records.
 #[derive(Default)]
 pub(super) struct Records {
-    young: HashMap<Vec<u8>, Option<Record>>,
+    young: HashMap<Vec<u8>, Option<Record>, PlaceHash>,
     /// What was young before; an entry here is overruled by a young one.
-    old: HashMap<Vec<u8>, Option<Record>>,
+    old: HashMap<Vec<u8>, Option<Record>, PlaceHash>,
 }
 
 impl Records {

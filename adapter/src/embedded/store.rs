@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, TryLockError};
 
 use bytes::Bytes;
 use conf::Storage;
@@ -12,6 +12,7 @@ use rocksdb::{
 };
 
 use super::encoding::{Family, take_u64, version_start};
+use super::held::Layers;
 use super::home::{OpenError, Removal};
 use super::options;
 use super::records::Records;
@@ -73,6 +74,12 @@ pub(super) struct Store {
     /// The state that the last commit has written.
     state: Mutex<State>,
     now_ms: AtomicU64,
+    /// Runs become visible under it, and records move from `held` to the database; whoever reads it meets neither.
+    commits: RwLock<()>,
+    /// Overrules what the database has.
+    held: RwLock<Layers>,
+    /// One at a time writes what was set aside.
+    writing: Mutex<()>,
     /// With the run in progress, if there is one.
     records: Mutex<Records>,
     /// Behind `db`: the directory goes when the database is closed.
@@ -138,6 +145,9 @@ impl Store {
             wal: setup.wal,
             state: Mutex::default(),
             now_ms: AtomicU64::new(0),
+            commits: RwLock::default(),
+            held: RwLock::default(),
+            writing: Mutex::default(),
             records: Mutex::default(),
             removal: Removal::of(dir),
         })
@@ -183,9 +193,92 @@ impl Store {
     /// Writes a batch of effects together with the state that they lead to.
     pub(super) fn commit(&self, mut batch: WriteBatch, state: State) -> Result<(), StorageError> {
         self.put(&mut batch, Family::State, STATE_KEY, &state.encode())?;
+        let _commit = self.commits.write().unwrap_or_else(PoisonError::into_inner);
+        self.write_held()?;
         self.write(batch)?;
         self.set_state(state);
         Ok(())
+    }
+
+    /// Whether a run that changes records alone may be held back: not where it must be durable at once.
+    pub(super) fn may_hold(&self) -> bool {
+        !self.wal
+    }
+
+    /// Commits records without writing them to the database yet, together with the state that they lead to.
+    pub(super) fn hold(
+        &self,
+        records: impl IntoIterator<Item = (Vec<u8>, Option<Vec<u8>>)>,
+        state: State,
+    ) -> Result<(), StorageError> {
+        let _commit = self.commits.write().unwrap_or_else(PoisonError::into_inner);
+        let fill = {
+            let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
+            records.into_iter().for_each(|(place, record)| held.young.put(place, record));
+            held.fill()
+        };
+        self.set_state(state);
+        // Far too much: nobody has set it aside.
+        if fill > 4 { self.write_held() } else { Ok(()) }
+    }
+
+    /// Whether so much is held that it should be set aside and written.
+    pub(super) fn holds_much(&self) -> bool {
+        self.held.read().unwrap_or_else(PoisonError::into_inner).fill() > 0
+    }
+
+    /// Has much be held at so many bytes.
+    #[cfg(test)]
+    pub(super) fn bound_held(&self, bytes: usize) {
+        self.held.write().unwrap_or_else(PoisonError::into_inner).bound = bytes;
+    }
+
+    /// Sets what is held aside, for [`Store::write_aside`].
+    pub(super) fn set_aside(&self) -> Result<(), StorageError> {
+        let _commit = self.commits.write().unwrap_or_else(PoisonError::into_inner);
+        self.write_aside()?;
+        self.held.write().unwrap_or_else(PoisonError::into_inner).set_aside(self.state());
+        Ok(())
+    }
+
+    /// Writes what was set aside. The content is the same before, meanwhile and behind.
+    pub(super) fn write_aside(&self) -> Result<(), StorageError> {
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let aside = self.held.read().unwrap_or_else(PoisonError::into_inner).aside.clone();
+        let Some(aside) = aside else { return Ok(()) };
+        let mut batch = WriteBatch::with_capacity_bytes(aside.held.bytes());
+        self.put_all(&mut batch, Family::Meta, aside.held.in_order().into_iter())?;
+        self.put(&mut batch, Family::State, STATE_KEY, &aside.state.encode())?;
+        self.write(batch)?;
+        self.held.write().unwrap_or_else(PoisonError::into_inner).aside = None;
+        Ok(())
+    }
+
+    /// Writes all that is held. Only for who holds `commits`.
+    fn write_held(&self) -> Result<(), StorageError> {
+        self.write_aside()?;
+        self.held.write().unwrap_or_else(PoisonError::into_inner).set_aside(self.state());
+        self.write_aside()
+    }
+
+    /// Writes what is held back.
+    fn write_out(&self) -> Result<(), StorageError> {
+        let _commit = self.commits.write().unwrap_or_else(PoisonError::into_inner);
+        self.write_held()
+    }
+
+    /// Keeps runs from becoming visible, so that several look-ups see one state. Not for long.
+    pub(super) fn hold_commits(&self) -> RwLockReadGuard<'_, ()> {
+        self.commits.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The same, unless a run is just becoming visible.
+    pub(super) fn try_hold_commits(&self) -> Option<RwLockReadGuard<'_, ()>> {
+        match self.commits.try_read() {
+            Ok(guard) => Some(guard),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 
     /// Writes effects that no reader finds before a later commit.
@@ -198,6 +291,7 @@ impl Store {
         if self.wal {
             return self.db.flush_wal(true).map_err(StorageError::engine("sync its log"));
         }
+        self.write_out()?;
         let families = Family::ALL.iter().map(|family| self.cf(*family)).collect::<Result<Vec<_>, _>>()?;
         let families: Vec<&&ColumnFamily> = families.iter().collect();
         let mut options = FlushOptions::default();
@@ -205,20 +299,17 @@ impl Store {
         self.db.flush_cfs_opt(&families, &options).map_err(StorageError::engine("flush"))
     }
 
-    /// A view of the present content. Its number tells whether something was committed since another moment.
-    pub(super) fn snapshot(&self) -> Snapshot<'_> {
-        self.db.snapshot()
+    /// The present content.
+    pub(super) fn snapshot(&self) -> Result<Snapshot<'_>, StorageError> {
+        let _commit = self.commits.write().unwrap_or_else(PoisonError::into_inner);
+        self.write_held()?;
+        Ok(self.db.snapshot())
     }
 
     /// The state at a snapshot.
     pub(super) fn state_at(&self, snapshot: &Snapshot<'_>) -> Outcome<State> {
         let found = self.get(Some(snapshot), Family::State, STATE_KEY, State::decode)?;
         found.flatten().ok_or_else(|| super::encoding::damaged("the state record"))
-    }
-
-    /// The number of the last commit's last effect.
-    pub(super) fn sequence(&self) -> u64 {
-        self.db.latest_sequence_number()
     }
 
     /// Has the directory removed when the database is closed.
@@ -256,6 +347,12 @@ impl Store {
         key: &[u8],
         decode: impl FnOnce(&[u8]) -> T,
     ) -> Outcome<Option<T>> {
+        if family == Family::Meta && snapshot.is_none() {
+            let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+            if let Some(record) = held.get(key) {
+                return Ok(record.map(decode));
+            }
+        }
         let cf = self.cf(family)?;
         let found = match snapshot {
             Some(snapshot) => snapshot.get_pinned_cf(cf, key),
@@ -265,7 +362,8 @@ impl Store {
         Ok(found.map(|value| decode(&value)))
     }
 
-    /// Stands at the first key of a span, or at the last if backward; at the snapshot if there is one.
+    /// Stands at the first key of a span, or at the last if backward; at the snapshot if there is one. Without one,
+    /// records that are held back are written first: not for who holds commits up.
     pub(super) fn cursor<'a>(
         &'a self,
         snapshot: Option<&'a Snapshot<'a>>,
@@ -273,6 +371,9 @@ impl Store {
         span: &Span,
         direction: Direction,
     ) -> Result<Cursor<'a>, StorageError> {
+        if family == Family::Meta && snapshot.is_none() {
+            self.write_out()?;
+        }
         let cf = self.cf(family)?;
         let mut options = ReadOptions::default();
         options.set_iterate_lower_bound(span.lower.as_slice());

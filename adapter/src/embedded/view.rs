@@ -1,10 +1,12 @@
 //! A consistent view of the store for one reading command.
 //!
-//! Most reads need one record: `GET` of a short string. Such a read needs no snapshot, whose making and release
-//! take RocksDB's big lock. So the first look-up is made without one. The second makes a snapshot, and if
-//! something was committed in between, the command is run again with a snapshot from its beginning.
+//! Most reads are short: `GET` looks one record up. Such a read makes no RocksDB snapshot, which would take RocksDB's
+//! big lock and, before it, the records that are held back written. It keeps commits from becoming visible while it
+//! runs. If one is just becoming visible, it does not wait either: a single look-up sees the state before or
+//! behind it, and only a second one would have to be of the same.
 
 use std::cell::{Cell, OnceCell};
+use std::sync::RwLockReadGuard;
 
 use rocksdb::Snapshot;
 
@@ -31,12 +33,20 @@ pub(super) enum Pace {
     ShortOnly,
 }
 
+/// What keeps the content the same from look-up to look-up.
+enum Steady<'s> {
+    /// Nothing: there may be one look-up. Set when it was made.
+    Once(Cell<bool>),
+    /// Nothing is committed meanwhile.
+    Held { _commits: RwLockReadGuard<'s, ()> },
+    /// A snapshot, made by the first look-up.
+    Snapshot(OnceCell<Snapshot<'s>>),
+}
+
 /// The store, as one command sees it.
 pub(super) struct Fixed<'s> {
     store: &'s Store,
-    snapshot: OnceCell<Snapshot<'s>>,
-    /// Where the store was before the first look-up, made without a snapshot.
-    began_at: Cell<Option<u64>>,
+    steady: Steady<'s>,
     pace: Pace,
 }
 
@@ -44,41 +54,52 @@ pub(super) struct Fixed<'s> {
 pub(super) type View<'s> = Typed<Fixed<'s>>;
 
 impl<'s> View<'s> {
-    /// A view for a command that probably reads one record. Answers [`Stop::Pending`] when it turns out that the
-    /// command must be run again on [`View::fixed`].
+    /// A view for a command that probably reads one record, and waits for nothing. Answers [`Stop::Pending`] when it
+    /// turns out that the command must be run again on another view.
     pub(super) fn light(store: &'s Store, now_ms: u64, pace: Pace) -> Self {
-        Self::over(Fixed { store, snapshot: OnceCell::new(), began_at: Cell::new(None), pace }, now_ms)
+        let steady = match store.try_hold_commits() {
+            Some(commits) => Steady::Held { _commits: commits },
+            None => Steady::Once(Cell::new(false)),
+        };
+        Self::over(Fixed { store, steady, pace }, now_ms)
     }
 
-    /// A view of the content at this moment.
+    /// A view for a short command. Answers [`Stop::Pending`] when [`View::fixed`] is needed.
+    pub(super) fn short(store: &'s Store, now_ms: u64, pace: Pace) -> Self {
+        Self::over(Fixed { store, steady: Steady::Held { _commits: store.hold_commits() }, pace }, now_ms)
+    }
+
+    /// A view of the content at the first look-up, for as long as it is kept.
     pub(super) fn fixed(store: &'s Store, now_ms: u64) -> Self {
-        let snapshot = OnceCell::from(store.snapshot());
-        Self::over(Fixed { store, snapshot, began_at: Cell::new(None), pace: Pace::Unhurried }, now_ms)
+        Self::over(Fixed { store, steady: Steady::Snapshot(OnceCell::new()), pace: Pace::Unhurried }, now_ms)
+    }
+
+    /// Whether the command may find more on [`View::short`].
+    pub(super) fn is_single(&self) -> bool {
+        matches!(self.source.steady, Steady::Once(_))
     }
 }
 
 impl<'s> Fixed<'s> {
-    /// The snapshot, made now if there is none.
-    fn snapshot(&self) -> Outcome<&Snapshot<'s>> {
-        if let Some(snapshot) = self.snapshot.get() {
-            return Ok(snapshot);
+    /// The snapshot to read at, if there is one.
+    fn snapshot(&self) -> Outcome<Option<&Snapshot<'s>>> {
+        match &self.steady {
+            Steady::Once(used) if used.replace(true) => Err(Stop::Pending),
+            Steady::Once(_) | Steady::Held { .. } => Ok(None),
+            Steady::Snapshot(cell) => {
+                if let Some(snapshot) = cell.get() {
+                    return Ok(Some(snapshot));
+                }
+                let snapshot = self.store.snapshot()?;
+                Ok(Some(cell.get_or_init(|| snapshot)))
+            }
         }
-        let snapshot = self.store.snapshot();
-        if self.began_at.get().is_some_and(|sequence| sequence != snapshot.sequence_number()) {
-            return Err(Stop::Pending);
-        }
-        Ok(self.snapshot.get_or_init(|| snapshot))
     }
 }
 
 impl Source for Fixed<'_> {
     fn get<T>(&self, family: Family, key: &[u8], decode: impl FnOnce(&[u8]) -> T) -> Outcome<Option<T>> {
-        let first = self.snapshot.get().is_none() && self.began_at.get().is_none();
-        if first {
-            self.began_at.set(Some(self.store.sequence()));
-            return self.store.get(None, family, key, decode);
-        }
-        self.store.get(Some(self.snapshot()?), family, key, decode)
+        self.store.get(self.snapshot()?, family, key, decode)
     }
 
     fn scan(
@@ -91,7 +112,12 @@ impl Source for Fixed<'_> {
         if span.is_empty() {
             return Ok(());
         }
-        let mut cursor = self.store.cursor(Some(self.snapshot()?), family, span, direction)?;
+        let snapshot = self.snapshot()?;
+        // Records that are held back are in no order.
+        if family == Family::Meta && snapshot.is_none() {
+            return Err(Stop::Pending);
+        }
+        let mut cursor = self.store.cursor(snapshot, family, span, direction)?;
         while let Some((key, value)) = cursor.item() {
             if visit(key, value)?.is_break() {
                 break;
@@ -102,7 +128,10 @@ impl Source for Fixed<'_> {
     }
 
     fn state(&self) -> Outcome<State> {
-        self.store.state_at(self.snapshot()?)
+        match self.snapshot()? {
+            Some(snapshot) => self.store.state_at(snapshot),
+            None => Ok(self.store.state()),
+        }
     }
 
     fn met(&self, record: &Record) -> Outcome<()> {
