@@ -3,7 +3,7 @@
 //! ```text
 //! frame := length u32 | version u8 = 1 | kind u8 | term u64 | leader u64 | index u64 | body | crc u32
 //! ```
-//! `length` counts what follows it, so frames can be put one behind the other. `crc` is the CRC-32 of everything
+//! `length` counts what follows it, so frames can be put one behind the other. `crc` is the CRC-32C of everything
 //! before it in the frame, the length included. All numbers are little-endian. The body of a blank entry is empty,
 //! that of a normal entry is the batch as it is, that of a membership is postcard.
 
@@ -79,7 +79,7 @@ fn frame(log_id: LogId, kind: u8, body: &[u8], out: &mut BytesMut) {
     out.put_u64_le(log_id.leader_id.node_id);
     out.put_u64_le(log_id.index);
     out.put_slice(body);
-    let crc = crc32fast::hash(&out[start..]);
+    let crc = crc32c::crc32c(&out[start..]);
     out.put_u32_le(crc);
 }
 
@@ -103,7 +103,7 @@ pub fn decode_entry(input: &mut Bytes) -> Result<Entry, CodecError> {
 /// Decodes a frame that has at least [`OVERHEAD`] bytes.
 fn decode_frame(mut frame: Bytes) -> Result<Entry, CodecError> {
     let mut crc = frame.split_off(frame.len() - CRC);
-    if crc32fast::hash(&frame) != crc.get_u32_le() {
+    if crc32c::crc32c(&frame) != crc.get_u32_le() {
         return Err(CodecError::Checksum);
     }
     frame.advance(LENGTH);

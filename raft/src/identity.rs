@@ -86,7 +86,7 @@ struct Stored {
     node_id: NodeId,
     cluster_id: String,
     created: u64,
-    /// CRC-32 of the other values, see [`checksum`].
+    /// CRC-32C of the other values, see [`checksum`].
     crc: u32,
 }
 
@@ -168,7 +168,7 @@ fn parse(path: &Path, text: &str) -> Result<Identity, IdentityError> {
 
 fn checksum(identity: &Identity) -> u32 {
     let Identity { node_id, cluster_id, created } = identity;
-    crc32fast::hash(format!("{node_id} {created} {cluster_id}").as_bytes())
+    crc32c::crc32c(format!("{node_id} {created} {cluster_id}").as_bytes())
 }
 
 #[cfg(test)]

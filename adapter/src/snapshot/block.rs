@@ -17,11 +17,8 @@ const FRAME: usize = 12;
 const LEVEL: i32 = 1;
 
 fn crc(sequence: u64, lengths: &[u8], packed: &[u8]) -> u32 {
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(&sequence.to_le_bytes());
-    hasher.update(lengths);
-    hasher.update(packed);
-    hasher.finalize()
+    let crc = crc32c::crc32c(&sequence.to_le_bytes());
+    crc32c::crc32c_append(crc32c::crc32c_append(crc, lengths), packed)
 }
 
 /// Writes bytes as blocks.

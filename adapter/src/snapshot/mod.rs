@@ -11,7 +11,7 @@
 //! item    := list: element   set: member   sorted set: member, score u64 (IEEE 754 bits)   hash: field, value
 //!            (each byte string with its length u32 in front)
 //! ```
-//! All numbers are little-endian; CRCs are CRC-32 (IEEE). A block holds at most 1 MiB, packed with zstd; its CRC
+//! All numbers are little-endian; CRCs are CRC-32C (Castagnoli). A block holds at most 1 MiB, packed with zstd; its CRC
 //! covers its number in the sequence, both lengths and the packed bytes, so blocks cannot be lost or change places
 //! unseen. Keys come in any order, each once.
 //!

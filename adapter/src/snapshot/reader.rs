@@ -204,7 +204,7 @@ fn read_header(input: &mut impl Read) -> Result<Header, StorageError> {
     read_exact(input, &mut whole[PREFIX..])?;
     let mut crc = [0; 4];
     read_exact(input, &mut crc)?;
-    if crc32fast::hash(&whole) != u32::from_le_bytes(crc) {
+    if crc32c::crc32c(&whole) != u32::from_le_bytes(crc) {
         return Err(malformed("the checksum of the header does not match"));
     }
     parse_header(Bytes::from(whole).slice(PREFIX..)).ok_or_else(|| malformed("a header of an unknown form"))

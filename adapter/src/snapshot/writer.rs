@@ -135,7 +135,7 @@ fn encode_header(header: &Header) -> Result<Vec<u8>, StorageError> {
     out.extend_from_slice(&VERSION.to_le_bytes());
     out.extend_from_slice(&(body.len() as u32).to_le_bytes());
     out.extend_from_slice(&body);
-    out.extend_from_slice(&crc32fast::hash(&out).to_le_bytes());
+    out.extend_from_slice(&crc32c::crc32c(&out).to_le_bytes());
     Ok(out)
 }
 

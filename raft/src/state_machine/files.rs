@@ -153,7 +153,7 @@ impl Files {
 /// `magic | crc u32 of the rest | postcard`
 fn encode_meta(meta: &Meta) -> io::Result<Vec<u8>> {
     let body = postcard::to_stdvec(meta).map_err(io::Error::other)?;
-    let crc = crc32fast::hash(&body).to_le_bytes();
+    let crc = crc32c::crc32c(&body).to_le_bytes();
     Ok([MAGIC.as_slice(), &crc, &body].concat())
 }
 
@@ -162,7 +162,7 @@ fn read_meta(path: &Path) -> io::Result<Meta> {
     let damaged = || io::Error::new(io::ErrorKind::InvalidData, "its description is damaged");
     let rest = bytes.strip_prefix(MAGIC.as_slice()).ok_or_else(damaged)?;
     let (crc, body) = rest.split_first_chunk::<4>().ok_or_else(damaged)?;
-    if crc32fast::hash(body) != u32::from_le_bytes(*crc) {
+    if crc32c::crc32c(body) != u32::from_le_bytes(*crc) {
         return Err(damaged());
     }
     postcard::from_bytes(body).map_err(|_| damaged())
