@@ -212,8 +212,8 @@ impl Default for Raft {
     fn default() -> Self {
         Self {
             heartbeat_interval: Duration::from_millis(150),
-            election_timeout_min: Duration::from_millis(600),
-            election_timeout_max: Duration::from_millis(900),
+            election_timeout_min: Duration::from_millis(400),
+            election_timeout_max: Duration::from_millis(600),
             durability: Durability::Fsync,
             request_timeout: Duration::from_secs(5),
             max_inflight_entries: 2,
