@@ -8,7 +8,7 @@ use super::super::overlay::Txn;
 use super::super::store::{State, Store};
 use super::super::view::View;
 use super::super::{EmbeddedAdapter, encoding::Family};
-use super::{copy_of, new_store, position, setup};
+use super::{copy_of, new_store, position, setup, wait};
 use crate::adapter::{Adapter, Frozen, Run};
 use crate::batch::{Batch, CommandBuffer};
 use crate::keyspace::{End, Keyspace, KeyspaceMut};
@@ -91,10 +91,6 @@ fn with_its_own_log_nothing_that_was_applied_is_lost() {
 
 fn open(dir: &Path) -> Result<EmbeddedAdapter, OpenError> {
     EmbeddedAdapter::open(dir, &setup().storage, false)
-}
-
-fn wait<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
 }
 
 /// A snapshot stream of some content at position 30.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::super::EmbeddedAdapter;
 use super::super::overlay::Txn;
 use super::super::view::View;
-use super::{copy_of, new_store, position, setup};
+use super::{copy_of, new_store, position, setup, wait};
 use crate::adapter::{Adapter, Run};
 use crate::batch::{Batch, CommandBuffer};
 use crate::keyspace::{Keyspace, KeyspaceMut};
@@ -17,10 +17,6 @@ fn run(index: u64, commands: &[&[&[u8]]]) -> Run {
     let mut buffer = CommandBuffer::default();
     commands.iter().for_each(|command| buffer.push(command));
     Run { batches: vec![Batch::new(index, 0, &[buffer])], position: position(index) }
-}
-
-fn wait<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
 }
 
 /// Ends the readers, also when the writer fails.

@@ -25,6 +25,10 @@ fn setup() -> Setup {
     Setup { storage, wal: false }
 }
 
+fn wait<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+}
+
 fn new_store() -> (TempDir, Store) {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::create(&dir.path().join("1"), &setup()).unwrap();

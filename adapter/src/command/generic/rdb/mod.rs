@@ -12,6 +12,7 @@ pub(super) mod crc64;
 pub(super) mod intset;
 pub(super) mod listpack;
 pub(super) mod lzf;
+mod packed;
 pub(super) mod reader;
 pub(super) mod value;
 pub(super) mod writer;

@@ -4,10 +4,8 @@ use std::collections::HashSet;
 
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::listpack::Listpack;
 use super::reader::{Reader, parse_score};
-use super::ziplist::Ziplist;
-use super::{BAD_FORMAT, Entry, intset, types};
+use super::{BAD_FORMAT, Entry, intset, listpack, types, ziplist};
 use crate::error::Outcome;
 
 /// A piece of a value. All pieces of one value are of one variant.
@@ -61,15 +59,15 @@ pub(in super::super) fn visit(body: &[u8], each: &mut ItemVisitor<'_>) -> Outcom
             plain(reader, |reader| each(Item::Scored(&reader.string()?, reader.binary_score()?)))
         }
         types::HASH => plain(reader, |reader| each(Item::Field(&reader.string()?, &reader.string()?))),
-        types::LIST_ZIPLIST => elements(Ziplist::open(&reader.string()?)?, each),
-        types::LIST_QUICKLIST => plain(reader, |reader| elements(Ziplist::open(&reader.string()?)?, each)),
+        types::LIST_ZIPLIST => elements(ziplist::open(&reader.string()?)?, each),
+        types::LIST_QUICKLIST => plain(reader, |reader| elements(ziplist::open(&reader.string()?)?, each)),
         types::LIST_QUICKLIST_2 => plain(reader, |reader| node(reader, each)),
         types::SET_INTSET => members(intset::entries(&reader.string()?)?, each),
-        types::SET_LISTPACK => members(Listpack::open(&reader.string()?)?, each),
-        types::ZSET_ZIPLIST => scored(Ziplist::open(&reader.string()?)?, each),
-        types::ZSET_LISTPACK => scored(Listpack::open(&reader.string()?)?, each),
-        types::HASH_ZIPLIST => fields(Ziplist::open(&reader.string()?)?, each),
-        types::HASH_LISTPACK => fields(Listpack::open(&reader.string()?)?, each),
+        types::SET_LISTPACK => members(listpack::open(&reader.string()?)?, each),
+        types::ZSET_ZIPLIST => scored(ziplist::open(&reader.string()?)?, each),
+        types::ZSET_LISTPACK => scored(listpack::open(&reader.string()?)?, each),
+        types::HASH_ZIPLIST => fields(ziplist::open(&reader.string()?)?, each),
+        types::HASH_LISTPACK => fields(listpack::open(&reader.string()?)?, each),
         _ => Err(BAD_FORMAT),
     }
 }
@@ -85,7 +83,7 @@ fn plain<'a>(reader: &mut Reader<'a>, mut read: impl FnMut(&mut Reader<'a>) -> O
 fn node(reader: &mut Reader<'_>, each: &mut ItemVisitor<'_>) -> Outcome<()> {
     match reader.count()? {
         PLAIN_NODE => each(Item::Element(&reader.string()?)),
-        PACKED_NODE => elements(Listpack::open(&reader.string()?)?, each),
+        PACKED_NODE => elements(listpack::open(&reader.string()?)?, each),
         _ => Err(BAD_FORMAT),
     }
 }

@@ -6,59 +6,27 @@
 use std::borrow::Cow;
 
 use super::intset::sign_extended;
+use super::packed::Packed;
 use super::{BAD_FORMAT, Entry, integer};
 use crate::error::Outcome;
 
-const TERMINATOR: u8 = 0xff;
 /// The first byte of a five-byte length of the entry before.
 const LONG_LENGTH: u8 = 0xfe;
-const UNKNOWN_COUNT: u16 = u16::MAX;
 
-/// Reads a ziplist from front to back; an error ends it.
-#[derive(Debug)]
-pub(in super::super) struct Ziplist<'a> {
-    /// The entries that are not yet read, without the terminator.
-    rest: &'a [u8],
-    /// How many entries the header promises yet.
-    left: Option<u16>,
+/// Opens a ziplist.
+pub(super) fn open(blob: &[u8]) -> Outcome<Packed<'_>> {
+    let (size, rest) = blob.split_first_chunk::<4>().ok_or(BAD_FORMAT)?;
+    let (_last, rest) = rest.split_first_chunk::<4>().ok_or(BAD_FORMAT)?;
+    let (count, body) = rest.split_first_chunk::<2>().ok_or(BAD_FORMAT)?;
+    Packed::open(blob, *size, *count, body, read)
 }
 
-impl<'a> Ziplist<'a> {
-    pub(in super::super) fn open(blob: &'a [u8]) -> Outcome<Self> {
-        let (size, rest) = blob.split_first_chunk::<4>().ok_or(BAD_FORMAT)?;
-        let (_last, rest) = rest.split_first_chunk::<4>().ok_or(BAD_FORMAT)?;
-        let (count, rest) = rest.split_first_chunk::<2>().ok_or(BAD_FORMAT)?;
-        let (end, rest) = rest.split_last().ok_or(BAD_FORMAT)?;
-        if u32::from_le_bytes(*size) as usize != blob.len() || *end != TERMINATOR {
-            return Err(BAD_FORMAT);
-        }
-        let count = u16::from_le_bytes(*count);
-        Ok(Self { rest, left: (count != UNKNOWN_COUNT).then_some(count) })
-    }
-
-    fn read(&mut self) -> Outcome<Entry<'a>> {
-        let before = if self.rest.first() == Some(&LONG_LENGTH) { 5 } else { 1 };
-        let entry = self.rest.get(before..).ok_or(BAD_FORMAT)?;
-        let (header, data) = layout(entry)?;
-        let whole = entry.get(..header + data).ok_or(BAD_FORMAT)?;
-        self.rest = &entry[header + data..];
-        if let Some(left) = &mut self.left {
-            *left = left.checked_sub(1).ok_or(BAD_FORMAT)?;
-        }
-        Ok(value(whole, header))
-    }
-}
-
-impl<'a> Iterator for Ziplist<'a> {
-    type Item = Outcome<Entry<'a>>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if !self.rest.is_empty() {
-            return Some(self.read());
-        }
-        let short = self.left.take().is_some_and(|left| left > 0);
-        short.then_some(Err(BAD_FORMAT))
-    }
+fn read(rest: &[u8]) -> Outcome<(Entry<'_>, &[u8])> {
+    let before = if rest.first() == Some(&LONG_LENGTH) { 5 } else { 1 };
+    let entry = rest.get(before..).ok_or(BAD_FORMAT)?;
+    let (header, data) = layout(entry)?;
+    let whole = entry.get(..header + data).ok_or(BAD_FORMAT)?;
+    Ok((value(whole, header), &entry[header + data..]))
 }
 
 /// The sizes of an entry's encoding and of its data.
