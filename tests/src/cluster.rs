@@ -72,12 +72,17 @@ impl Cluster {
     }
 
     /// Starts `count` nodes that reach each other through links, and waits for a leader.
-    pub fn start_linked(count: usize) -> Self {
-        let mut cluster = Self::prepare(count, &[]);
+    pub fn start_linked(count: usize, settings: &[(&str, &str)]) -> Self {
+        let mut cluster = Self::prepare(count, settings);
         for node in &mut cluster.nodes {
             node.link = Some(Link::to(node.raft_port));
         }
         cluster.launch_all()
+    }
+
+    /// The link to a node of [`Self::start_linked`].
+    pub fn link(&self, index: usize) -> &Link {
+        self.nodes[index].link.as_ref().expect("the nodes are linked")
     }
 
     fn launch_all(mut self) -> Self {

@@ -223,12 +223,12 @@ fn keys_are_gone_at_their_deadline_and_removed_by_the_log_alone() {
 
 #[test]
 fn a_follower_hides_a_due_key_at_once_although_the_log_removes_it_elsewhere() {
-    let cluster = Cluster::start_linked(3);
+    let cluster = Cluster::start_linked(3, &[]);
     let leader = cluster.leader();
     let mut at_leader = cluster.connect(leader);
     let follower = (leader + 1) % 3;
     let mut at_follower = cluster.connect(follower);
-    cluster.nodes[follower].link.as_ref().unwrap().delay(Duration::from_millis(10));
+    cluster.link(follower).delay(Duration::from_millis(10));
     let seen: Vec<_> = (0..50).map(|_| read_when_due(&mut at_leader, &mut at_follower)).collect();
     assert!(seen.iter().all(|seen| *seen == (None, false, -2)), "{seen:?}");
 }

@@ -27,6 +27,7 @@ use super::pool::{CallError, Pool};
 use super::{path, snapshot, wire};
 use crate::TypeConfig;
 use crate::codec::encode_entry;
+use crate::node::elections::Elections;
 use crate::types::{Entry, LogId, NodeId, Peer, Vote};
 
 type AppendResult = Result<AppendEntriesResponse<NodeId>, CallError>;
@@ -46,11 +47,12 @@ pub struct RaftNetworkClients {
     peers: Peers,
     encoded: Arc<EncodedEntries>,
     heartbeat_interval: Duration,
+    elections: Arc<Elections>,
 }
 
 impl RaftNetworkClients {
-    pub(crate) fn new(peers: Peers, heartbeat_interval: Duration) -> Self {
-        Self { peers, encoded: Arc::default(), heartbeat_interval }
+    pub(crate) fn new(peers: Peers, heartbeat_interval: Duration, elections: Arc<Elections>) -> Self {
+        Self { peers, encoded: Arc::default(), heartbeat_interval, elections }
     }
 }
 
@@ -62,6 +64,8 @@ impl RaftNetworkFactory<TypeConfig> for RaftNetworkClients {
             pool: self.peers.at(target, &node.raft),
             encoded: Arc::clone(&self.encoded),
             heartbeat_interval: self.heartbeat_interval,
+            elections: Arc::clone(&self.elections),
+            target,
             in_flight: None,
         }
     }
@@ -72,6 +76,8 @@ pub struct RaftNetworkClient {
     pool: Arc<Pool>,
     encoded: Arc<EncodedEntries>,
     heartbeat_interval: Duration,
+    elections: Arc<Elections>,
+    target: NodeId,
     in_flight: Option<InFlight>,
 }
 
@@ -142,7 +148,14 @@ impl RaftNetwork<TypeConfig> for RaftNetworkClient {
     ) -> Result<VoteResponse<NodeId>, RpcError> {
         let deadline = Instant::now() + option.hard_ttl();
         let answer = self.pool.call(path::VOTE, wire::encode(&rpc), deadline).await.map_err(unreachable)?;
-        wire::decode(&answer).map_err(|error| RPCError::Network(NetworkError::new(&error)))
+        let answer: VoteResponse<NodeId> =
+            wire::decode(&answer).map_err(|error| RPCError::Network(NetworkError::new(&error)))?;
+        let is_candidate =
+            !answer.vote.is_committed() && answer.vote.leader_id().voted_for() == Some(self.target);
+        if is_candidate && !answer.vote_granted && answer.last_log_id < rpc.last_log_id {
+            self.elections.lesser_candidate(answer.vote);
+        }
+        Ok(answer)
     }
 
     async fn full_snapshot(

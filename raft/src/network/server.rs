@@ -19,6 +19,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use openraft::raft::{AppendEntriesResponse, VoteRequest};
 use serde::{Deserialize, Serialize};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -31,6 +32,7 @@ use super::snapshot::{self, ReceiveError};
 use super::wire::{Answers, Malformed, ReadIndexAnswer};
 use super::{path, wire};
 use crate::handle::{Boxed, NodeStatus};
+use crate::node::elections::Elections;
 use crate::types::{NodeId, Raft, Vote};
 
 /// Connections that are served at once; a peer uses about ten.
@@ -71,6 +73,7 @@ pub(crate) struct Server {
     max_body_bytes: usize,
     connections: Arc<Semaphore>,
     receiving: Semaphore,
+    elections: Arc<Elections>,
     node: OnceLock<Arc<dyn Inbound>>,
 }
 
@@ -79,12 +82,17 @@ struct Failure(StatusCode, String);
 
 impl Server {
     /// `max_body_bytes` bounds requests that carry entries or commands.
-    pub(crate) fn new(credentials: Credentials, max_body_bytes: usize) -> Arc<Self> {
+    pub(crate) fn new(
+        credentials: Credentials,
+        max_body_bytes: usize,
+        elections: Arc<Elections>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             credentials,
             max_body_bytes,
             connections: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
             receiving: Semaphore::new(1),
+            elections,
             node: OnceLock::new(),
         })
     }
@@ -157,11 +165,20 @@ impl Server {
         match head.uri.path() {
             path::APPEND => {
                 let rpc = wire::decode_append(read_body(body, self.max_body_bytes).await?)?;
-                Ok(wire::encode(&node.raft().append_entries(rpc).await.map_err(stopping)?).into())
+                let answer = node.raft().append_entries(rpc).await.map_err(stopping)?;
+                if !matches!(answer, AppendEntriesResponse::HigherVote(_)) {
+                    self.elections.leader_heard();
+                }
+                Ok(wire::encode(&answer).into())
             }
             path::VOTE => {
-                let rpc = wire::decode(&small(body).await?)?;
-                Ok(wire::encode(&node.raft().vote(rpc).await.map_err(stopping)?).into())
+                let rpc: VoteRequest<NodeId> = wire::decode(&small(body).await?)?;
+                let (candidate, its_log) = (rpc.vote, rpc.last_log_id);
+                let answer = node.raft().vote(rpc).await.map_err(stopping)?;
+                if !answer.vote_granted && answer.last_log_id > its_log {
+                    self.elections.lesser_candidate(candidate);
+                }
+                Ok(wire::encode(&answer).into())
             }
             path::CONFIRM => {
                 let vote = wire::decode_vote(small(body).await?)?;

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`bootstrap`] | how a node comes into its cluster |
 //! | [`consensus`] | who leads, and the two ways of a batch |
+//! | [`elections`] | when it stands for election before its time |
 //! | [`reads`] | read barriers |
 //! | [`upkeep`] | what a member does by itself |
 //! | [`farewell`] | how a member leaves for a while |
@@ -11,6 +12,7 @@
 
 mod bootstrap;
 pub(crate) mod consensus;
+pub(crate) mod elections;
 mod farewell;
 mod reads;
 mod report;
@@ -42,6 +44,7 @@ use crate::state_machine::{KiwiStateMachine, Progress};
 use crate::types::{NodeId, Peer, Raft, Vote};
 use bootstrap::{Admission, Members};
 use consensus::{Leadership, RaftConsensus};
+use elections::Elections;
 use reads::Reads;
 
 /// Room for what a body carries besides commands or entries.
@@ -139,7 +142,9 @@ impl<A: Adapter> Member<A> {
         let identity = identity(config, &members)?;
         let credentials = Credentials::new(id, &identity.cluster_id, &config.cluster.secret)?;
         let peers = Peers::new(credentials.clone());
-        let server = Server::new(credentials, config.limits.max_inflight_bytes + BODY_OVERHEAD_BYTES);
+        let elections = Elections::new(config.raft.election_timeout_max);
+        let max_body_bytes = config.limits.max_inflight_bytes + BODY_OVERHEAD_BYTES;
+        let server = Server::new(credentials, max_body_bytes, Arc::clone(&elections));
         let serving = spawn(Arc::clone(&server).run(listener));
 
         let mut log = open_log(&config.node.data_dir, Options::new(id, &config.raft)).await?;
@@ -153,13 +158,14 @@ impl<A: Adapter> Member<A> {
         let admission = if is_empty { Some(bootstrap::admit(&peers, id, &members).await?) } else { None };
 
         let raft_config = Arc::new(openraft_config(config, &identity.cluster_id)?);
-        let network = RaftNetworkClients::new(peers.clone(), config.raft.heartbeat_interval);
+        let interval = config.raft.heartbeat_interval;
+        let network = RaftNetworkClients::new(peers.clone(), interval, Arc::clone(&elections));
         let raft = Raft::new(id, raft_config, network, log.clone(), state_machine)
             .await
             .map_err(|error| StartError::Raft(error.to_string()))?;
         let member = Self::assemble(config, identity.cluster_id, adapter, raft, log, peers, progress);
         server.open(Arc::clone(&member) as Arc<dyn Inbound>);
-        member.spawn_tasks(serving);
+        member.spawn_tasks(serving, elections);
         if admission == Some(Admission::Form) {
             bootstrap::form(&member.raft, id, &members).await?;
         }
@@ -199,7 +205,7 @@ impl<A: Adapter> Member<A> {
         })
     }
 
-    fn spawn_tasks(&self, serving: AbortOnDropHandle<()>) {
+    fn spawn_tasks(&self, serving: AbortOnDropHandle<()>, elections: Arc<Elections>) {
         let raft = &self.config.raft;
         let bound = upkeep::bound_log(
             self.raft.clone(),
@@ -225,6 +231,7 @@ impl<A: Adapter> Member<A> {
             spawn(bound),
             spawn(expire),
             spawn(follow),
+            spawn(elections.stand(self.raft.clone(), self.log.clone(), Arc::clone(&self.stopping))),
             spawn(upkeep::watch_over(self.raft.clone(), Arc::clone(&self.stopping))),
         ];
         self.tasks().extend(tasks);
