@@ -5,6 +5,7 @@
 //! | [`command`] | the one command table, and what every command does, written once over a [`keyspace`] |
 //! | [`keyspace`] | the typed primitives a storage supplies ([`Keyspace`], [`KeyspaceMut`]), and the in-memory one |
 //! | [`embedded`] | a keyspace and an [`Adapter`] on RocksDB |
+//! | [`kiwi`] | an [`Adapter`] on an unchanged Kiwi, with an index beside it |
 //! | [`snapshot`] | the engine-neutral snapshot stream and the content digest |
 //! | [`batch`] | how commands travel: the body of a log entry |
 //! | [`reply`] | what a command answers, independent of the protocol version |
@@ -17,6 +18,7 @@ pub mod command;
 pub mod embedded;
 pub mod error;
 pub mod keyspace;
+pub mod kiwi;
 pub mod memory;
 pub mod reply;
 pub mod snapshot;

@@ -121,6 +121,8 @@ pub struct Raft {
 pub enum StorageKind {
     /// RocksDB inside the proxy.
     Embedded,
+    /// An unchanged Kiwi beside the proxy.
+    Kiwi,
     /// Memory only; for tests.
     Memory,
 }
@@ -130,6 +132,7 @@ impl StorageKind {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Embedded => "embedded",
+            Self::Kiwi => "kiwi",
             Self::Memory => "memory",
         }
     }
@@ -144,6 +147,22 @@ pub struct Storage {
     pub block_cache_bytes: usize,
     /// The write buffer of the embedded engine, bytes.
     pub write_buffer_bytes: usize,
+    /// Where the storage process is, `host:port`.
+    pub address: String,
+    /// The user that is named to it; empty for the default one.
+    pub username: String,
+    /// The password that is given to it; empty for none.
+    pub password: String,
+    /// Connections to it.
+    pub connections: usize,
+    /// How long one answer of it may take.
+    pub timeout: Duration,
+    /// How long after a lost answer it may still carry the request out.
+    pub settle_time: Duration,
+    /// Values up to this length stay in the index beside it too, bytes.
+    pub keep_values: usize,
+    /// Memory for values that were read from it or given to it lately, bytes; zero for none.
+    pub cache_size: usize,
 }
 
 /// `[limits]`
@@ -229,7 +248,19 @@ impl Default for Raft {
 
 impl Default for Storage {
     fn default() -> Self {
-        Self { kind: StorageKind::Embedded, block_cache_bytes: 256 * MIB, write_buffer_bytes: 64 * MIB }
+        Self {
+            kind: StorageKind::Embedded,
+            block_cache_bytes: 256 * MIB,
+            write_buffer_bytes: 64 * MIB,
+            address: "127.0.0.1:7379".to_owned(),
+            username: String::new(),
+            password: String::new(),
+            connections: 128,
+            timeout: Duration::from_secs(35),
+            settle_time: Duration::from_secs(100),
+            keep_values: 32,
+            cache_size: 256 * MIB,
+        }
     }
 }
 

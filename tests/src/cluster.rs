@@ -46,6 +46,8 @@ pub struct Node {
     pub raft_port: u16,
     /// The way that its peers take to its Raft port, if it is not the direct one.
     pub link: Option<Link>,
+    /// What it is told besides the cluster's settings.
+    pub settings: Vec<(String, String)>,
     /// Its directory.
     pub dir: PathBuf,
     child: Option<Child>,
@@ -104,6 +106,7 @@ impl Cluster {
                 port: ports::free(),
                 raft_port: ports::free(),
                 link: None,
+                settings: Vec::new(),
                 dir: dir.path().join(format!("node{}", index + 1)),
                 child: None,
             })
@@ -142,7 +145,7 @@ impl Cluster {
             // A test that panics closes the pipe, and the node goes.
             .arg("--until-stdin-closes")
             .stdin(Stdio::piped());
-        for (name, value) in &self.settings {
+        for (name, value) in self.settings.iter().chain(&node.settings) {
             command.arg(format!("--{}", name.replace(['.', '_'], "-"))).arg(value);
         }
         command

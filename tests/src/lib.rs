@@ -5,6 +5,7 @@
 //! | [`cluster`] | a cluster of `raft-proxy` processes that can be killed, paused and restarted |
 //! | [`differential`] | what the differential test needs: a real Redis, random calls, comparison |
 //! | [`history`] | writers that remember what they were told, and the check against what is there |
+//! | [`kiwi`] | a Kiwi process, or the stand-in |
 //! | [`link`] | a TCP link to a node that can be slow |
 //! | [`ports`] | free ports |
 
@@ -19,5 +20,6 @@
 pub mod cluster;
 pub mod differential;
 pub mod history;
+pub mod kiwi;
 pub mod link;
 pub mod ports;

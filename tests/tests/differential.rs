@@ -200,6 +200,7 @@ impl Bench {
         let redis = &mut self.redis2;
         let theirs = content::all(&mut |call| redis.call(call));
         for storage in &self.storages {
+            storage.settle();
             let text = content::differences(&content::all(&mut ask(&**storage)), &theirs);
             if !text.is_empty() {
                 return Err(format!("the content in the end ({}):\n{text}", storage.name()));

@@ -1,6 +1,6 @@
 //! Writing hashes, sets and sorted sets.
 
-use super::encoding::{Family, Record, decode_score, member_key, score_key};
+use super::encoding::{Family, NO_VALUE, Record, Value, decode_score, member_key, score_key};
 use super::overlay::Txn;
 use super::source::Source;
 use crate::error::Outcome;
@@ -20,10 +20,11 @@ impl Txn<'_> {
         let (family, place) = (record.families()[0], member_key(version, member));
         let new = self.source.get(family, &place, |_| ())?.is_none();
         if new || kind == Kind::Hash {
-            self.source.put(family, place, value.to_vec())?;
+            let stored = if kind == Kind::Hash { Value::Here(value).encode() } else { Vec::new() };
+            self.source.put(family, place, stored)?;
         }
         if new {
-            self.save(key, old, Some(Record { len: record.len + 1, ..record }), b"")?;
+            self.save(key, old, Some(Record { len: record.len + 1, ..record }), NO_VALUE)?;
         }
         Ok(new)
     }
@@ -58,7 +59,7 @@ impl Txn<'_> {
         self.source.put(Family::Members, place, score.to_be_bytes().to_vec())?;
         self.source.put(Family::Scores, score_key(version, score, member), Vec::new())?;
         if before.is_none() {
-            self.save(key, old, Some(Record { len: record.len + 1, ..record }), b"")?;
+            self.save(key, old, Some(Record { len: record.len + 1, ..record }), NO_VALUE)?;
         }
         Ok(before)
     }

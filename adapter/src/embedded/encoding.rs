@@ -3,38 +3,43 @@
 //!
 //! | family | key | value |
 //! |---|---|---|
-//! | meta | point, key | the [`Record`], behind it the value of a short string |
-//! | chunks | version, number | a piece of a long string; what it lacks of [`CHUNK`] bytes is zeros |
-//! | fields | version, point, field | value |
+//! | meta | point, key | the [`Record`], behind it the [`Value`] of a short string |
+//! | chunks | version, number | the [`Value`] of a piece of a long string; what it lacks of [`CHUNK`] bytes is zeros |
+//! | fields | version, point, field | the [`Value`] |
 //! | members | version, point, member | nothing (set); the score (sorted set) |
 //! | scores | version, score in order-preserving form, member | nothing |
-//! | elements | version, place | an element of a list |
+//! | elements | version, place | the [`Value`] of an element of a list |
 //! | deadlines | deadline, key | nothing |
+//! | journal | number | [`Changes`](super::journal::Changes) not known to be on the storage behind this one |
+//! | placed | key | [`Placed`](super::behind::Placed): what of its content the storage behind has |
 //! | default | `state` | the [`State`](super::store::State) |
+//!
+//! The byte in front of a value says where it is: here, or elsewhere, and then what it is known by ([`Stub`]).
 
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use crate::error::{Outcome, StorageError};
 use crate::keyspace::{Kind, Meta, Point};
 
 /// The longest string that is stored in its record, bytes.
-pub(super) const INLINE: u64 = 8 * 1024;
+pub(crate) const INLINE: u64 = 8 * 1024;
 /// The size of the pieces of longer strings, bytes.
-pub(super) const CHUNK: u64 = 8 * 1024;
+pub(crate) const CHUNK: u64 = 8 * 1024;
 /// Where the first element of a list is put: far from both ends of the range of places.
-pub(super) const MIDDLE: u64 = 1 << 63;
+pub(crate) const MIDDLE: u64 = 1 << 63;
 /// Bytes of a point in a key.
 const POINT: usize = Point::BITS as usize / 8;
 /// Bytes of a version in a key.
 const VERSION: usize = 8;
 
 /// A key of RocksDB, on the stack if it is short.
-pub(super) type KeyBuf = SmallVec<[u8; 64]>;
+pub(crate) type KeyBuf = SmallVec<[u8; 64]>;
 
 /// A column family.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the module's table says it")]
-pub(super) enum Family {
+pub(crate) enum Family {
     Meta,
     Chunks,
     Fields,
@@ -42,12 +47,14 @@ pub(super) enum Family {
     Scores,
     Elements,
     Deadlines,
+    Journal,
+    Placed,
     State,
 }
 
 impl Family {
     /// All families; a family's place here is its number.
-    pub(super) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Meta,
         Self::Chunks,
         Self::Fields,
@@ -55,14 +62,16 @@ impl Family {
         Self::Scores,
         Self::Elements,
         Self::Deadlines,
+        Self::Journal,
+        Self::Placed,
         Self::State,
     ];
     /// The families whose keys begin with a version.
-    pub(super) const VERSIONED: [Self; 5] =
+    pub(crate) const VERSIONED: [Self; 5] =
         [Self::Chunks, Self::Fields, Self::Members, Self::Scores, Self::Elements];
 
     /// Its name in RocksDB.
-    pub(super) const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Meta => "meta",
             Self::Chunks => "chunks",
@@ -71,13 +80,15 @@ impl Family {
             Self::Scores => "scores",
             Self::Elements => "elements",
             Self::Deadlines => "deadlines",
+            Self::Journal => "journal",
+            Self::Placed => "placed",
             // RocksDB insists on a family of this name.
             Self::State => "default",
         }
     }
 
     /// The version that a key of this family belongs to; none if its keys have no version.
-    pub(super) fn version_of(self, key: &[u8]) -> Option<u64> {
+    pub(crate) fn version_of(self, key: &[u8]) -> Option<u64> {
         if !Self::VERSIONED.contains(&self) {
             return None;
         }
@@ -87,45 +98,129 @@ impl Family {
 
 /// What is stored of a key beside its content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Record {
+pub(crate) struct Record {
     /// The type.
-    pub(super) kind: Kind,
+    pub(crate) kind: Kind,
     /// When the key expires, Unix milliseconds.
-    pub(super) deadline: Option<u64>,
+    pub(crate) deadline: Option<u64>,
     /// Bytes of a string, elements of a collection.
-    pub(super) len: u64,
+    pub(crate) len: u64,
     /// Under which version the content is stored; none if it is a short string, behind the record.
-    pub(super) version: Option<u64>,
+    pub(crate) version: Option<u64>,
     /// The place of a list's first element.
-    pub(super) head: u64,
+    pub(crate) head: u64,
 }
 
 const DEADLINE_FLAG: u8 = 1 << 3;
 const INLINE_FLAG: u8 = 1 << 4;
+const AWAY_FLAG: u8 = 1 << 5;
+
+/// What a value that is stored elsewhere is known by. Two values with the same stub are the same value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Stub {
+    /// Bytes of the value.
+    pub(crate) len: u64,
+    /// XXH3-128 of the value.
+    pub(crate) hash: u128,
+}
+
+impl Stub {
+    const SIZE: usize = 24;
+
+    /// The stub of a value.
+    pub(crate) fn of(value: &[u8]) -> Self {
+        Self { len: value.len() as u64, hash: xxhash_rust::xxh3::xxh3_128(value) }
+    }
+
+    fn encode(self) -> [u8; Self::SIZE] {
+        let mut out = [0; Self::SIZE];
+        out[..8].copy_from_slice(&self.len.to_be_bytes());
+        out[8..].copy_from_slice(&self.hash.to_be_bytes());
+        out
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let (len, hash) = bytes.split_first_chunk()?;
+        Some(Self { len: u64::from_be_bytes(*len), hash: u128::from_be_bytes(hash.try_into().ok()?) })
+    }
+}
+
+/// What stands behind the record of a key whose content is under a version.
+pub(crate) const NO_VALUE: Value<'_> = Value::Here(b"");
+
+/// A string, a field's value, an element, or a piece of a long string.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Value<'a> {
+    /// These bytes.
+    Here(&'a [u8]),
+    /// Elsewhere.
+    Away(Stub),
+}
+
+const HERE: u8 = 0;
+const AWAY: u8 = 1;
+
+impl<'a> Value<'a> {
+    /// The stored form, for all but short strings.
+    pub(crate) fn encode(self) -> Vec<u8> {
+        match self {
+            Self::Here(bytes) => {
+                let mut out = Vec::with_capacity(1 + bytes.len());
+                out.push(HERE);
+                out.extend_from_slice(bytes);
+                out
+            }
+            Self::Away(stub) => {
+                let mut out = vec![AWAY];
+                out.extend_from_slice(&stub.encode());
+                out
+            }
+        }
+    }
+
+    /// Reads the stored form.
+    pub(crate) fn decode(bytes: &'a [u8]) -> Outcome<Self> {
+        match bytes.split_first() {
+            Some((&HERE, bytes)) => Ok(Self::Here(bytes)),
+            Some((&AWAY, stub)) => {
+                Stub::decode(stub).map(Self::Away).ok_or_else(|| damaged("what stands for a value"))
+            }
+            _ => Err(damaged("a value")),
+        }
+    }
+
+    /// Its length in bytes.
+    pub(crate) const fn len(self) -> u64 {
+        match self {
+            Self::Here(bytes) => bytes.len() as u64,
+            Self::Away(stub) => stub.len,
+        }
+    }
+}
 
 impl Record {
     /// An empty collection, or a long string, whose content is stored under a version.
-    pub(super) const fn stored(kind: Kind, version: u64) -> Self {
+    pub(crate) const fn stored(kind: Kind, version: u64) -> Self {
         Self { kind, deadline: None, len: 0, version: Some(version), head: MIDDLE }
     }
 
     /// A short string.
-    pub(super) const fn inline(len: u64) -> Self {
+    pub(crate) const fn inline(len: u64) -> Self {
         Self { kind: Kind::String, deadline: None, len, version: None, head: MIDDLE }
     }
 
     /// What commands see of it.
-    pub(super) const fn meta(&self) -> Meta {
+    pub(crate) const fn meta(&self) -> Meta {
         Meta { kind: self.kind, len: self.len, deadline: self.deadline }
     }
 
     /// Whether the key has expired at a time.
-    pub(super) fn is_due(&self, now_ms: u64) -> bool {
+    pub(crate) fn is_due(&self, now_ms: u64) -> bool {
         self.deadline.is_some_and(|deadline| deadline <= now_ms)
     }
 
     /// The families that hold the content.
-    pub(super) const fn families(&self) -> &'static [Family] {
+    pub(crate) const fn families(&self) -> &'static [Family] {
         match self.kind {
             Kind::String => &[Family::Chunks],
             Kind::List => &[Family::Elements],
@@ -135,17 +230,34 @@ impl Record {
         }
     }
 
+    /// The family that holds values; sets and sorted sets have none.
+    pub(crate) const fn values(kind: Kind) -> Option<Family> {
+        match kind {
+            Kind::String => Some(Family::Chunks),
+            Kind::List => Some(Family::Elements),
+            Kind::Hash => Some(Family::Fields),
+            Kind::Set | Kind::SortedSet => None,
+        }
+    }
+
     /// The stored form, with the value of a short string behind it.
-    pub(super) fn encode(&self, value: &[u8]) -> Vec<u8> {
-        let mut out = Vec::with_capacity(33 + value.len());
+    pub(crate) fn encode(&self, value: Value<'_>) -> Vec<u8> {
+        let mut out = Vec::with_capacity(33 + value.len() as usize);
         let deadline_flag = if self.deadline.is_some() { DEADLINE_FLAG } else { 0 };
-        let inline_flag = if self.version.is_none() { INLINE_FLAG } else { 0 };
-        out.push(self.kind.code() | deadline_flag | inline_flag);
+        let place_flag = match (self.version, value) {
+            (None, Value::Here(_)) => INLINE_FLAG,
+            (None, Value::Away(_)) => INLINE_FLAG | AWAY_FLAG,
+            (Some(_), _) => 0,
+        };
+        out.push(self.kind.code() | deadline_flag | place_flag);
         if let Some(deadline) = self.deadline {
             out.extend_from_slice(&deadline.to_be_bytes());
         }
         let Some(version) = self.version else {
-            out.extend_from_slice(value);
+            match value {
+                Value::Here(value) => out.extend_from_slice(value),
+                Value::Away(stub) => out.extend_from_slice(&stub.encode()),
+            }
             return out;
         };
         out.extend_from_slice(&version.to_be_bytes());
@@ -157,35 +269,43 @@ impl Record {
     }
 
     /// Reads the stored form; what is left is the value of a short string.
-    pub(super) fn decode(bytes: &[u8]) -> Outcome<(Self, &[u8])> {
+    pub(crate) fn decode(bytes: &[u8]) -> Outcome<(Self, Value<'_>)> {
         Self::try_decode(bytes).ok_or_else(|| damaged("the record of a key"))
     }
 
-    fn try_decode(bytes: &[u8]) -> Option<(Self, &[u8])> {
+    fn try_decode(bytes: &[u8]) -> Option<(Self, Value<'_>)> {
         let (&flags, mut rest) = bytes.split_first()?;
         let kind = Kind::from_code(flags & (DEADLINE_FLAG - 1))?;
         let deadline = if flags & DEADLINE_FLAG != 0 { Some(take_u64(&mut rest)?) } else { None };
         if flags & INLINE_FLAG != 0 {
-            return Some((Self { deadline, ..Self::inline(rest.len() as u64) }, rest));
+            let away = flags & AWAY_FLAG != 0;
+            let value = if away { Value::Away(Stub::decode(rest)?) } else { Value::Here(rest) };
+            return Some((Self { deadline, ..Self::inline(value.len()) }, value));
         }
         let mut record = Self { deadline, ..Self::stored(kind, take_u64(&mut rest)?) };
         record.len = take_u64(&mut rest)?;
         if kind == Kind::List {
             record.head = take_u64(&mut rest)?;
         }
-        rest.is_empty().then_some((record, rest))
+        rest.is_empty().then_some((record, NO_VALUE))
     }
 }
 
+/// Whether what is written for a key can be news to the storage behind: all but a record whose value is there.
+pub(crate) fn is_change(record: Option<&[u8]>) -> bool {
+    let value = record.and_then(Record::try_decode).map(|(_, value)| value);
+    !matches!(value, Some(Value::Away(_)))
+}
+
 /// Takes a number from the front.
-pub(super) fn take_u64(rest: &mut &[u8]) -> Option<u64> {
+pub(crate) fn take_u64(rest: &mut &[u8]) -> Option<u64> {
     let (bytes, tail) = rest.split_first_chunk()?;
     *rest = tail;
     Some(u64::from_be_bytes(*bytes))
 }
 
 /// What is stored does not have the form it was written in.
-pub(super) fn damaged(what: &str) -> crate::Stop {
+pub(crate) fn damaged(what: &str) -> crate::Stop {
     StorageError::Corrupt(format!("{what} has an unknown form")).into()
 }
 
@@ -210,53 +330,53 @@ fn split_point(bytes: &[u8]) -> Option<(Point, &[u8])> {
 }
 
 /// The key of a record.
-pub(super) fn meta_key(key: &[u8]) -> KeyBuf {
+pub(crate) fn meta_key(key: &[u8]) -> KeyBuf {
     join(&[&point_bytes(Point::of(key)), key])
 }
 
 /// The least key of a record at or behind a point.
-pub(super) fn meta_start(from: Point) -> KeyBuf {
+pub(crate) fn meta_start(from: Point) -> KeyBuf {
     join(&[&point_bytes(from)])
 }
 
 /// The point and the key that a record belongs to.
-pub(super) fn split_meta_key(key: &[u8]) -> Outcome<(Point, &[u8])> {
+pub(crate) fn split_meta_key(key: &[u8]) -> Outcome<(Point, &[u8])> {
     split_point(key).ok_or_else(|| damaged("the place of a key"))
 }
 
 /// The key of a field or a member.
-pub(super) fn member_key(version: u64, member: &[u8]) -> KeyBuf {
+pub(crate) fn member_key(version: u64, member: &[u8]) -> KeyBuf {
     join(&[&version.to_be_bytes(), &point_bytes(Point::of(member)), member])
 }
 
 /// The least key of a field or member at or behind a point.
-pub(super) fn member_start(version: u64, from: Point) -> KeyBuf {
+pub(crate) fn member_start(version: u64, from: Point) -> KeyBuf {
     join(&[&version.to_be_bytes(), &point_bytes(from)])
 }
 
 /// The point and the field or member of a key.
-pub(super) fn split_member_key(key: &[u8]) -> Outcome<(Point, &[u8])> {
+pub(crate) fn split_member_key(key: &[u8]) -> Outcome<(Point, &[u8])> {
     key.get(VERSION..).and_then(split_point).ok_or_else(|| damaged("the place of a field or member"))
 }
 
 /// The key of a piece of a long string, or the place of an element.
-pub(super) fn place_key(version: u64, place: u64) -> KeyBuf {
+pub(crate) fn place_key(version: u64, place: u64) -> KeyBuf {
     join(&[&version.to_be_bytes(), &place.to_be_bytes()])
 }
 
 /// The place in a key made by [`place_key`].
-pub(super) fn split_place_key(key: &[u8]) -> Outcome<u64> {
+pub(crate) fn split_place_key(key: &[u8]) -> Outcome<u64> {
     let mut rest = key.get(VERSION..).unwrap_or_default();
     take_u64(&mut rest).filter(|_| rest.is_empty()).ok_or_else(|| damaged("the place of an element or piece"))
 }
 
 /// The least key of a version; that of the next version is the end of this one.
-pub(super) fn version_start(version: u64) -> KeyBuf {
+pub(crate) fn version_start(version: u64) -> KeyBuf {
     join(&[&version.to_be_bytes()])
 }
 
 /// A score's bits such that they compare as scores do.
-pub(super) fn score_order(score: f64) -> u64 {
+pub(crate) fn score_order(score: f64) -> u64 {
     // Adding zero turns -0.0 into 0.0.
     let bits = (score + 0.0).to_bits();
     if bits >> 63 == 1 { !bits } else { bits | 1 << 63 }
@@ -267,29 +387,29 @@ fn score_from_order(order: u64) -> f64 {
 }
 
 /// The key of a member in the order of scores.
-pub(super) fn score_key(version: u64, score: f64, member: &[u8]) -> KeyBuf {
+pub(crate) fn score_key(version: u64, score: f64, member: &[u8]) -> KeyBuf {
     join(&[&version.to_be_bytes(), &score_order(score).to_be_bytes(), member])
 }
 
 /// The score and the member of a key.
-pub(super) fn split_score_key(key: &[u8]) -> Outcome<(f64, &[u8])> {
+pub(crate) fn split_score_key(key: &[u8]) -> Outcome<(f64, &[u8])> {
     let mut rest = key.get(VERSION..).unwrap_or_default();
     let order = take_u64(&mut rest).ok_or_else(|| damaged("the place of a score"))?;
     Ok((score_from_order(order), rest))
 }
 
 /// Reads the score that is stored with a member.
-pub(super) fn decode_score(bytes: &[u8]) -> Outcome<f64> {
+pub(crate) fn decode_score(bytes: &[u8]) -> Outcome<f64> {
     bytes.try_into().map(f64::from_be_bytes).map_err(|_| damaged("a score"))
 }
 
 /// The key of a deadline.
-pub(super) fn deadline_key(deadline: u64, key: &[u8]) -> KeyBuf {
+pub(crate) fn deadline_key(deadline: u64, key: &[u8]) -> KeyBuf {
     join(&[&deadline.to_be_bytes(), key])
 }
 
 /// The key that a deadline belongs to.
-pub(super) fn split_deadline_key(key: &[u8]) -> Outcome<&[u8]> {
+pub(crate) fn split_deadline_key(key: &[u8]) -> Outcome<&[u8]> {
     key.get(8..).ok_or_else(|| damaged("a deadline"))
 }
 
@@ -306,21 +426,29 @@ mod tests {
                 if kind == Kind::List {
                     record.head = 3;
                 }
-                assert_eq!(Record::decode(&record.encode(b"")).unwrap(), (record, &b""[..]));
+                assert_eq!(Record::decode(&record.encode(NO_VALUE)).unwrap(), (record, NO_VALUE));
             }
         }
         let short = Record { deadline: Some(5), ..Record::inline(3) };
-        assert_eq!(Record::decode(&short.encode(b"abc")).unwrap(), (short, &b"abc"[..]));
+        for value in [Value::Here(b"abc"), Value::Away(Stub::of(b"abc"))] {
+            assert_eq!(Record::decode(&short.encode(value)).unwrap(), (short, value));
+            assert_eq!(Value::decode(&value.encode()).unwrap(), value);
+        }
     }
 
     #[test]
     fn a_damaged_record_is_an_error() {
-        let whole = Record::stored(Kind::List, 1).encode(b"");
+        let whole = Record::stored(Kind::List, 1).encode(NO_VALUE);
         for length in 0..whole.len() {
             assert!(Record::decode(&whole[..length]).is_err(), "cut at {length}");
         }
         assert!(Record::decode(&[&whole[..], b"x"].concat()).is_err());
         assert!(Record::decode(&[0x07]).is_err());
+        let away = Value::Away(Stub::of(b"abc")).encode();
+        for length in 0..away.len() {
+            assert!(Value::decode(&away[..length]).is_err(), "cut at {length}");
+        }
+        assert!(Value::decode(&[2]).is_err());
     }
 
     #[test]

@@ -11,11 +11,13 @@ use conf::Storage;
 use smallvec::SmallVec;
 use tokio::runtime::{Handle, RuntimeFlavor};
 
-use super::frozen::{FrozenStore, storage};
+use super::behind::{Arrived, Carrier, Cut, Refill, STUBS_AT_ONCE};
+use super::frozen::{FrozenStore, MakeElsewhere, storage, walk_on};
 use super::home::{Generation, Home, OpenError};
+use super::journal::Changes;
 use super::overlay::Txn;
-use super::source::Source;
-use super::store::{Setup, Store};
+use super::source::{Elsewhere, Source};
+use super::store::{Log, Setup, Store};
 use super::view::{Pace, View};
 use crate::adapter::{Adapter, Applied, Health, Position, ReadOutcome, Run};
 use crate::batch::Batch;
@@ -24,7 +26,7 @@ use crate::command::{self, Flags};
 use crate::error::{Stop, StorageError};
 use crate::keyspace::Keyspace;
 use crate::reply::Reply;
-use crate::snapshot::{Digest, SnapshotReader, digest_keyspace, load_into};
+use crate::snapshot::{Digest, DigestBuilder, SnapshotReader, load_into};
 
 /// A run of more commands, or of more bytes, than this leaves the task's thread.
 const SMALL_RUN_COMMANDS: u64 = 2048;
@@ -80,26 +82,90 @@ impl EmbeddedAdapter {
     /// With `wal`, every applied run is durable when `apply` answers: for use without a Raft log. Without, what
     /// was applied since the last flush is lost in a crash, and is applied again from the log.
     pub fn open(dir: &Path, config: &Storage, wal: bool) -> Result<Self, OpenError> {
-        let (home, generation) = Home::open(dir, Setup { storage: config.clone(), wal })?;
+        Self::open_with(dir, config, if wal { Log::EveryRun } else { Log::Off })
+    }
+
+    pub(crate) fn open_with(dir: &Path, config: &Storage, log: Log) -> Result<Self, OpenError> {
+        let (home, generation) = Home::open(dir, Setup { storage: config.clone(), log })?;
         let Generation { number, store } = generation;
         let writer = Mutex::new(Writer { home, generation: number, aside: None });
         Ok(Self { store: ArcSwap::from_pointee(store), writer })
     }
 
-    fn apply_run(&self, run: &Run) -> Result<Vec<Vec<Reply>>, StorageError> {
+    /// Applies a run. None if it needs values that are elsewhere and not at hand: then it has noted them, and nothing
+    /// has happened.
+    pub(crate) fn apply_with(
+        &self,
+        run: &Run,
+        elsewhere: Option<&dyn Elsewhere>,
+    ) -> Result<Option<Vec<Vec<Reply>>>, StorageError> {
         let mut writer = self.lock_writer();
         let store = self.store.load_full();
-        let mut txn = Txn::begin(&store);
+        let mut txn = Txn::begin(&store, elsewhere);
         let mut replies = Vec::with_capacity(run.batches.len());
         for batch in &run.batches {
             txn.advance(batch.now_ms());
-            replies.push(apply_batch(&mut txn, batch)?);
+            let answered = apply_batch(&mut txn, batch, elsewhere)?;
+            if elsewhere.is_some_and(|elsewhere| elsewhere.lacks() && !elsewhere.look_on()) {
+                break;
+            }
+            replies.push(answered);
+        }
+        if elsewhere.is_some_and(Elsewhere::lacks) {
+            txn.abandon()?;
+            return Ok(None);
         }
         txn.commit(run.position.clone())?;
         if store.holds_much() {
             writer.set_aside(&store)?;
         }
-        Ok(replies)
+        Ok(Some(replies))
+    }
+
+    fn apply_run(&self, run: &Run) -> Result<Vec<Vec<Reply>>, StorageError> {
+        let replies = self.apply_with(run, None)?;
+        replies.ok_or_else(|| StorageError::Corrupt("a value is not in the store".to_owned()))
+    }
+
+    /// Freezes the present content. `elsewhere` is made on the thread that walks over it.
+    pub(crate) fn freeze_with(&self, elsewhere: Option<MakeElsewhere>) -> Result<FrozenStore, StorageError> {
+        let _writer = self.lock_writer();
+        FrozenStore::new(self.store.load_full(), elsewhere)
+    }
+
+    /// The digest of the present content.
+    pub(crate) fn digest_with(
+        &self,
+        elsewhere: Option<&dyn Elsewhere>,
+    ) -> Result<(Position, Digest), StorageError> {
+        let store = self.store.load_full();
+        let view = View::fixed(&store, 0).with(elsewhere);
+        let position = storage(view.source.state())?.applied.position;
+        let mut digest = DigestBuilder::default();
+        walk_on(&view, elsewhere, &mut digest)?;
+        Ok((position, digest.digest()))
+    }
+
+    /// What a cut of the generation in use held has been carried over, but for `left`. Stubs stand for the values that
+    /// have arrived, where they are still the newest.
+    pub(crate) fn confirm(
+        &self,
+        store: &Store,
+        cut: &Cut<'_>,
+        arrived: &[Arrived],
+        left: Changes,
+        carrier: &Carrier,
+    ) -> Result<(), StorageError> {
+        for arrived in arrived.chunks(STUBS_AT_ONCE) {
+            let _writer = self.lock_writer();
+            store.replace_by_stubs(arrived)?;
+        }
+        store.confirm(cut, left, carrier)
+    }
+
+    /// The generation in use.
+    pub(crate) fn store(&self) -> Arc<Store> {
+        self.store.load_full()
     }
 
     pub(super) fn install_stream(&self, stream: impl Read) -> Result<Applied, StorageError> {
@@ -112,6 +178,11 @@ impl EmbeddedAdapter {
                 return Err(error);
             }
         };
+        if next.store.journal().is_some() {
+            let refill = Some(Refill::default());
+            let before = self.store.load().carrier()?;
+            next.store.set_carrier(&Carrier { in_flight: true, refill, ..before })?;
+        }
         writer.home.point_at(next.number).map_err(install_error)?;
         writer.generation = next.number;
         let old = self.store.swap(Arc::new(next.store));
@@ -131,7 +202,13 @@ impl EmbeddedAdapter {
 }
 
 /// Runs the commands of a batch. What a command answers with an error has changed nothing.
-fn apply_batch(txn: &mut Txn<'_>, batch: &Batch) -> Result<Vec<Reply>, StorageError> {
+///
+/// A command that lacks a value answers nothing for now, and the others go on, to find what they lack.
+fn apply_batch(
+    txn: &mut Txn<'_>,
+    batch: &Batch,
+    elsewhere: Option<&dyn Elsewhere>,
+) -> Result<Vec<Reply>, StorageError> {
     // The count is checked only while reading, but every command takes some bytes.
     let mut replies = Vec::with_capacity((batch.count() as usize).min(batch.raw().len()));
     let (mut commands, mut args) = (batch.commands(), Vec::new());
@@ -140,6 +217,7 @@ fn apply_batch(txn: &mut Txn<'_>, batch: &Batch) -> Result<Vec<Reply>, StorageEr
         replies.push(match command::write(txn, &args, seed) {
             Ok(reply) => reply,
             Err(Stop::Storage(error)) => return Err(error),
+            Err(Stop::Pending) if elsewhere.is_some_and(|elsewhere| !elsewhere.look_on()) => break,
             Err(stop) => Reply::from_stop(stop),
         });
     }
@@ -165,8 +243,14 @@ fn install_error(error: OpenError) -> StorageError {
     }
 }
 
-/// Runs a reading command on the store as it is.
-fn run_read(store: &Store, args: &[Bytes], now_ms: u64) -> ReadOutcome {
+/// Runs a reading command on the store as it is. None if it needs values that are elsewhere and not at hand.
+pub(crate) fn run_read(
+    store: &Store,
+    args: &[Bytes],
+    now_ms: u64,
+    elsewhere: Option<&dyn Elsewhere>,
+) -> Option<ReadOutcome> {
+    let lacks = || elsewhere.is_some_and(Elsewhere::lacks);
     let args: SmallVec<[&[u8]; 8]> = args.iter().map(|arg| &arg[..]).collect();
     let now_ms = now_ms.max(store.now_ms());
     let seed = fresh_seed();
@@ -174,30 +258,34 @@ fn run_read(store: &Store, args: &[Bytes], now_ms: u64) -> ReadOutcome {
     if !flags.has(Flags::SLOW) {
         let pace = if flags.has(Flags::FAST) { Pace::FastCommand } else { Pace::ShortOnly };
         let single = {
-            let view = View::light(store, now_ms, pace);
+            let view = View::light(store, now_ms, pace).with(elsewhere);
             match command::read(&view, &args, seed) {
+                Err(Stop::Pending) if lacks() => return None,
                 // More than was thought: once more, without haste.
                 Err(Stop::Pending) => view.is_single(),
-                result => return outcome(&view, result),
+                result => return Some(outcome(&view, result)),
             }
         };
         if single {
             let read = || {
-                let view = View::short(store, now_ms, pace);
+                let view = View::short(store, now_ms, pace).with(elsewhere);
                 match command::read(&view, &args, seed) {
                     Err(Stop::Pending) => None,
                     result => Some(outcome(&view, result)),
                 }
             };
-            if let Some(outcome) = blocking(read) {
+            let outcome = blocking(read);
+            if outcome.is_some() || lacks() {
                 return outcome;
             }
         }
     }
     blocking(|| {
-        let view = View::fixed(store, now_ms);
-        let result = command::read(&view, &args, seed);
-        outcome(&view, result)
+        let view = View::fixed(store, now_ms).with(elsewhere);
+        match command::read(&view, &args, seed) {
+            Err(Stop::Pending) if lacks() => None,
+            result => Some(outcome(&view, result)),
+        }
     })
 }
 
@@ -209,7 +297,7 @@ fn outcome(view: &View<'_>, result: Result<Reply, Stop>) -> ReadOutcome {
 }
 
 /// Runs what may take long, without holding up other tasks where the runtime has more than one thread.
-fn blocking<T>(work: impl FnOnce() -> T) -> T {
+pub(crate) fn blocking<T>(work: impl FnOnce() -> T) -> T {
     match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
         Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
         _ => work(),
@@ -232,7 +320,10 @@ impl Adapter for EmbeddedAdapter {
     }
 
     async fn read(&self, args: Vec<Bytes>, now_ms: u64) -> ReadOutcome {
-        run_read(&self.store.load(), &args, now_ms)
+        run_read(&self.store.load(), &args, now_ms, None).unwrap_or_else(|| {
+            let stop = Stop::Storage(StorageError::Corrupt("a value is not in the store".to_owned()));
+            ReadOutcome { reply: Reply::from_stop(stop), expired: Vec::new() }
+        })
     }
 
     async fn due_keys(&self, now_ms: u64, limit: usize) -> Result<Vec<Bytes>, StorageError> {
@@ -251,8 +342,7 @@ impl Adapter for EmbeddedAdapter {
     }
 
     fn freeze(&self) -> Result<impl crate::Frozen + 'static, StorageError> {
-        let _writer = self.lock_writer();
-        FrozenStore::new(self.store.load_full())
+        self.freeze_with(None)
     }
 
     async fn install(&self, stream: impl Read + Send + 'static) -> Result<Applied, StorageError> {
@@ -260,12 +350,7 @@ impl Adapter for EmbeddedAdapter {
     }
 
     async fn digest(&self) -> Result<(Position, Digest), StorageError> {
-        let store = self.store.load_full();
-        blocking(|| {
-            let view = View::fixed(&store, 0);
-            let position = storage(view.source.state())?.applied.position;
-            Ok((position, digest_keyspace(&view)?))
-        })
+        blocking(|| self.digest_with(None))
     }
 
     fn health(&self) -> Health {

@@ -10,17 +10,70 @@ use std::thread;
 
 use bytes::Bytes;
 
-use super::source::Source;
+use super::source::{Elsewhere, Source};
 use super::store::Store;
 use super::view::View;
 use crate::adapter::{Applied, Frozen};
 use crate::error::{Outcome, Stop, StorageError};
-use crate::snapshot::{Header, SnapshotWriter, walk};
+use crate::keyspace::Kind;
+use crate::snapshot::{ContentSink, Header, SnapshotWriter, walk};
 
 /// Blocks between the two threads.
 const BLOCKS: usize = 4;
 /// Bytes of a block.
 const BLOCK: usize = 256 * 1024;
+
+/// Makes what values come from that are not in the store.
+pub(crate) type MakeElsewhere = Box<dyn FnOnce() -> Box<dyn Elsewhere> + Send>;
+
+/// Walks over all content, and says of every key that it begins.
+pub(super) fn walk_on(
+    view: &View<'_>,
+    elsewhere: Option<&dyn Elsewhere>,
+    sink: &mut dyn ContentSink,
+) -> Result<(), StorageError> {
+    match elsewhere {
+        None => walk(view, sink),
+        Some(elsewhere) => walk(view, &mut Passing { elsewhere, sink }),
+    }
+}
+
+/// Says which keys pass through.
+struct Passing<'s> {
+    elsewhere: &'s dyn Elsewhere,
+    sink: &'s mut dyn ContentSink,
+}
+
+impl ContentSink for Passing<'_> {
+    fn begin_key(&mut self, kind: Kind, deadline: Option<u64>, key: &[u8]) -> Result<(), StorageError> {
+        self.elsewhere.walk_begins(key);
+        self.sink.begin_key(kind, deadline, key)
+    }
+
+    fn string_chunk(&mut self, piece: &[u8]) -> Result<(), StorageError> {
+        self.sink.string_chunk(piece)
+    }
+
+    fn element(&mut self, element: &[u8]) -> Result<(), StorageError> {
+        self.sink.element(element)
+    }
+
+    fn member(&mut self, member: &[u8]) -> Result<(), StorageError> {
+        self.sink.member(member)
+    }
+
+    fn scored(&mut self, member: &[u8], score: f64) -> Result<(), StorageError> {
+        self.sink.scored(member, score)
+    }
+
+    fn field(&mut self, field: &[u8], value: &[u8]) -> Result<(), StorageError> {
+        self.sink.field(field, value)
+    }
+
+    fn end_key(&mut self) -> Result<(), StorageError> {
+        self.sink.end_key()
+    }
+}
 
 /// What the thread hands over.
 enum Message {
@@ -31,7 +84,7 @@ enum Message {
 }
 
 /// A frozen store.
-pub(super) struct FrozenStore {
+pub(crate) struct FrozenStore {
     applied: Applied,
     start: Sender<()>,
     messages: Receiver<Message>,
@@ -39,13 +92,13 @@ pub(super) struct FrozenStore {
 
 impl FrozenStore {
     /// Freezes the present content.
-    pub(super) fn new(store: Arc<Store>) -> Result<Self, StorageError> {
+    pub(super) fn new(store: Arc<Store>, elsewhere: Option<MakeElsewhere>) -> Result<Self, StorageError> {
         let (start, started) = mpsc::channel();
         let (sender, messages) = mpsc::sync_channel(BLOCKS);
         let (ready, frozen) = mpsc::sync_channel(1);
         thread::Builder::new()
             .name("snapshot".to_owned())
-            .spawn(move || hold(&store, &ready, &started, sender))
+            .spawn(move || hold(&store, elsewhere, &ready, &started, sender))
             .map_err(StorageError::engine("start a thread for a snapshot"))?;
         let applied = frozen.recv().map_err(StorageError::engine("freeze its content"))??;
         Ok(Self { applied, start, messages })
@@ -76,29 +129,32 @@ impl Frozen for FrozenStore {
 /// The thread: holds the snapshot until it is written or given up.
 fn hold(
     store: &Store,
+    elsewhere: Option<MakeElsewhere>,
     ready: &SyncSender<Result<Applied, StorageError>>,
     started: &Receiver<()>,
     messages: SyncSender<Message>,
 ) {
     // Time stands at 0, so that expired keys that the log has not removed are part of the content.
-    let view = View::fixed(store, 0);
+    let elsewhere = elsewhere.map(|make| make());
+    let view = View::fixed(store, 0).with(elsewhere.as_deref());
     let applied = view.source.state().map(|state| state.applied).map_err(storage_error);
     // Whoever waited for this may be gone; then nothing is to be written either.
     if ready.send(applied.clone()).is_err() || started.recv().is_err() {
         return;
     }
-    let result = applied.and_then(|applied| write_stream(&view, applied, &messages));
+    let result = applied.and_then(|applied| write_stream(&view, elsewhere.as_deref(), applied, &messages));
     let _ = messages.send(Message::End(result));
 }
 
 fn write_stream(
     view: &View<'_>,
+    elsewhere: Option<&dyn Elsewhere>,
     applied: Applied,
     messages: &SyncSender<Message>,
 ) -> Result<(), StorageError> {
     let pipe = Pipe { block: Vec::with_capacity(BLOCK), messages };
     let mut writer = SnapshotWriter::new(pipe, &Header { cluster_id: Bytes::new(), applied })?;
-    walk(view, &mut writer)?;
+    walk_on(view, elsewhere, &mut writer)?;
     let (mut pipe, _) = writer.finish()?;
     pipe.hand_over().map_err(StorageError::engine("write a snapshot"))
 }
@@ -131,7 +187,7 @@ impl Write for Pipe<'_> {
 }
 
 /// The storage error of a primitive that has no other.
-pub(super) fn storage_error(stop: Stop) -> StorageError {
+pub(crate) fn storage_error(stop: Stop) -> StorageError {
     match stop {
         Stop::Storage(error) => error,
         Stop::Error(reason) => StorageError::Engine { what: "read its content", reason: reason.into_owned() },

@@ -54,6 +54,11 @@ impl Layers {
         self.young.get(place).or_else(|| self.aside.as_ref()?.held.get(place))
     }
 
+    /// Whether anything is held.
+    pub(super) fn holds_any(&self) -> bool {
+        !self.young.is_empty() || self.aside.is_some()
+    }
+
     /// Sets the young records aside. What was set aside before must be written.
     pub(super) fn set_aside(&mut self, state: State) {
         debug_assert!(self.aside.is_none(), "records are set aside over others");

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 
-use super::encoding::{Family, Record, deadline_key, meta_key};
+use super::encoding::{Family, NO_VALUE, Record, Value, deadline_key, meta_key};
 use super::overlay::Txn;
 use crate::error::Outcome;
 use crate::keyspace::{End, KeyspaceMut, Kind};
@@ -24,7 +24,7 @@ impl Txn<'_> {
         key: &[u8],
         old: Option<Record>,
         new: Option<Record>,
-        value: &[u8],
+        value: Value<'_>,
     ) -> Outcome<()> {
         self.forget_last();
         let (before, after) = (old.and_then(|old| old.deadline), new.and_then(|new| new.deadline));
@@ -49,7 +49,7 @@ impl Txn<'_> {
     /// Removes a key that is stored, with its content.
     fn take(&mut self, key: &[u8], record: Record) -> Outcome<()> {
         self.source.drop_content(&record)?;
-        self.save(key, Some(record), None, b"")
+        self.save(key, Some(record), None, NO_VALUE)
     }
 
     /// What a collection is changed from and to: the stored record if there is one, and the record of the
@@ -57,7 +57,10 @@ impl Txn<'_> {
     pub(super) fn collection(&mut self, key: &[u8], kind: Kind) -> Outcome<(Option<Record>, Record)> {
         let old = self.stored_record(key)?;
         match old {
-            Some(record) if !record.is_due(self.now_ms) => return Ok((old, record)),
+            Some(record) if !record.is_due(self.now_ms) => {
+                self.note_name(key, &record);
+                return Ok((old, record));
+            }
             Some(expired) => self.source.drop_content(&expired)?,
             None => {}
         }
@@ -65,14 +68,23 @@ impl Txn<'_> {
     }
 
     /// The record of an existing collection.
-    pub(super) fn existing(&self, key: &[u8]) -> Outcome<Option<(Record, u64)>> {
+    pub(super) fn existing(&mut self, key: &[u8]) -> Outcome<Option<(Record, u64)>> {
         let record = self.stored_record(key)?.filter(|record| !record.is_due(self.now_ms));
+        if let Some(record) = &record {
+            self.note_name(key, record);
+        }
         Ok(record.and_then(|record| record.version.map(|version| (record, version))))
+    }
+
+    pub(super) fn note_name(&mut self, key: &[u8], record: &Record) {
+        if let Some(version) = record.version {
+            self.source.note_name(version, key);
+        }
     }
 
     /// Writes a collection's record, or removes the key if nothing is left in it.
     pub(super) fn save_or_drop(&mut self, key: &[u8], old: Record, new: Record) -> Outcome<()> {
-        self.save(key, Some(old), (new.len > 0).then_some(new), b"")
+        self.save(key, Some(old), (new.len > 0).then_some(new), NO_VALUE)
     }
 }
 
@@ -92,8 +104,8 @@ impl KeyspaceMut for Txn<'_> {
 
     fn set_deadline(&mut self, key: &[u8], deadline: Option<u64>) -> Outcome<()> {
         let Some(record) = self.record(key)? else { return Ok(()) };
-        let value = self.inline_value(key)?;
-        self.save(key, Some(record), Some(Record { deadline, ..record }), &value)
+        let behind = self.behind_record(key)?;
+        self.save(key, Some(record), Some(Record { deadline, ..record }), behind.value())
     }
 
     fn rename(&mut self, from: &[u8], to: &[u8]) -> Outcome<()> {
@@ -101,13 +113,17 @@ impl KeyspaceMut for Txn<'_> {
         if from == to {
             return Ok(());
         }
+        self.need_whole(from, &record)?;
         let value = self.inline_value(from)?;
         let replaced = self.stored_record(to)?;
         if let Some(replaced) = replaced {
             self.source.drop_content(&replaced)?;
         }
-        self.save(from, Some(record), None, b"")?;
-        self.save(to, replaced, Some(record), &value)
+        self.save(from, Some(record), None, NO_VALUE)?;
+        if record.version.is_some() {
+            self.source.note_moved(to);
+        }
+        self.save(to, replaced, Some(record), Value::Here(&value))
     }
 
     fn clear(&mut self) -> Outcome<()> {

@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 
-use super::encoding::{Family, Record, place_key, split_place_key};
+use super::encoding::{Family, NO_VALUE, Record, place_key, split_place_key};
 use super::overlay::Txn;
-use super::source::{Source, Span};
+use super::source::{Part, Span};
 use crate::error::Outcome;
 use crate::keyspace::{Direction, End, Kind, Step};
 
@@ -24,8 +24,8 @@ impl Txn<'_> {
             }
             End::Tail => record.head + record.len,
         };
-        self.source.put(Family::Elements, place_key(version, place), element.to_vec())?;
-        self.save(key, old, Some(new), b"")
+        self.source.put_value(Family::Elements, place_key(version, place), element)?;
+        self.save(key, old, Some(new), NO_VALUE)
     }
 
     /// Takes an element from an end.
@@ -39,9 +39,9 @@ impl Txn<'_> {
             }
             End::Tail => record.head + new.len,
         };
-        let place = place_key(version, place);
-        let element = self.source.get(Family::Elements, &place, Bytes::copy_from_slice)?;
-        self.source.delete(Family::Elements, place)?;
+        let part = || Part::Element(version, place);
+        let element = self.value(key, Family::Elements, &place_key(version, place), part)?;
+        self.source.delete(Family::Elements, place_key(version, place))?;
         self.save_or_drop(key, record, new)?;
         Ok(element)
     }
@@ -51,7 +51,7 @@ impl Txn<'_> {
         let Some((record, version)) = self.existing(key)? else { return Ok(()) };
         debug_assert!(index < record.len, "the index must exist");
         if index < record.len {
-            self.source.put(Family::Elements, place_key(version, record.head + index), element.to_vec())?;
+            self.source.put_value(Family::Elements, place_key(version, record.head + index), element)?;
         }
         Ok(())
     }
@@ -66,12 +66,12 @@ impl Txn<'_> {
         let (first, behind) = (record.head, record.head + record.len);
         if index < record.len / 2 {
             new.head -= 1;
-            self.move_elements(version, first, first + index, Shift::Down(1))?;
+            self.move_elements(key, version, first, first + index, Shift::Down(1))?;
         } else {
-            self.move_elements(version, first + index, behind, Shift::Up(1))?;
+            self.move_elements(key, version, first + index, behind, Shift::Up(1))?;
         }
-        self.source.put(Family::Elements, place_key(version, new.head + index), element.to_vec())?;
-        self.save(key, old, Some(new), b"")
+        self.source.put_value(Family::Elements, place_key(version, new.head + index), element)?;
+        self.save(key, old, Some(new), NO_VALUE)
     }
 
     /// Removes elements and closes the gaps, moving those on the side of the nearer end.
@@ -89,13 +89,13 @@ impl Txn<'_> {
             // What is between the n-th and the next that goes moves down by n.
             for (n, place) in (1..).zip(&removed) {
                 let end = removed.get(n as usize).copied().unwrap_or(behind);
-                self.move_elements(version, place + 1, end, Shift::Down(n))?;
+                self.move_elements(key, version, place + 1, end, Shift::Down(n))?;
             }
             self.source.drop_places(Family::Elements, version, behind - count, behind)?;
         } else {
             for (n, place) in (1..).zip(removed.iter().rev()) {
                 let before = removed.len().checked_sub(n as usize + 1).map(|at| removed[at] + 1);
-                self.move_elements(version, before.unwrap_or(first), *place, Shift::Up(n))?;
+                self.move_elements(key, version, before.unwrap_or(first), *place, Shift::Up(n))?;
             }
             self.source.drop_places(Family::Elements, version, first, first + count)?;
             new.head += count;
@@ -116,19 +116,19 @@ impl Txn<'_> {
     }
 
     /// Moves the elements at the places `from..to`, a window at a time, beginning on the side they move to.
-    fn move_elements(&mut self, version: u64, from: u64, to: u64, shift: Shift) -> Outcome<()> {
+    fn move_elements(&mut self, key: &[u8], version: u64, from: u64, to: u64, shift: Shift) -> Outcome<()> {
         let (mut from, mut to) = (from, to);
         while from < to {
             let window = match shift {
                 Shift::Down(_) => (from, to.min(from + WINDOW)),
                 Shift::Up(_) => (from.max(to.saturating_sub(WINDOW)), to),
             };
-            for (place, element) in self.elements(version, window)? {
+            for (place, element) in self.elements(key, version, window)? {
                 let place = match shift {
                     Shift::Down(by) => place - by,
                     Shift::Up(by) => place + by,
                 };
-                self.source.put(Family::Elements, place_key(version, place), element)?;
+                self.source.put_value(Family::Elements, place_key(version, place), &element)?;
             }
             match shift {
                 Shift::Down(_) => from = window.1,
@@ -138,10 +138,11 @@ impl Txn<'_> {
         Ok(())
     }
 
-    fn elements(&self, version: u64, (from, to): (u64, u64)) -> Outcome<Vec<(u64, Vec<u8>)>> {
+    fn elements(&self, key: &[u8], version: u64, (from, to): (u64, u64)) -> Outcome<Vec<(u64, Vec<u8>)>> {
         let mut found = Vec::new();
         let span = Span::new(place_key(version, from), place_key(version, to));
-        self.source.scan(Family::Elements, &span, Direction::Forward, &mut |place, element| {
+        let part = |place: &[u8]| Ok(Part::Element(version, split_place_key(place)?));
+        self.scan_values(key, Family::Elements, &span, Direction::Forward, part, &mut |place, element| {
             found.push((split_place_key(place)?, element.to_vec()));
             Ok(Step::Continue(()))
         })?;

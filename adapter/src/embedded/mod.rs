@@ -10,6 +10,8 @@
 //! | [`overlay`] | a run's effects that are not written yet, laid over the store |
 //! | [`records`] | the writer's memory of records |
 //! | [`held`] | committed records that are not yet written to RocksDB |
+//! | [`journal`] | which changes the storage behind, if there is one, may not have |
+//! | [`behind`] | what the storage behind has, and moving values there |
 //! | [`place_hash`] | how maps by place hash |
 //! | [`view`] | a consistent view for one reading command |
 //! | [`typed`] | [`Keyspace`](crate::Keyspace) over any source |
@@ -28,20 +30,22 @@
 //! Content is stored under a version that is never used twice. To drop a big key is to forget its record and to
 //! lay one range tombstone over its version.
 
+pub(crate) mod behind;
 mod collections;
-mod encoding;
-mod engine;
+pub(crate) mod encoding;
+pub(crate) mod engine;
 mod frozen;
 mod held;
 mod home;
+pub(crate) mod journal;
 mod keys;
 mod lists;
 mod options;
 mod overlay;
 mod place_hash;
 mod records;
-mod source;
-mod store;
+pub(crate) mod source;
+pub(crate) mod store;
 mod strings;
 mod typed;
 mod view;
@@ -50,4 +54,5 @@ mod view;
 mod tests;
 
 pub use engine::EmbeddedAdapter;
+pub(crate) use frozen::{MakeElsewhere, storage_error};
 pub use home::OpenError;

@@ -15,9 +15,10 @@ use std::ops::Bound;
 
 use rocksdb::WriteBatch;
 
-use super::encoding::{Family, KeyBuf, Record, place_key, version_start};
+use super::encoding::{Family, KeyBuf, Record, Value, is_change, place_key, split_meta_key, version_start};
+use super::journal::{Changes, moved};
 use super::records::Records;
-use super::source::{Source, Span, Visitor, first};
+use super::source::{Elsewhere, Source, Span, Visitor, first};
 use super::store::{State, Store};
 use super::typed::Typed;
 use crate::adapter::Position;
@@ -47,6 +48,7 @@ enum Ahead {
 /// The effects of a run.
 pub(super) struct Overlay<'s> {
     store: &'s Store,
+    elsewhere: Option<&'s dyn Elsewhere>,
     pub(super) state: State,
     pending: [Pending; Family::ALL.len()],
     /// Deleted before `pending` takes effect. Reads need not look here: versions in them are dropped for good,
@@ -56,6 +58,10 @@ pub(super) struct Overlay<'s> {
     cleared: bool,
     /// The writer's memory of committed records, given back by the commit.
     records: RefCell<Records>,
+    /// Whose content is under which version, for the journal.
+    names: BTreeMap<u64, Vec<u8>>,
+    /// Keys that have got their content from others.
+    moved: Vec<Vec<u8>>,
     ahead: Ahead,
     /// Versions from here on were allocated by this run.
     new_from: u64,
@@ -67,16 +73,19 @@ pub(super) struct Overlay<'s> {
 }
 
 impl<'s> Overlay<'s> {
-    fn new(store: &'s Store, ahead: Ahead) -> Self {
+    fn new(store: &'s Store, elsewhere: Option<&'s dyn Elsewhere>, ahead: Ahead) -> Self {
         let state = store.state();
         let next = state.next_version;
         Self {
             store,
+            elsewhere,
             state,
             pending: Default::default(),
             ranges: Vec::new(),
             cleared: false,
             records: RefCell::new(store.take_records()),
+            names: BTreeMap::new(),
+            moved: Vec::new(),
             ahead,
             new_from: next,
             unwritten_from: next,
@@ -113,6 +122,60 @@ impl<'s> Overlay<'s> {
         self.bytes += key.len() + value.len() + OVERHEAD;
         self.pending[family as usize].insert(key.into_vec(), Some(value));
         self.write_ahead()
+    }
+
+    /// Is told of a key's version before its content is changed.
+    pub(super) fn note_name(&mut self, version: u64, key: &[u8]) {
+        if self.store.journal().is_some() && version < self.new_from {
+            self.names.entry(version).or_insert_with(|| key.to_vec());
+        }
+    }
+
+    /// Is told that a key gets its content from another one.
+    pub(super) fn note_moved(&mut self, key: &[u8]) {
+        if self.store.journal().is_some() {
+            self.moved.push(key.to_vec());
+        }
+    }
+
+    /// What the run changes, by name.
+    fn changes(&self) -> Result<Changes, StorageError> {
+        let mut changes = Changes { cleared: self.cleared, ..Changes::default() };
+        // Whoever loads has everything carried over anew.
+        if self.store.journal().is_none() || self.ahead == Ahead::Everything {
+            return Ok(Changes::default());
+        }
+        for (place, record) in &self.pending[Family::Meta as usize] {
+            if is_change(record.as_deref()) {
+                let key = split_meta_key(place).map_err(super::frozen::storage_error)?.1;
+                changes.keys.entry(key.to_vec()).or_default();
+            }
+        }
+        for key in &self.moved {
+            changes.keys.entry(key.clone()).or_default().insert(moved());
+        }
+        for family in Family::VERSIONED.into_iter().filter(|family| *family != Family::Scores) {
+            for place in self.pending[family as usize].keys() {
+                let name = family.version_of(place).and_then(|version| self.names.get(&version));
+                if let Some(key) = name {
+                    changes.keys.entry(key.clone()).or_default().insert((family, place.clone()));
+                }
+            }
+        }
+        Ok(changes)
+    }
+
+    /// Gives the run up: nothing of it has happened.
+    fn abandon(self) -> Result<(), StorageError> {
+        if self.unwritten_from > self.new_from {
+            self.store.drop_unfinished(self.new_from)?;
+        }
+        self.store.give_records(self.records.take());
+        Ok(())
+    }
+
+    pub(super) fn put_value(&mut self, family: Family, key: KeyBuf, value: &[u8]) -> Outcome<()> {
+        self.put(family, key, Value::Here(value).encode())
     }
 
     pub(super) fn delete(&mut self, family: Family, key: KeyBuf) -> Outcome<()> {
@@ -179,6 +242,7 @@ impl<'s> Overlay<'s> {
     pub(super) fn clear(&mut self) {
         self.pending = Default::default();
         self.ranges.clear();
+        self.moved.clear();
         self.bytes = 0;
         self.cleared = true;
         (self.state.keys, self.state.deadlines) = (0, 0);
@@ -238,6 +302,7 @@ impl<'s> Overlay<'s> {
             && self.ahead == Ahead::NewVersions
             && !self.cleared
             && self.ranges.is_empty()
+            && self.moved.is_empty()
             && self.bytes <= HELD_AT_MOST
             && others().all(|family| self.pending[family as usize].is_empty())
     }
@@ -263,7 +328,8 @@ impl<'s> Overlay<'s> {
         for family in Family::ALL {
             self.store.put_all(&mut batch, family, effects(&self.pending[family as usize]))?;
         }
-        self.store.commit(batch, self.state)?;
+        let changes = self.changes()?;
+        self.store.commit(batch, self.state, changes)?;
         let mut records = if self.cleared { Records::default() } else { self.records.take() };
         for (place, record) in std::mem::take(&mut self.pending[Family::Meta as usize]) {
             let record = decode_record(record.as_deref())?;
@@ -350,6 +416,10 @@ impl Source for Overlay<'_> {
     fn state(&self) -> Outcome<State> {
         Ok(self.state.clone())
     }
+
+    fn elsewhere(&self) -> Option<&dyn Elsewhere> {
+        self.elsewhere
+    }
 }
 
 /// A run in progress.
@@ -357,18 +427,23 @@ pub(super) type Txn<'s> = Typed<Overlay<'s>>;
 
 impl<'s> Txn<'s> {
     /// Starts a run behind the last commit.
-    pub(super) fn begin(store: &'s Store) -> Self {
-        Self::over(Overlay::new(store, Ahead::NewVersions), store.now_ms())
+    pub(super) fn begin(store: &'s Store, elsewhere: Option<&'s dyn Elsewhere>) -> Self {
+        Self::over(Overlay::new(store, elsewhere, Ahead::NewVersions), store.now_ms())
     }
 
     /// Starts to fill a store that nobody reads yet. The clock stands at 0.
     pub(super) fn load(store: &'s Store) -> Self {
-        Self::over(Overlay::new(store, Ahead::Everything), 0)
+        Self::over(Overlay::new(store, None, Ahead::Everything), 0)
     }
 
     /// Moves the clock on, to the time of the next batch. It never goes back.
     pub(super) fn advance(&mut self, now_ms: u64) {
         self.now_ms = self.now_ms.max(now_ms);
+    }
+
+    /// Gives the run up: nothing of it has happened.
+    pub(super) fn abandon(self) -> Result<(), StorageError> {
+        self.source.abandon()
     }
 
     /// Writes everything, with the position that it leads to.

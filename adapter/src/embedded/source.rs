@@ -2,10 +2,12 @@
 
 use std::cmp::Ordering;
 
-use super::encoding::{Family, KeyBuf};
+use bytes::Bytes;
+
+use super::encoding::{Family, KeyBuf, Stub, damaged};
 use super::store::State;
-use crate::error::Outcome;
-use crate::keyspace::{Direction, Step};
+use crate::error::{Outcome, Stop};
+use crate::keyspace::{Direction, Kind, Step};
 
 /// The keys from `lower` on, up to but not including `upper`; no `upper` is no end.
 #[derive(Clone, Debug)]
@@ -31,6 +33,52 @@ impl Span {
     }
 }
 
+/// Which value of which key.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Place {
+    pub(crate) key: Bytes,
+    pub(crate) part: Part,
+}
+
+/// Which value of a key.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Part {
+    /// A short string.
+    String,
+    /// A piece of a long string, by version and number.
+    Piece(u64, u64),
+    /// The value of a field, by version and field.
+    Field(u64, Bytes),
+    /// An element of a list, by version and place.
+    Element(u64, u64),
+}
+
+/// The content of a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Whole {
+    pub(crate) key: Bytes,
+    pub(crate) kind: Kind,
+    pub(crate) version: u64,
+}
+
+/// Where values are that a store does not hold.
+pub(crate) trait Elsewhere {
+    /// The value if it is at hand. If not, the need is noted, and the answer is [`Stop::Pending`](crate::Stop).
+    fn value(&self, place: Place, stub: Stub) -> Outcome<Bytes>;
+
+    /// Notes that all values of a key's content are needed here. Answers [`Stop::Pending`](crate::Stop).
+    fn whole(&self, whole: Whole) -> Stop;
+
+    /// Whether a need has been noted.
+    fn lacks(&self) -> bool;
+
+    /// Whether a walk that has met a value that is not at hand should look on for more of them. Asked at every step.
+    fn look_on(&self) -> bool;
+
+    /// A walk over all content in hash order comes to a key.
+    fn walk_begins(&self, _key: &[u8]) {}
+}
+
 /// What a scan is given: the key and the value.
 pub(super) type Visitor<'v> = dyn FnMut(&[u8], &[u8]) -> Outcome<Step> + 'v;
 
@@ -45,6 +93,16 @@ pub(super) trait Source {
 
     /// The counts.
     fn state(&self) -> Outcome<State>;
+
+    /// Where values are that this does not hold; none if it holds them all.
+    fn elsewhere(&self) -> Option<&dyn Elsewhere> {
+        None
+    }
+
+    /// A value that is elsewhere.
+    fn value_elsewhere(&self, place: Place, stub: Stub) -> Outcome<Bytes> {
+        self.elsewhere().ok_or_else(|| damaged("a value that is nowhere"))?.value(place, stub)
+    }
 
     /// Is told of every record before it is used, and may refuse to go on.
     fn met(&self, _record: &super::encoding::Record) -> Outcome<()> {

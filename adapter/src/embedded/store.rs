@@ -11,9 +11,10 @@ use rocksdb::{
     WriteBatch, WriteOptions,
 };
 
-use super::encoding::{Family, take_u64, version_start};
-use super::held::Layers;
+use super::encoding::{Family, KeyBuf, is_change, split_meta_key, take_u64, version_start};
+use super::held::{Held, Layers};
 use super::home::{OpenError, Removal};
+use super::journal::{Changes, Journal};
 use super::options;
 use super::records::Records;
 use super::source::Span;
@@ -22,7 +23,7 @@ use crate::error::{Outcome, StorageError};
 use crate::keyspace::Direction;
 
 /// The form of everything that is stored. A program refuses forms that it does not know.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const STATE_KEY: &[u8] = b"state";
 
 /// What is stored once, with every run.
@@ -66,11 +67,13 @@ impl State {
 }
 
 /// One generation of the data.
-pub(super) struct Store {
+pub(crate) struct Store {
     db: DB,
     reads: ReadOptions,
     writes: WriteOptions,
-    wal: bool,
+    log: Log,
+    /// What nobody has carried over yet, if values are carried over to another storage.
+    journal: Option<Journal>,
     /// The state that the last commit has written.
     state: Mutex<State>,
     now_ms: AtomicU64,
@@ -91,8 +94,20 @@ pub(super) struct Store {
 pub(super) struct Setup {
     /// Sizes of buffers and caches.
     pub(super) storage: Storage,
-    /// RocksDB's own log is on and synced with every run: for use without a Raft log.
-    pub(super) wal: bool,
+    /// What RocksDB's own log is for.
+    pub(super) log: Log,
+}
+
+/// What RocksDB's own log is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Log {
+    /// Nothing: the Raft log is there.
+    Off,
+    /// Every run is durable when it is committed: for use without a Raft log.
+    EveryRun,
+    /// What was applied is durable at [`Store::sync`], and every commit is journaled: for a storage behind this one,
+    /// which must not be ahead of it.
+    OnDemand,
 }
 
 impl Store {
@@ -122,6 +137,7 @@ impl Store {
         let state = State::decode(&stored).ok_or_else(|| damaged("its state record is cut short"))?;
         store.drop_unfinished(state.next_version)?;
         store.set_state(state);
+        store.load_journal()?;
         Ok(store)
     }
 
@@ -136,13 +152,14 @@ impl Store {
         let db = DB::open_cf_descriptors(&database, dir, families)
             .map_err(|error| OpenError::rocksdb(dir, &error))?;
         let mut writes = WriteOptions::default();
-        writes.disable_wal(!setup.wal);
-        writes.set_sync(setup.wal);
+        writes.disable_wal(setup.log == Log::Off);
+        writes.set_sync(setup.log == Log::EveryRun);
         Ok(Self {
             db,
             reads: ReadOptions::default(),
             writes,
-            wal: setup.wal,
+            log: setup.log,
+            journal: (setup.log == Log::OnDemand).then(Journal::default),
             state: Mutex::default(),
             now_ms: AtomicU64::new(0),
             commits: RwLock::default(),
@@ -154,7 +171,7 @@ impl Store {
     }
 
     /// Removes content that was written ahead of a run that was never committed.
-    fn drop_unfinished(&self, from: u64) -> Result<(), StorageError> {
+    pub(super) fn drop_unfinished(&self, from: u64) -> Result<(), StorageError> {
         let mut batch = WriteBatch::default();
         for family in Family::VERSIONED {
             let span = Span::from(version_start(from));
@@ -180,6 +197,52 @@ impl Store {
         self.now_ms.load(Ordering::Acquire)
     }
 
+    /// Whether changes are journaled.
+    pub(super) fn journal(&self) -> Option<&Journal> {
+        self.journal.as_ref()
+    }
+
+    /// Reads what nobody is known to have carried over.
+    fn load_journal(&self) -> Result<(), StorageError> {
+        let Some(journal) = &self.journal else { return Ok(()) };
+        let mut stored =
+            self.cursor(None, Family::Journal, &Span::from(KeyBuf::new()), Direction::Forward)?;
+        while let Some((mut number, changes)) = stored.item() {
+            let number = take_u64(&mut number)
+                .ok_or_else(|| StorageError::Corrupt("the journal's numbers are cut short".to_owned()))?;
+            if journal.end() == 0 {
+                journal.set_begin(number);
+            }
+            journal.waiting().merge(Changes::decode(changes)?);
+            journal.set_end(number + 1);
+            stored.advance()?;
+        }
+        Ok(())
+    }
+
+    /// Adds changes to the journal, with the batch that makes them.
+    pub(super) fn note(&self, batch: &mut WriteBatch, changes: Changes) -> Result<(), StorageError> {
+        let Some(journal) = self.journal.as_ref().filter(|_| !changes.is_empty()) else { return Ok(()) };
+        let number = journal.end();
+        self.put(batch, Family::Journal, &number.to_be_bytes(), &changes.encode()?)?;
+        journal.set_end(number + 1);
+        journal.waiting().merge(changes);
+        Ok(())
+    }
+
+    /// The changes that held records stand for.
+    fn changed(&self, held: &Held) -> Changes {
+        let mut changes = Changes::default();
+        if self.journal.is_some() {
+            changes.keys.extend(
+                held.in_order().into_iter().filter(|(_, record)| is_change(*record)).filter_map(
+                    |(place, _)| Some((split_meta_key(place).ok()?.1.to_vec(), super::journal::Parts::new())),
+                ),
+            );
+        }
+        changes
+    }
+
     /// Hands the writer's memory of records to a run. If the run fails, it is gone.
     pub(super) fn take_records(&self) -> Records {
         std::mem::take(&mut *self.records.lock().unwrap_or_else(PoisonError::into_inner))
@@ -191,10 +254,16 @@ impl Store {
     }
 
     /// Writes a batch of effects together with the state that they lead to.
-    pub(super) fn commit(&self, mut batch: WriteBatch, state: State) -> Result<(), StorageError> {
+    pub(super) fn commit(
+        &self,
+        mut batch: WriteBatch,
+        state: State,
+        changes: Changes,
+    ) -> Result<(), StorageError> {
         self.put(&mut batch, Family::State, STATE_KEY, &state.encode())?;
         let _commit = self.commits.write().unwrap_or_else(PoisonError::into_inner);
         self.write_held()?;
+        self.note(&mut batch, changes)?;
         self.write(batch)?;
         self.set_state(state);
         Ok(())
@@ -202,7 +271,7 @@ impl Store {
 
     /// Whether a run that changes records alone may be held back: not where it must be durable at once.
     pub(super) fn may_hold(&self) -> bool {
-        !self.wal
+        self.log != Log::EveryRun
     }
 
     /// Commits records without writing them to the database yet, together with the state that they lead to.
@@ -249,13 +318,14 @@ impl Store {
         let mut batch = WriteBatch::with_capacity_bytes(aside.held.bytes());
         self.put_all(&mut batch, Family::Meta, aside.held.in_order().into_iter())?;
         self.put(&mut batch, Family::State, STATE_KEY, &aside.state.encode())?;
+        self.note(&mut batch, self.changed(&aside.held))?;
         self.write(batch)?;
         self.held.write().unwrap_or_else(PoisonError::into_inner).aside = None;
         Ok(())
     }
 
     /// Writes all that is held. Only for who holds `commits`.
-    fn write_held(&self) -> Result<(), StorageError> {
+    pub(super) fn write_held(&self) -> Result<(), StorageError> {
         self.write_aside()?;
         self.held.write().unwrap_or_else(PoisonError::into_inner).set_aside(self.state());
         self.write_aside()
@@ -265,6 +335,26 @@ impl Store {
     fn write_out(&self) -> Result<(), StorageError> {
         let _commit = self.commits.write().unwrap_or_else(PoisonError::into_inner);
         self.write_held()
+    }
+
+    /// Keeps all runs from becoming visible.
+    pub(super) fn lock_commits(&self) -> std::sync::RwLockWriteGuard<'_, ()> {
+        self.commits.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a record is held back.
+    pub(super) fn is_held(&self, place: &[u8]) -> bool {
+        self.held.read().unwrap_or_else(PoisonError::into_inner).get(place).is_some()
+    }
+
+    /// Whether any record is held back.
+    pub(super) fn holds_any(&self) -> bool {
+        self.held.read().unwrap_or_else(PoisonError::into_inner).holds_any()
+    }
+
+    /// What is written, as it is now.
+    pub(super) fn fix(&self) -> Snapshot<'_> {
+        self.db.snapshot()
     }
 
     /// Keeps runs from becoming visible, so that several look-ups see one state. Not for long.
@@ -288,15 +378,23 @@ impl Store {
 
     /// Makes all commits durable, all families at one position.
     pub(super) fn flush(&self) -> Result<(), StorageError> {
-        if self.wal {
-            return self.db.flush_wal(true).map_err(StorageError::engine("sync its log"));
+        if self.log == Log::EveryRun {
+            return self.sync();
         }
         self.write_out()?;
+        if self.log == Log::OnDemand {
+            return self.sync();
+        }
         let families = Family::ALL.iter().map(|family| self.cf(*family)).collect::<Result<Vec<_>, _>>()?;
         let families: Vec<&&ColumnFamily> = families.iter().collect();
         let mut options = FlushOptions::default();
         options.set_wait(true);
         self.db.flush_cfs_opt(&families, &options).map_err(StorageError::engine("flush"))
+    }
+
+    /// Makes what was written durable.
+    pub(crate) fn sync(&self) -> Result<(), StorageError> {
+        self.db.flush_wal(true).map_err(StorageError::engine("sync its log"))
     }
 
     /// The present content.
@@ -434,8 +532,7 @@ impl Store {
 
     /// Removes everything in a family by one tombstone.
     pub(super) fn delete_all(&self, batch: &mut WriteBatch, family: Family) -> Result<(), StorageError> {
-        let last =
-            self.cursor(None, family, &Span::from(super::encoding::KeyBuf::new()), Direction::Backward)?;
+        let last = self.cursor(None, family, &Span::from(KeyBuf::new()), Direction::Backward)?;
         let Some((last, _)) = last.item() else { return Ok(()) };
         let end = [last, b"\0"].concat();
         self.delete_range(batch, family, b"", &end)

@@ -1,9 +1,9 @@
 //! Writing strings: short ones in their record, long ones in chunks of which a change touches only those that it
 //! covers. What is missing of a chunk, or of all chunks before the length, is zeros.
 
-use super::encoding::{CHUNK, Family, INLINE, Record, place_key};
+use super::encoding::{CHUNK, Family, INLINE, NO_VALUE, Record, Value, place_key};
 use super::overlay::Txn;
-use super::source::Source;
+use super::source::Part;
 use crate::error::Outcome;
 use crate::keyspace::Kind;
 
@@ -16,14 +16,14 @@ impl Txn<'_> {
         }
         let len = value.len() as u64;
         if len <= INLINE {
-            return self.save(key, old, Some(Record { deadline, ..Record::inline(len) }), value);
+            return self.save(key, old, Some(Record { deadline, ..Record::inline(len) }), Value::Here(value));
         }
         let version = self.source.new_version();
         for (number, chunk) in (0..).zip(value.chunks(CHUNK as usize)) {
-            self.source.put(Family::Chunks, place_key(version, number), chunk.to_vec())?;
+            self.source.put_value(Family::Chunks, place_key(version, number), chunk)?;
         }
         let new = Record { deadline, len, ..Record::stored(Kind::String, version) };
-        self.save(key, old, Some(new), b"")
+        self.save(key, old, Some(new), NO_VALUE)
     }
 
     /// Overwrites a part.
@@ -40,28 +40,29 @@ impl Txn<'_> {
         let end = offset + bytes.len() as u64;
         let len = record.len.max(end);
         if let Some(version) = record.version {
-            self.patch_chunks(version, offset, bytes)?;
+            self.note_name(key, &record);
+            self.patch_chunks(key, version, offset, bytes)?;
             return if len == record.len {
                 Ok(())
             } else {
-                self.save(key, Some(record), Some(Record { len, ..record }), b"")
+                self.save(key, Some(record), Some(Record { len, ..record }), NO_VALUE)
             };
         }
         let mut value = self.inline_value(key)?;
         if len <= INLINE {
             value.resize(len as usize, 0);
             value[offset as usize..end as usize].copy_from_slice(bytes);
-            return self.save(key, Some(record), Some(Record { len, ..record }), &value);
+            return self.save(key, Some(record), Some(Record { len, ..record }), Value::Here(&value));
         }
         let version = self.source.new_version();
-        self.patch_chunks(version, 0, &value)?;
-        self.patch_chunks(version, offset, bytes)?;
+        self.patch_chunks(key, version, 0, &value)?;
+        self.patch_chunks(key, version, offset, bytes)?;
         let new = Record { deadline: record.deadline, len, ..Record::stored(Kind::String, version) };
-        self.save(key, Some(record), Some(new), b"")
+        self.save(key, Some(record), Some(new), NO_VALUE)
     }
 
     /// Overwrites bytes of a long string, chunk by chunk.
-    fn patch_chunks(&mut self, version: u64, offset: u64, bytes: &[u8]) -> Outcome<()> {
+    fn patch_chunks(&mut self, key: &[u8], version: u64, offset: u64, bytes: &[u8]) -> Outcome<()> {
         let (mut at, mut rest) = (offset, bytes);
         while !rest.is_empty() {
             let (number, inside) = (at / CHUNK, (at % CHUNK) as usize);
@@ -70,12 +71,14 @@ impl Txn<'_> {
             let chunk = if piece.len() == CHUNK as usize {
                 piece.to_vec()
             } else {
-                let mut chunk = self.source.get(Family::Chunks, &place, <[u8]>::to_vec)?.unwrap_or_default();
+                let part = || Part::Piece(version, number);
+                let stored = self.value(key, Family::Chunks, &place, part)?;
+                let mut chunk: Vec<u8> = stored.unwrap_or_default().into();
                 chunk.resize(chunk.len().max(inside + piece.len()), 0);
                 chunk[inside..inside + piece.len()].copy_from_slice(piece);
                 chunk
             };
-            self.source.put(Family::Chunks, place, chunk)?;
+            self.source.put_value(Family::Chunks, place, &chunk)?;
             (at, rest) = (at + piece.len() as u64, tail);
         }
         Ok(())

@@ -1,16 +1,16 @@
 //! [`Keyspace`] over any source: a run's overlay or a reader's view.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use bytes::Bytes;
 
 use super::encoding::{
-    self, Family, Record, deadline_key, decode_score, member_key, member_start, meta_key, meta_start,
-    place_key, score_key, score_order, split_deadline_key, split_member_key, split_meta_key, split_place_key,
-    split_score_key, version_start,
+    self, Family, Record, Stub, Value, deadline_key, decode_score, member_key, member_start, meta_key,
+    meta_start, place_key, score_key, score_order, split_deadline_key, split_member_key, split_meta_key,
+    split_place_key, split_score_key, version_start,
 };
-use super::source::{Source, Span};
-use crate::error::Outcome;
+use super::source::{Elsewhere, Part, Place, Source, Span, Visitor, Whole};
+use crate::error::{Outcome, Stop};
 use crate::keyspace::{
     Direction, ElementVisitor, FieldVisitor, KeyVisitor, Keyspace, MemberVisitor, Meta, Point, ScoreStart,
     ScoreVisitor, Step,
@@ -35,6 +35,25 @@ struct Last {
     key: Vec<u8>,
     record: Option<Record>,
     value: Vec<u8>,
+    /// What the value is known by, if it is elsewhere.
+    away: Option<Stub>,
+}
+
+/// What stands behind a record, to be written behind another.
+pub(super) enum Behind {
+    /// A value.
+    Here(Vec<u8>),
+    /// What is elsewhere.
+    Away(Stub),
+}
+
+impl Behind {
+    pub(super) fn value(&self) -> Value<'_> {
+        match self {
+            Self::Here(value) => Value::Here(value),
+            Self::Away(stub) => Value::Away(*stub),
+        }
+    }
 }
 
 impl<S> Typed<S> {
@@ -86,11 +105,15 @@ impl<S: Source> Typed<S> {
         }
         last.known = false;
         last.value.clear();
-        let value = &mut last.value;
+        last.away = None;
+        let (value, away) = (&mut last.value, &mut last.away);
         let decode = |bytes: &[u8]| {
             let (record, inline) = Record::decode(bytes)?;
-            value.extend_from_slice(inline);
-            Ok::<_, crate::Stop>(record)
+            match inline {
+                Value::Here(inline) => value.extend_from_slice(inline),
+                Value::Away(stub) => *away = Some(stub),
+            }
+            Ok::<_, Stop>(record)
         };
         last.record = self.source.get(Family::Meta, &meta_key(key), decode)?.transpose()?;
         last.key.clear();
@@ -99,10 +122,100 @@ impl<S: Source> Typed<S> {
         Ok(last.record)
     }
 
-    /// The value of the short string whose record was read last.
+    /// The value of a short string.
     pub(super) fn inline_value(&self, key: &[u8]) -> Outcome<Vec<u8>> {
         self.remember(key)?;
-        Ok(self.last.borrow().value.clone())
+        let away = self.last.borrow().away;
+        match away {
+            None => Ok(self.last.borrow().value.clone()),
+            Some(stub) => self.value_elsewhere(key, Part::String, stub).map(Into::into),
+        }
+    }
+
+    /// What stands behind the record of a key.
+    pub(super) fn behind_record(&self, key: &[u8]) -> Outcome<Behind> {
+        self.remember(key)?;
+        let last = self.last.borrow();
+        Ok(last.away.map_or_else(|| Behind::Here(last.value.clone()), Behind::Away))
+    }
+
+    fn value_elsewhere(&self, key: &[u8], part: Part, stub: Stub) -> Outcome<Bytes> {
+        self.source.value_elsewhere(Place { key: Bytes::copy_from_slice(key), part }, stub)
+    }
+
+    /// Looks a value of a key up.
+    pub(super) fn value(
+        &self,
+        key: &[u8],
+        family: Family,
+        place: &[u8],
+        part: impl FnOnce() -> Part,
+    ) -> Outcome<Option<Bytes>> {
+        let decode = |bytes: &[u8]| {
+            Ok::<_, Stop>(match Value::decode(bytes)? {
+                Value::Here(bytes) => (Bytes::copy_from_slice(bytes), None),
+                Value::Away(stub) => (Bytes::new(), Some(stub)),
+            })
+        };
+        match self.source.get(family, place, decode)?.transpose()? {
+            None => Ok(None),
+            Some((value, None)) => Ok(Some(value)),
+            Some((_, Some(stub))) => self.value_elsewhere(key, part(), stub).map(Some),
+        }
+    }
+
+    /// Visits the values of a span. If one of them is not at hand, those behind it are only looked at for what else
+    /// is not, and the answer is [`Stop::Pending`].
+    pub(super) fn scan_values(
+        &self,
+        key: &[u8],
+        family: Family,
+        span: &Span,
+        direction: Direction,
+        part: impl Fn(&[u8]) -> Outcome<Part>,
+        visit: &mut Visitor<'_>,
+    ) -> Outcome<()> {
+        let missing = Cell::new(false);
+        self.source.scan(family, span, direction, &mut |place, bytes| {
+            let fetched;
+            let value = match Value::decode(bytes)? {
+                Value::Here(value) => value,
+                Value::Away(stub) => match self.value_elsewhere(key, part(place)?, stub) {
+                    Ok(value) => {
+                        fetched = value;
+                        &fetched[..]
+                    }
+                    Err(Stop::Pending) => {
+                        missing.set(true);
+                        &[]
+                    }
+                    Err(stop) => return Err(stop),
+                },
+            };
+            if !missing.get() {
+                return visit(place, value);
+            }
+            let look_on = self.source.elsewhere().is_some_and(Elsewhere::look_on);
+            Ok(if look_on { Step::Continue(()) } else { Step::Break(()) })
+        })?;
+        if missing.get() { Err(Stop::Pending) } else { Ok(()) }
+    }
+
+    /// Answers [`Stop::Pending`] unless all values of a key's content are here: to be asked before the content is moved
+    /// or copied.
+    pub(super) fn need_whole(&self, key: &[u8], record: &Record) -> Outcome<()> {
+        let (Some(version), Some(elsewhere)) = (record.version, self.source.elsewhere()) else {
+            return Ok(());
+        };
+        let Some(family) = Record::values(record.kind) else { return Ok(()) };
+        let span = Span::new(version_start(version), version_start(version + 1));
+        let mut away = false;
+        self.source.scan(family, &span, Direction::Forward, &mut |_, bytes| {
+            away = matches!(Value::decode(bytes)?, Value::Away(_));
+            Ok(if away { Step::Break(()) } else { Step::Continue(()) })
+        })?;
+        let whole = || Whole { key: Bytes::copy_from_slice(key), kind: record.kind, version };
+        if away { Err(elsewhere.whole(whole())) } else { Ok(()) }
     }
 
     /// The record of a key whose content is stored under a version.
@@ -111,12 +224,13 @@ impl<S: Source> Typed<S> {
     }
 
     /// Bytes `start..end`, inside its length, of a long string.
-    fn read_chunks(&self, version: u64, start: u64, end: u64) -> Outcome<Vec<u8>> {
+    fn read_chunks(&self, key: &[u8], version: u64, start: u64, end: u64) -> Outcome<Vec<u8>> {
         let mut out = vec![0; end.saturating_sub(start) as usize];
         let (first, behind) = (start / encoding::CHUNK, end.div_ceil(encoding::CHUNK));
         let span = Span::new(place_key(version, first), place_key(version, behind));
-        self.source.scan(Family::Chunks, &span, Direction::Forward, &mut |key, chunk| {
-            let at = split_place_key(key)? * encoding::CHUNK;
+        let part = |place: &[u8]| Ok(Part::Piece(version, split_place_key(place)?));
+        self.scan_values(key, Family::Chunks, &span, Direction::Forward, part, &mut |place, chunk| {
+            let at = split_place_key(place)? * encoding::CHUNK;
             let (from, to) = (start.max(at), end.min(at + chunk.len() as u64));
             if from < to {
                 let target = &mut out[(from - start) as usize..(to - start) as usize];
@@ -135,6 +249,10 @@ impl<S: Source> Keyspace for Typed<S> {
 
     fn meta(&self, key: &[u8]) -> Outcome<Option<Meta>> {
         Ok(self.record(key)?.map(|record| record.meta()))
+    }
+
+    fn whole(&self, key: &[u8]) -> Outcome<()> {
+        self.record(key)?.map_or(Ok(()), |record| self.need_whole(key, &record))
     }
 
     fn key_count(&self) -> Outcome<u64> {
@@ -174,8 +292,8 @@ impl<S: Source> Keyspace for Typed<S> {
     fn string(&self, key: &[u8]) -> Outcome<Option<Bytes>> {
         let Some(record) = self.record(key)? else { return Ok(None) };
         let value = match record.version {
-            None => Bytes::copy_from_slice(&self.last.borrow().value),
-            Some(version) => self.read_chunks(version, 0, record.len)?.into(),
+            None => self.inline_value(key)?.into(),
+            Some(version) => self.read_chunks(key, version, 0, record.len)?.into(),
         };
         Ok(Some(value))
     }
@@ -187,20 +305,27 @@ impl<S: Source> Keyspace for Typed<S> {
             return Ok(Bytes::new());
         }
         match record.version {
-            None => Ok(Bytes::copy_from_slice(&self.last.borrow().value[start as usize..end as usize])),
-            Some(version) => Ok(self.read_chunks(version, start, end)?.into()),
+            None => {
+                let mut value = self.inline_value(key)?;
+                value.truncate(end as usize);
+                Ok(Bytes::from(value).slice(start as usize..))
+            }
+            Some(version) => Ok(self.read_chunks(key, version, start, end)?.into()),
         }
     }
 
     fn hash_get(&self, key: &[u8], field: &[u8]) -> Outcome<Option<Bytes>> {
         let Some((_, version)) = self.content(key)? else { return Ok(None) };
-        self.source.get(Family::Fields, &member_key(version, field), Bytes::copy_from_slice)
+        let part = || Part::Field(version, Bytes::copy_from_slice(field));
+        self.value(key, Family::Fields, &member_key(version, field), part)
     }
 
     fn hash_visit(&self, key: &[u8], from: Point, visit: &mut FieldVisitor<'_>) -> Outcome<()> {
         let Some((_, version)) = self.content(key)? else { return Ok(()) };
         let span = Span::new(member_start(version, from), version_start(version + 1));
-        self.source.scan(Family::Fields, &span, Direction::Forward, &mut |place, value| {
+        let part =
+            |place: &[u8]| Ok(Part::Field(version, Bytes::copy_from_slice(split_member_key(place)?.1)));
+        self.scan_values(key, Family::Fields, &span, Direction::Forward, part, &mut |place, value| {
             let (point, field) = split_member_key(place)?;
             Ok(visit(point, field, value))
         })
@@ -259,7 +384,8 @@ impl<S: Source> Keyspace for Typed<S> {
         if index >= record.len {
             return Ok(None);
         }
-        self.source.get(Family::Elements, &place_key(version, record.head + index), Bytes::copy_from_slice)
+        let place = record.head + index;
+        self.value(key, Family::Elements, &place_key(version, place), || Part::Element(version, place))
     }
 
     fn list_visit(
@@ -279,7 +405,8 @@ impl<S: Source> Keyspace for Typed<S> {
         };
         let span =
             Span::new(place_key(version, record.head + first), place_key(version, record.head + behind));
-        self.source.scan(Family::Elements, &span, direction, &mut |place, element| {
+        let part = |place: &[u8]| Ok(Part::Element(version, split_place_key(place)?));
+        self.scan_values(key, Family::Elements, &span, direction, part, &mut |place, element| {
             Ok(visit(split_place_key(place)?.wrapping_sub(record.head), element))
         })
     }

@@ -11,7 +11,7 @@ use std::sync::RwLockReadGuard;
 use rocksdb::Snapshot;
 
 use super::encoding::{Family, Record};
-use super::source::{Source, Span, Visitor};
+use super::source::{Elsewhere, Source, Span, Visitor};
 use super::store::{State, Store};
 use super::typed::Typed;
 use crate::error::{Outcome, Stop};
@@ -46,6 +46,7 @@ enum Steady<'s> {
 /// The store, as one command sees it.
 pub(super) struct Fixed<'s> {
     store: &'s Store,
+    elsewhere: Option<&'s dyn Elsewhere>,
     steady: Steady<'s>,
     pace: Pace,
 }
@@ -61,17 +62,25 @@ impl<'s> View<'s> {
             Some(commits) => Steady::Held { _commits: commits },
             None => Steady::Once(Cell::new(false)),
         };
-        Self::over(Fixed { store, steady, pace }, now_ms)
+        Self::over(Fixed { store, elsewhere: None, steady, pace }, now_ms)
     }
 
     /// A view for a short command. Answers [`Stop::Pending`] when [`View::fixed`] is needed.
     pub(super) fn short(store: &'s Store, now_ms: u64, pace: Pace) -> Self {
-        Self::over(Fixed { store, steady: Steady::Held { _commits: store.hold_commits() }, pace }, now_ms)
+        let steady = Steady::Held { _commits: store.hold_commits() };
+        Self::over(Fixed { store, elsewhere: None, steady, pace }, now_ms)
     }
 
     /// A view of the content at the first look-up, for as long as it is kept.
     pub(super) fn fixed(store: &'s Store, now_ms: u64) -> Self {
-        Self::over(Fixed { store, steady: Steady::Snapshot(OnceCell::new()), pace: Pace::Unhurried }, now_ms)
+        let steady = Steady::Snapshot(OnceCell::new());
+        Self::over(Fixed { store, elsewhere: None, steady, pace: Pace::Unhurried }, now_ms)
+    }
+
+    /// Has values that the store does not hold come from there.
+    pub(super) fn with(mut self, elsewhere: Option<&'s dyn Elsewhere>) -> Self {
+        self.source.elsewhere = elsewhere;
+        self
     }
 
     /// Whether the command may find more on [`View::short`].
@@ -132,6 +141,10 @@ impl Source for Fixed<'_> {
             Some(snapshot) => self.store.state_at(snapshot),
             None => Ok(self.store.state()),
         }
+    }
+
+    fn elsewhere(&self) -> Option<&dyn Elsewhere> {
+        self.elsewhere
     }
 
     fn met(&self, record: &Record) -> Outcome<()> {

@@ -161,6 +161,11 @@ pub trait Keyspace {
 
     /// The meta of a key; none if it is missing or expired.
     fn meta(&self, key: &[u8]) -> Outcome<Option<Meta>>;
+    /// Asks for all content of a key at once, before a command that reads all of it and writes meanwhile. A storage
+    /// that holds its content needs no asking.
+    fn whole(&self, _key: &[u8]) -> Outcome<()> {
+        Ok(())
+    }
     /// How many keys there are, expired ones that are not yet removed included.
     fn key_count(&self) -> Outcome<u64>;
     /// How many keys have a deadline.

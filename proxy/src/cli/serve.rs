@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use adapter::Adapter;
 use adapter::embedded::EmbeddedAdapter;
+use adapter::kiwi::KiwiAdapter;
 use adapter::memory::MemoryAdapter;
 use clap::ArgMatches;
 use conf::{ClusterConfig, ConfigError, Loaded, StorageKind};
@@ -72,6 +73,11 @@ async fn serve(config: ClusterConfig, listeners: Listeners, until_stdin_closes: 
                 !config.cluster.enabled,
             );
             let adapter = adapter.map_err(Failure::because("cannot open the storage"))?;
+            serve_on(adapter, config, listeners, until_stdin_closes).await
+        }
+        StorageKind::Kiwi => {
+            let adapter = KiwiAdapter::open(&config.node.data_dir.join("index"), &config.storage);
+            let adapter = adapter.map_err(Failure::because("cannot open the index beside the storage"))?;
             serve_on(adapter, config, listeners, until_stdin_closes).await
         }
         StorageKind::Memory => serve_on(MemoryAdapter::new(), config, listeners, until_stdin_closes).await,

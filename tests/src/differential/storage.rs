@@ -1,7 +1,11 @@
 //! Adapters that are called like servers.
 
 use adapter::batch::{Batch, CommandBuffer};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
 use adapter::embedded::EmbeddedAdapter;
+use adapter::kiwi::KiwiAdapter;
 use adapter::memory::MemoryAdapter;
 use adapter::snapshot::Digest;
 use adapter::{Adapter, Position, Reply, Run};
@@ -10,6 +14,8 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use super::Call;
+use crate::cluster::PATIENCE;
+use crate::kiwi::Kiwi;
 
 /// A storage with a log of one command per entry and a clock that the test sets.
 pub trait Storage {
@@ -23,15 +29,19 @@ pub trait Storage {
     fn due_keys(&self, now_ms: u64, limit: usize) -> Vec<Bytes>;
     /// The digest of the content.
     fn digest(&self) -> Digest;
+    /// Waits until all content is where it is kept in the end.
+    fn settle(&self);
 }
 
 /// An adapter, with what it needs to live.
 struct Called<A> {
+    is_settled: fn(&A) -> bool,
     name: &'static str,
     adapter: A,
     runtime: Runtime,
     index: u64,
     _dir: TempDir,
+    _kiwi: Option<Kiwi>,
 }
 
 /// Every storage of this project, empty. The one in memory, which is the model of the others, is the first.
@@ -39,15 +49,42 @@ pub fn all() -> Vec<Box<dyn Storage>> {
     let dir = tempfile::tempdir().unwrap();
     let embedded = EmbeddedAdapter::open(&dir.path().join("data"), &conf::Storage::default(), false).unwrap();
     vec![
-        called("memory", MemoryAdapter::new(), tempfile::tempdir().unwrap()),
-        called("embedded", embedded, dir),
+        Box::new(called("memory", |_| MemoryAdapter::new(), tempfile::tempdir().unwrap(), None)),
+        Box::new(called("embedded", |_| embedded, dir, None)),
+        on_kiwi(),
     ]
 }
 
-fn called(name: &'static str, adapter: impl Adapter, dir: TempDir) -> Box<dyn Storage> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+/// Kiwi, with next to nothing kept beside it, so that most reads ask it.
+fn on_kiwi() -> Box<dyn Storage> {
+    let dir = tempfile::tempdir().unwrap();
+    // Without the wait of 10 ms, or the many short commands would take all day.
+    let kiwi = Kiwi::start(&dir.path().join("kiwi"), &["--without", "batcher"]);
+    let config = conf::Storage {
+        address: kiwi.address(),
+        keep_values: 0,
+        cache_size: 0,
+        settle_time: Duration::ZERO,
+        ..conf::Storage::default()
+    };
+    let open = |dir: &Path| KiwiAdapter::open(&dir.join("index"), &config).unwrap();
+    let storage = called("kiwi", open, dir, Some(kiwi));
+    Box::new(Called { is_settled: KiwiAdapter::is_carried_over, ..storage })
+}
+
+fn called<A: Adapter>(
+    name: &'static str,
+    open: impl FnOnce(&Path) -> A,
+    dir: TempDir,
+    kiwi: Option<Kiwi>,
+) -> Called<A> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let adapter = {
+        let _inside = runtime.enter();
+        open(dir.path())
+    };
     let index = adapter.applied().position.index;
-    Box::new(Called { name, adapter, runtime, index, _dir: dir })
+    Called { is_settled: |_| true, name, adapter, runtime, index, _dir: dir, _kiwi: kiwi }
 }
 
 impl<A: Adapter> Storage for Called<A> {
@@ -73,6 +110,14 @@ impl<A: Adapter> Storage for Called<A> {
 
     fn due_keys(&self, now_ms: u64, limit: usize) -> Vec<Bytes> {
         self.runtime.block_on(self.adapter.due_keys(now_ms, limit)).unwrap()
+    }
+
+    fn settle(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        while !(self.is_settled)(&self.adapter) {
+            assert!(Instant::now() < deadline, "{}", self.adapter.health().detail);
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     fn digest(&self) -> Digest {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::super::home::{Home, OpenError};
 use super::super::overlay::Txn;
-use super::super::store::{State, Store};
+use super::super::store::{Log, State, Store};
 use super::super::view::View;
 use super::super::{EmbeddedAdapter, encoding::Family};
 use super::{copy_of, new_store, position, setup, wait};
@@ -22,7 +22,7 @@ fn digest(store: &Store) -> Digest {
 
 /// Changes a bit of everything, as a run at an index.
 fn change(store: &Store, index: u64) {
-    let mut txn = Txn::begin(store);
+    let mut txn = Txn::begin(store, None);
     txn.advance(1000 + index);
     let n = index.to_be_bytes();
     txn.string_put(b"last", &n, Some(5000 + index)).unwrap();
@@ -80,7 +80,7 @@ fn flushes_that_rocksdb_makes_by_itself_keep_all_families_at_one_position() {
 fn with_its_own_log_nothing_that_was_applied_is_lost() {
     let dir = tempfile::tempdir().unwrap();
     let mut with_log = setup();
-    with_log.wal = true;
+    with_log.log = Log::EveryRun;
     let store = Store::create(&dir.path().join("1"), &with_log).unwrap();
     (1..=25).for_each(|index| change(&store, index));
     let copy = copy_of(dir.path());
@@ -98,7 +98,7 @@ fn stream() -> (Vec<u8>, Digest) {
     let (_dir, store) = new_store();
     (1..=30).for_each(|index| change(&store, index));
     let digest = digest(&store);
-    let frozen = super::super::frozen::FrozenStore::new(store.into()).unwrap();
+    let frozen = super::super::frozen::FrozenStore::new(store.into(), None).unwrap();
     let mut out = Vec::new();
     frozen.write(&mut out).unwrap();
     (out, digest)
@@ -239,7 +239,7 @@ fn a_later_format_is_refused() {
     generation.store.flush().unwrap();
     drop((home, generation));
     let error = open(dir.path()).err().unwrap();
-    assert!(matches!(error, OpenError::Format { found: 9, known: 1, .. }), "{error}");
+    assert!(matches!(error, OpenError::Format { found: 9, known: 2, .. }), "{error}");
 }
 
 #[test]
@@ -247,7 +247,7 @@ fn expired_keys_are_hidden_reported_and_due() {
     let dir = tempfile::tempdir().unwrap();
     let adapter = open(dir.path()).unwrap();
     let store = adapter.store_for_tests();
-    let mut txn = Txn::begin(&store);
+    let mut txn = Txn::begin(&store, None);
     txn.advance(100);
     txn.string_put(b"k", b"v", Some(200)).unwrap();
     txn.commit(position(1)).unwrap();

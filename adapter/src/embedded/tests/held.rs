@@ -90,7 +90,7 @@ fn readers_see_every_run_whole_while_others_are_held_written_or_flushed() {
 fn a_flush_makes_what_was_held_durable_and_a_clearing_removes_it() {
     let (dir, store) = new_store();
     let put = |key: &[u8], index| {
-        let mut txn = Txn::begin(&store);
+        let mut txn = Txn::begin(&store, None);
         txn.string_put(key, b"value", None).unwrap();
         txn.commit(position(index)).unwrap();
     };
@@ -104,7 +104,7 @@ fn a_flush_makes_what_was_held_durable_and_a_clearing_removes_it() {
     assert_eq!(View::fixed(&after, 0).string(b"b").unwrap().unwrap(), "value");
 
     put(b"c", 3);
-    let mut txn = Txn::begin(&store);
+    let mut txn = Txn::begin(&store, None);
     txn.clear().unwrap();
     txn.string_put(b"d", b"value", None).unwrap();
     txn.commit(position(4)).unwrap();

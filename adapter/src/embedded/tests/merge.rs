@@ -57,10 +57,10 @@ proptest! {
     ) {
         let (_dir, store) = new_store();
         let mut model = BTreeMap::new();
-        let mut txn = Txn::begin(&store);
+        let mut txn = Txn::begin(&store, None);
         change(&mut txn, &mut model, &stored);
         txn.commit(position(1)).unwrap();
-        let mut txn = Txn::begin(&store);
+        let mut txn = Txn::begin(&store, None);
         change(&mut txn, &mut model, &pending);
         for (from, to, limit) in spans {
             let span = Span::new(key(from), key(to));

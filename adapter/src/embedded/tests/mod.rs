@@ -14,7 +14,7 @@ use std::path::Path;
 use conf::Storage;
 use tempfile::TempDir;
 
-use super::store::{Setup, Store};
+use super::store::{Log, Setup, Store};
 use crate::adapter::Position;
 
 const MIB: usize = 1024 * 1024;
@@ -22,7 +22,7 @@ const MIB: usize = 1024 * 1024;
 /// Small buffers, no log.
 fn setup() -> Setup {
     let storage = Storage { block_cache_bytes: 8 * MIB, write_buffer_bytes: 4 * MIB, ..Storage::default() };
-    Setup { storage, wal: false }
+    Setup { storage, log: Log::Off }
 }
 
 fn wait<T>(future: impl Future<Output = T>) -> T {

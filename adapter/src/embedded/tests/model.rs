@@ -226,7 +226,7 @@ fn commit(txn: Txn<'_>, store: &Store, memory: &MemoryKeyspace) {
 }
 
 fn begin(store: &Store, bound: usize) -> Txn<'_> {
-    let mut txn = Txn::begin(store);
+    let mut txn = Txn::begin(store, None);
     txn.source.bound = bound;
     txn
 }

@@ -4,7 +4,7 @@
 #![allow(clippy::print_stdout, reason = "it is there to print")]
 
 use super::super::overlay::Txn;
-use super::super::store::{Setup, Store};
+use super::super::store::{Log, Setup, Store};
 use super::super::view::{Pace, View};
 use super::position;
 use crate::command::random::Chance;
@@ -23,7 +23,7 @@ fn running() -> u64 {
 #[ignore = "a measurement"]
 fn sets_and_gets_of_100_bytes_on_100_000_random_keys() {
     let dir = tempfile::tempdir().unwrap();
-    let setup = Setup { storage: conf::Storage::default(), wal: false };
+    let setup = Setup { storage: conf::Storage::default(), log: Log::Off };
     let store = Store::create(&dir.path().join("1"), &setup).unwrap();
     let mut chance = Chance::new(1);
     let value = [b'x'; 100];
@@ -31,7 +31,7 @@ fn sets_and_gets_of_100_bytes_on_100_000_random_keys() {
         let (mut run, mut commit) = (0, 0);
         for n in 0..RUNS {
             let start = running();
-            let mut txn = Txn::begin(&store);
+            let mut txn = Txn::begin(&store, None);
             for _ in 0..RUN {
                 let key = format!("key:{:012}", chance.below(100_000));
                 txn.string_put(key.as_bytes(), &value, None).unwrap();

@@ -1,0 +1,441 @@
+//! What the storage behind this one has, and moving values there.
+//!
+//! A store may keep names and order of everything and leave the values to another storage. What changes is first
+//! applied here, values included, and journaled. A [`Cut`] is a moment of the store with all changes since the last
+//! one; whoever carries them over reads what the cut holds, and [`Store::confirm`] then has stubs stand for the values
+//! that have arrived.
+
+use bytes::Bytes;
+use rocksdb::{Snapshot, WriteBatch};
+use serde::{Deserialize, Serialize};
+
+use super::encoding::{Family, KeyBuf, Record, Stub, Value, meta_key, split_meta_key, version_start};
+use super::frozen::storage_error;
+use super::journal::{Changes, Journal, moved};
+use super::source::Span;
+use super::store::Store;
+use crate::error::StorageError;
+use crate::keyspace::{Direction, Kind, Step};
+
+const CARRIER_KEY: &[u8] = b"carrier";
+/// So many values are replaced by stubs in one batch, while readers and the writer wait.
+pub(super) const STUBS_AT_ONCE: usize = 256;
+
+/// What the storage behind has of the content of a key: no more than this store once had.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Placed {
+    /// Whose content it is.
+    pub(crate) version: u64,
+    /// Its type.
+    pub(crate) kind: Kind,
+    /// Of a list: the place of the first element that is there.
+    pub(crate) head: u64,
+    /// Of a list: how many elements are there.
+    pub(crate) len: u64,
+    /// Of the others: what comes behind this place has not been carried over yet; none if all has.
+    pub(crate) upto: Option<Vec<u8>>,
+    /// What is being done to a list there, and may have been done or not.
+    pub(crate) intent: Option<Intent>,
+}
+
+/// A change of a list's length. By the length that is found one can tell how much of it was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Intent {
+    /// So many elements go at the head, and so many at the tail, at once.
+    Trim(u64, u64),
+    /// First so many elements come at the head, then so many at the tail.
+    Push(u64, u64),
+}
+
+/// What whoever carries changes over remembers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Carrier {
+    /// What the storage behind is marked with: a random number.
+    pub(crate) owner: u128,
+    /// How many cuts have been carried over.
+    pub(crate) wave: u64,
+    /// A wave may be on its way.
+    pub(crate) in_flight: bool,
+    /// Everything is to be carried over anew, key by key from this place on, after the storage behind was emptied.
+    pub(crate) refill: Option<Refill>,
+}
+
+/// How far everything was carried over anew.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Refill {
+    /// Whether the storage behind was emptied.
+    pub(crate) emptied: bool,
+    /// The places of the keys that are still to come begin here.
+    pub(crate) from: Vec<u8>,
+}
+
+/// A key at a cut.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Entry {
+    /// It is not there.
+    Missing,
+    /// A short string.
+    Short(Stored),
+    /// Content under a version.
+    Content {
+        /// Its type.
+        kind: Kind,
+        /// The version.
+        version: u64,
+        /// The place of a list's first element.
+        head: u64,
+        /// Bytes of a string, elements of a collection.
+        len: u64,
+    },
+}
+
+/// A value at a cut.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Stored {
+    /// It is here.
+    Here(Vec<u8>),
+    /// It is on the storage behind already.
+    Away,
+}
+
+impl Stored {
+    fn of(value: Value<'_>) -> Self {
+        match value {
+            Value::Here(bytes) => Self::Here(bytes.to_vec()),
+            Value::Away(_) => Self::Away,
+        }
+    }
+
+    /// The stored form of a value.
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, StorageError> {
+        Value::decode(bytes).map(Self::of).map_err(storage_error)
+    }
+}
+
+/// What a walk over a cut is given: a place and what is stored there, or the place of a key and the key.
+pub(crate) type Visit<'v> = dyn FnMut(&[u8], &[u8]) -> Result<Step, StorageError> + 'v;
+
+/// A value that has arrived: where it is stored here, and what it is known by from now on.
+#[derive(Clone, Debug)]
+pub(crate) struct Arrived {
+    /// The key under which it has arrived.
+    pub(crate) key: Bytes,
+    pub(crate) family: Family,
+    pub(crate) place: Vec<u8>,
+    pub(crate) stub: Stub,
+}
+
+/// The store at one moment, and what has changed up to it.
+pub(crate) struct Cut<'s> {
+    store: &'s Store,
+    snapshot: Snapshot<'s>,
+    /// What is not known to have been carried over.
+    pub(crate) changes: Changes,
+    through: u64,
+}
+
+impl Cut<'_> {
+    /// A key.
+    pub(crate) fn entry(&self, key: &[u8]) -> Result<Entry, StorageError> {
+        let decode = |bytes: &[u8]| {
+            let (record, value) = Record::decode(bytes)?;
+            Ok(entry(&record, value))
+        };
+        let found = self.store.get(Some(&self.snapshot), Family::Meta, &meta_key(key), decode);
+        found
+            .and_then(|found| found.transpose())
+            .map(|found| found.unwrap_or(Entry::Missing))
+            .map_err(storage_error)
+    }
+
+    /// A stored value, in its stored form.
+    pub(crate) fn stored(&self, family: Family, place: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
+        self.store.get(Some(&self.snapshot), family, place, <[u8]>::to_vec).map_err(storage_error)
+    }
+
+    /// What is stored of a version behind a place of it, in order.
+    pub(crate) fn scan(
+        &self,
+        family: Family,
+        version: u64,
+        behind: Option<&[u8]>,
+        visit: &mut Visit<'_>,
+    ) -> Result<(), StorageError> {
+        self.walk(family, &Span::new(lower(version, behind), version_start(version + 1)), visit)
+    }
+
+    /// The keys from a place on, with their places.
+    pub(crate) fn keys(&self, from: &[u8], visit: &mut Visit<'_>) -> Result<(), StorageError> {
+        self.walk(Family::Meta, &Span::from(KeyBuf::from_slice(from)), &mut |place, _| {
+            visit(place, split_meta_key(place).map_err(storage_error)?.1)
+        })
+    }
+
+    fn walk(&self, family: Family, span: &Span, visit: &mut Visit<'_>) -> Result<(), StorageError> {
+        let mut cursor = self.store.cursor(Some(&self.snapshot), family, span, Direction::Forward)?;
+        while let Some((place, stored)) = cursor.item() {
+            if visit(place, stored)?.is_break() {
+                break;
+            }
+            cursor.advance()?;
+        }
+        Ok(())
+    }
+
+    /// What the storage behind has of a key.
+    pub(crate) fn placed(&self, key: &[u8]) -> Result<Option<Placed>, StorageError> {
+        self.store.placed(key)
+    }
+}
+
+/// Where what comes behind a place of a version begins.
+fn lower(version: u64, behind: Option<&[u8]>) -> KeyBuf {
+    let Some(place) = behind else { return version_start(version) };
+    let mut lower = KeyBuf::from_slice(place);
+    lower.push(0);
+    lower
+}
+
+fn entry(record: &Record, value: Value<'_>) -> Entry {
+    match record.version {
+        None => Entry::Short(Stored::of(value)),
+        Some(version) => Entry::Content { kind: record.kind, version, head: record.head, len: record.len },
+    }
+}
+
+/// The place of a key among all keys.
+pub(crate) fn place_of_key(key: &[u8]) -> Vec<u8> {
+    meta_key(key).into_vec()
+}
+
+impl Store {
+    /// Cuts: takes what waits to be carried over, and makes durable what it is about. Nothing that the cut holds is
+    /// lost in a crash any more, so it may be shown to another storage.
+    pub(crate) fn cut(&self) -> Result<Cut<'_>, StorageError> {
+        let mut cut = {
+            let _commit = self.lock_commits();
+            self.write_held()?;
+            let (changes, through) = self
+                .journal()
+                .map(|journal| (std::mem::take(&mut *journal.waiting()), journal.end()))
+                .unwrap_or_default();
+            Cut { store: self, snapshot: self.fix(), changes, through }
+        };
+        match self.sync() {
+            Ok(()) => Ok(cut),
+            Err(error) => {
+                self.give_back(&mut cut);
+                Err(error)
+            }
+        }
+    }
+
+    /// What a cut held has not been carried over: it waits again.
+    pub(crate) fn give_back(&self, cut: &mut Cut<'_>) {
+        if let Some(journal) = self.journal() {
+            journal.waiting().merge_earlier(std::mem::take(&mut cut.changes));
+        }
+    }
+
+    /// How many names of changes wait.
+    pub(crate) fn waiting(&self) -> usize {
+        self.journal().map_or(0, |journal| journal.waiting().count())
+    }
+
+    /// Whether anything waits.
+    pub(crate) fn has_changes(&self) -> bool {
+        self.holds_any() || self.journal().is_some_and(|journal| !journal.waiting().is_empty())
+    }
+
+    /// Has stubs stand for values that have arrived, where they are still the newest. Not while a run is applied: what it
+    /// has found here must stay here until its end.
+    pub(super) fn replace_by_stubs(&self, arrived: &[Arrived]) -> Result<(), StorageError> {
+        let _commit = self.lock_commits();
+        // The storage behind will be emptied: nothing that is there now is there for good.
+        if self.journal().is_none_or(|journal| journal.waiting().cleared) {
+            return Ok(());
+        }
+        let mut batch = WriteBatch::default();
+        for arrived in arrived {
+            if let Some(stub) = self.stub_for(arrived)? {
+                self.put(&mut batch, arrived.family, &arrived.place, &stub)?;
+            }
+        }
+        if batch.is_empty() { Ok(()) } else { self.write(batch) }
+    }
+
+    /// Everything that the cut holds has been carried over, but for `left`, which waits again.
+    pub(super) fn confirm(
+        &self,
+        cut: &Cut<'_>,
+        left: Changes,
+        carrier: &Carrier,
+    ) -> Result<(), StorageError> {
+        let mut batch = WriteBatch::default();
+        let _commit = self.lock_commits();
+        // Entries of held records may be written meanwhile: not between the number and the batch.
+        self.write_held()?;
+        if let Some(journal) = self.journal() {
+            // One by one: range tombstones would pile up, wave by wave.
+            let numbers = (journal.begin()..cut.through).map(u64::to_be_bytes).collect::<Vec<_>>();
+            self.put_all(&mut batch, Family::Journal, numbers.iter().map(|number| (&number[..], None)))?;
+            journal.set_begin(cut.through);
+        }
+        self.put_carrier(&mut batch, carrier)?;
+        self.note(&mut batch, left)?;
+        self.write(batch)
+    }
+
+    /// Values of a version that are away, behind a place of it, a few hundred at most.
+    pub(crate) fn away(
+        &self,
+        family: Family,
+        version: u64,
+        behind: Option<&[u8]>,
+    ) -> Result<Vec<(Vec<u8>, Stub)>, StorageError> {
+        let mut found = Vec::new();
+        let span = Span::new(lower(version, behind), version_start(version + 1));
+        let mut cursor = self.cursor(None, family, &span, Direction::Forward)?;
+        while let Some((place, stored)) = cursor.item() {
+            if let Value::Away(stub) = Value::decode(stored).map_err(storage_error)? {
+                found.push((place.to_vec(), stub));
+            }
+            if found.len() >= STUBS_AT_ONCE {
+                break;
+            }
+            cursor.advance()?;
+        }
+        Ok(found)
+    }
+
+    /// Keys behind a key, in hash order, whose short strings are away; a few hundred at most, of the next few thousand.
+    pub(crate) fn away_keys(&self, behind: &[u8]) -> Result<Vec<(Vec<u8>, Stub)>, StorageError> {
+        let mut found = Vec::new();
+        let mut lower = meta_key(behind);
+        lower.push(0);
+        let mut cursor = self.cursor(None, Family::Meta, &Span::from(lower), Direction::Forward)?;
+        for _ in 0..STUBS_AT_ONCE * 8 {
+            let Some((place, record)) = cursor.item() else { break };
+            if let (_, Value::Away(stub)) = Record::decode(record).map_err(storage_error)? {
+                found.push((split_meta_key(place).map_err(storage_error)?.1.to_vec(), stub));
+            }
+            if found.len() >= STUBS_AT_ONCE {
+                break;
+            }
+            cursor.advance()?;
+        }
+        Ok(found)
+    }
+
+    /// Puts values back whose stubs are still there.
+    pub(crate) fn restore(
+        &self,
+        family: Family,
+        values: &[(Vec<u8>, Stub, bytes::Bytes)],
+    ) -> Result<(), StorageError> {
+        let _commit = self.lock_commits();
+        let mut batch = WriteBatch::default();
+        for (place, stub, value) in values {
+            let is_it =
+                |bytes: &[u8]| matches!(Value::decode(bytes), Ok(Value::Away(found)) if found == *stub);
+            if self.get(None, family, place, is_it).map_err(storage_error)?.unwrap_or(false) {
+                self.put(&mut batch, family, place, &Value::Here(value).encode())?;
+            }
+        }
+        if batch.is_empty() { Ok(()) } else { self.write(batch) }
+    }
+
+    /// What is to be stored in the place of a value that has arrived: none if another one is there by now.
+    fn stub_for(&self, arrived: &Arrived) -> Result<Option<Vec<u8>>, StorageError> {
+        let Arrived { key, family, place, stub } = arrived;
+        let is_there = match family.version_of(place) {
+            None => !self.is_held(place),
+            // The content may belong to another key by now, under which it has not arrived.
+            Some(version) => self.is_at_home(key, version)?,
+        };
+        if !is_there {
+            return Ok(None);
+        }
+        let is_it = |bytes: &[u8]| Stub::of(bytes) == *stub;
+        let replace = |bytes: &[u8]| {
+            if *family != Family::Meta {
+                let same = matches!(Value::decode(bytes)?, Value::Here(value) if is_it(value));
+                return Ok(same.then(|| Value::Away(*stub).encode()));
+            }
+            let (record, value) = Record::decode(bytes)?;
+            let same = record.version.is_none() && matches!(value, Value::Here(value) if is_it(value));
+            Ok(same.then(|| record.encode(Value::Away(*stub))))
+        };
+        let found = self.get(None, *family, place, replace).and_then(|found| found.transpose());
+        found.map(Option::flatten).map_err(storage_error)
+    }
+
+    /// Whether a version is the content of a key, and has been since it was carried over under that key.
+    fn is_at_home(&self, key: &[u8], version: u64) -> Result<bool, StorageError> {
+        let has_moved =
+            |journal: &Journal| journal.waiting().keys.get(key).is_some_and(|parts| parts.contains(&moved()));
+        if self.journal().is_some_and(has_moved) {
+            return Ok(false);
+        }
+        let decode = |bytes: &[u8]| Record::decode(bytes).map(|(record, _)| record.version);
+        let found = self.get(None, Family::Meta, &meta_key(key), decode).and_then(Option::transpose);
+        Ok(found.map_err(storage_error)?.flatten() == Some(version))
+    }
+
+    /// What the storage behind has of a key.
+    pub(crate) fn placed(&self, key: &[u8]) -> Result<Option<Placed>, StorageError> {
+        let decode = |bytes: &[u8]| {
+            postcard::from_bytes(bytes)
+                .map_err(|error| StorageError::Corrupt(format!("what is known of a key elsewhere: {error}")))
+        };
+        self.get(None, Family::Placed, &meta_key(key), decode).map_err(storage_error)?.transpose()
+    }
+
+    /// Notes what the storage behind has of keys, or is about to have; durable with the next cut, or with
+    /// [`Store::sync`].
+    pub(crate) fn set_placed(&self, keys: &[(Vec<u8>, Option<Placed>)]) -> Result<(), StorageError> {
+        let mut batch = WriteBatch::default();
+        for (key, placed) in keys {
+            let encoded = placed.as_ref().map(postcard::to_allocvec).transpose();
+            let encoded = encoded.map_err(StorageError::engine("write down what is elsewhere"))?;
+            let place = meta_key(key);
+            self.put_all(
+                &mut batch,
+                Family::Placed,
+                std::iter::once((place.as_slice(), encoded.as_deref())),
+            )?;
+        }
+        if batch.is_empty() { Ok(()) } else { self.write(batch) }
+    }
+
+    /// Nothing is on the storage behind any more.
+    pub(crate) fn forget_placed(&self) -> Result<(), StorageError> {
+        let mut batch = WriteBatch::default();
+        self.delete_all(&mut batch, Family::Placed)?;
+        if batch.is_empty() { Ok(()) } else { self.write(batch) }
+    }
+
+    /// What whoever carries changes over remembers.
+    pub(crate) fn carrier(&self) -> Result<Carrier, StorageError> {
+        let decode = |bytes: &[u8]| {
+            postcard::from_bytes(bytes)
+                .map_err(|error| StorageError::Corrupt(format!("what the carrier remembers: {error}")))
+        };
+        let found = self.get(None, Family::State, CARRIER_KEY, decode).map_err(storage_error)?;
+        found.transpose().map(Option::unwrap_or_default)
+    }
+
+    /// Has it remember something else, durably.
+    pub(crate) fn set_carrier(&self, carrier: &Carrier) -> Result<(), StorageError> {
+        let mut batch = WriteBatch::default();
+        self.put_carrier(&mut batch, carrier)?;
+        self.write(batch)?;
+        self.sync()
+    }
+
+    fn put_carrier(&self, batch: &mut WriteBatch, carrier: &Carrier) -> Result<(), StorageError> {
+        let encoded =
+            postcard::to_allocvec(carrier).map_err(StorageError::engine("write down the carrier"))?;
+        self.put(batch, Family::State, CARRIER_KEY, &encoded)
+    }
+}

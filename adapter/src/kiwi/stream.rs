@@ -1,0 +1,157 @@
+//! All content at one position, while writes go on.
+//!
+//! The index is fixed by a snapshot of it. Values that are on Kiwi are read there when the walk comes to them, many at
+//! a time; until it has passed a key, nothing of that key is changed on Kiwi ([`Freezes`]).
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::runtime::Handle;
+
+use super::at_hand::Need;
+use super::fetch::{FetchError, Fetcher, part_of};
+use crate::embedded::EmbeddedAdapter;
+use crate::embedded::encoding::{Record, Stub};
+use crate::embedded::source::{Elsewhere, Part, Place, Whole};
+use crate::error::{Outcome, Stop, StorageError};
+use crate::keyspace::{Kind, Point};
+
+/// How often a value is asked for before the walk is given up, and the wait between.
+const TRIES: u32 = 20;
+const RETRY: Duration = Duration::from_millis(200);
+
+/// The walks that are under way.
+#[derive(Clone, Default)]
+pub(super) struct Freezes(Arc<Mutex<Vec<Weak<AtomicU64>>>>);
+
+impl Freezes {
+    /// Holds back all changes on Kiwi from now on, until the walk passes or ends.
+    pub(super) fn begin(&self) -> Passed {
+        let passed = Arc::new(AtomicU64::new(0));
+        self.list().push(Arc::downgrade(&passed));
+        Passed(passed)
+    }
+
+    /// Keys before this point may be changed on Kiwi; none for all.
+    pub(super) fn passed(&self) -> Option<Point> {
+        let mut list = self.list();
+        list.retain(|passed| passed.strong_count() > 0);
+        list.iter().filter_map(Weak::upgrade).map(|passed| Point(passed.load(Ordering::Acquire))).min()
+    }
+
+    fn list(&self) -> std::sync::MutexGuard<'_, Vec<Weak<AtomicU64>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How far a walk is. Dropping it ends the walk.
+pub(super) struct Passed(Arc<AtomicU64>);
+
+/// Values for a walk in order: what it asks for is fetched with what comes next. Blocks.
+pub(super) struct Streaming {
+    index: Arc<EmbeddedAdapter>,
+    fetcher: Fetcher,
+    runtime: Handle,
+    passed: Passed,
+    ahead: RefCell<HashMap<Place, (Stub, Bytes)>>,
+}
+
+impl Streaming {
+    pub(super) fn new(
+        index: Arc<EmbeddedAdapter>,
+        fetcher: Fetcher,
+        runtime: Handle,
+        passed: Passed,
+    ) -> Self {
+        Self { index, fetcher, runtime, passed, ahead: RefCell::default() }
+    }
+
+    /// The value that is asked for and those behind it, as the index is now.
+    fn needs(&self, place: &Place, stub: Stub) -> Result<Vec<Need>, StorageError> {
+        let store = self.index.store();
+        let mut needs = vec![(place.clone(), stub)];
+        let (kind, version, at) = match &place.part {
+            Part::String => {
+                for (key, stub) in store.away_keys(&place.key)? {
+                    needs.push((Place { key: key.into(), part: Part::String }, stub));
+                }
+                return Ok(needs);
+            }
+            Part::Field(version, field) => {
+                (Kind::Hash, *version, crate::embedded::encoding::member_key(*version, field))
+            }
+            Part::Piece(version, number) => {
+                (Kind::String, *version, crate::embedded::encoding::place_key(*version, *number))
+            }
+            Part::Element(version, number) => {
+                (Kind::List, *version, crate::embedded::encoding::place_key(*version, *number))
+            }
+        };
+        let whole = Whole { key: place.key.clone(), kind, version };
+        if let Some(family) = Record::values(kind) {
+            for (at, stub) in store.away(family, version, Some(&at))? {
+                if let Some(part) = part_of(&whole, &at) {
+                    needs.push((Place { key: place.key.clone(), part }, stub));
+                }
+            }
+        }
+        Ok(needs)
+    }
+
+    fn fetch(&self, place: &Place, stub: Stub) -> Result<Bytes, StorageError> {
+        let mut last = None;
+        for _ in 0..TRIES {
+            let needs = self.needs(place, stub)?;
+            match self.runtime.block_on(self.fetcher.fetch(needs)) {
+                Ok(found) => {
+                    let mut ahead = self.ahead.borrow_mut();
+                    ahead.clear();
+                    for ((place, stub), value) in found {
+                        if let Some(value) = value {
+                            ahead.insert(place, (stub, value));
+                        }
+                    }
+                    if let Some((_, value)) = ahead.remove(place).filter(|(found, _)| *found == stub) {
+                        return Ok(value);
+                    }
+                }
+                Err(error) => last = Some(error),
+            }
+            std::thread::sleep(RETRY);
+        }
+        let reason =
+            last.as_ref().map_or_else(|| format!("{place:?} has another value"), FetchError::to_string);
+        Err(StorageError::Engine { what: "read a value from Kiwi", reason })
+    }
+}
+
+impl Elsewhere for Streaming {
+    fn value(&self, place: Place, stub: Stub) -> Outcome<Bytes> {
+        let found = self.ahead.borrow_mut().remove(&place);
+        match found {
+            Some((known, value)) if known == stub => Ok(value),
+            _ => Ok(self.fetch(&place, stub)?),
+        }
+    }
+
+    fn whole(&self, _whole: Whole) -> Stop {
+        // Nothing is moved or copied in a walk.
+        Stop::Pending
+    }
+
+    fn lacks(&self) -> bool {
+        false
+    }
+
+    fn look_on(&self) -> bool {
+        false
+    }
+
+    fn walk_begins(&self, key: &[u8]) {
+        self.passed.0.store(Point::of(key).0, Ordering::Release);
+    }
+}
