@@ -63,6 +63,9 @@ pub struct Health {
 /// One writer: `apply`, `flush`, `snapshot` and `install` are called by the state machine, one at a time.
 /// Reads run beside them from any task.
 pub trait Adapter: Send + Sync + 'static {
+    /// Whether a read may have to wait for another process: then it pays to begin several at once.
+    const READS_WAIT: bool = false;
+
     /// What is in the storage now. After a crash: what survived.
     fn applied(&self) -> Applied;
 

@@ -159,6 +159,8 @@ pub struct Storage {
     pub timeout: Duration,
     /// How long after a lost answer it may still carry the request out.
     pub settle_time: Duration,
+    /// Whether enough requests are sent at once for it to begin at once.
+    pub hurry: bool,
     /// Values up to this length stay in the index beside it too, bytes.
     pub keep_values: usize,
     /// Memory for values that were read from it or given to it lately, bytes; zero for none.
@@ -258,6 +260,7 @@ impl Default for Storage {
             connections: 128,
             timeout: Duration::from_secs(35),
             settle_time: Duration::from_secs(100),
+            hurry: true,
             keep_values: 32,
             cache_size: 256 * MIB,
         }

@@ -79,6 +79,7 @@ impl KiwiAdapter {
             linked.clone(),
             Arc::clone(&cache),
             Arc::clone(&lists),
+            config.hurry,
         );
         let busy = Arc::new(AtomicBool::new(false));
         let (work, stopping) = (Arc::new(Notify::new()), Arc::new(AtomicBool::new(false)));
@@ -152,6 +153,8 @@ impl Drop for KiwiAdapter {
 }
 
 impl Adapter for KiwiAdapter {
+    const READS_WAIT: bool = true;
+
     fn applied(&self) -> Applied {
         self.index.applied()
     }

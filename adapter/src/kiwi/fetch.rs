@@ -13,13 +13,17 @@ use super::at_hand::{Need, ValueCache};
 use super::client::{Client, Trouble};
 use super::command::{Request, SAFE_ARGS};
 use super::link::Link;
+use super::marks::RESERVED;
 use crate::embedded::EmbeddedAdapter;
 use crate::embedded::encoding::{CHUNK, Record, Stub};
 use crate::embedded::source::{Part, Place, Whole};
 use crate::error::StorageError;
 use crate::keyspace::Kind;
 
-/// Rounds of fetching on their way at once. A reader that comes while there are fewer does not wait for others.
+/// Kiwi waits 10 ms for more requests, unless it has this many: then it begins at once.
+const BATCH: usize = 100;
+/// Rounds of fetching on their way at once, where Kiwi's wait is not cut short: a reader that comes while there are fewer
+/// does not wait for others. Where it is cut short there is one, and those who come meanwhile share the next.
 const ROUNDS: usize = 128;
 /// Needs that are taken together at most.
 const TAKEN: usize = 4096;
@@ -60,6 +64,8 @@ struct Worker {
     cache: Arc<ValueCache>,
     /// Held by whoever moves the elements of lists on Kiwi.
     lists: Arc<RwLock<()>>,
+    /// Requests are filled up to [`BATCH`].
+    hurry: bool,
 }
 
 impl Fetcher {
@@ -69,9 +75,10 @@ impl Fetcher {
         link: watch::Receiver<Link>,
         cache: Arc<ValueCache>,
         lists: Arc<RwLock<()>>,
+        hurry: bool,
     ) -> Self {
         let (asked, asking) = mpsc::unbounded_channel();
-        let worker = Arc::new(Worker { client, index, link, cache, lists });
+        let worker = Arc::new(Worker { client, index, link, cache, lists, hurry });
         Handle::current().spawn(Arc::clone(&worker).run(asking));
         Self { asked, worker }
     }
@@ -142,7 +149,7 @@ impl Worker {
     }
 
     async fn run(self: Arc<Self>, mut asking: mpsc::UnboundedReceiver<Asked>) {
-        let rounds = Arc::new(Semaphore::new(ROUNDS));
+        let rounds = Arc::new(Semaphore::new(if self.hurry { 1 } else { ROUNDS }));
         let mut taken = Vec::new();
         loop {
             // The semaphore is never closed.
@@ -191,13 +198,20 @@ impl Worker {
         } else {
             None
         };
+        let questions = self.questions(needs)?;
+        let filling = if self.hurry { BATCH.saturating_sub(questions.len()) } else { 0 };
         let mut asking = JoinSet::new();
-        for question in self.questions(needs)? {
+        for question in questions {
             let worker = Arc::clone(self);
             asking.spawn(async move {
                 let reply = worker.client.call(question.request).await?;
                 Ok::<_, Trouble>(divide(question.parts, reply))
             });
+        }
+        for _ in 0..filling {
+            let worker = Arc::clone(self);
+            // What it answers is of no matter.
+            tokio::spawn(async move { worker.client.call(Request::new(&[b"EXISTS", RESERVED])).await });
         }
         let mut found = BTreeMap::new();
         while let Some(answered) = asking.join_next().await {

@@ -5,12 +5,15 @@
 //! before it, and replies are in the order of the requests.
 
 use std::borrow::Cow;
+use std::pin::pin;
+use std::sync::Arc;
 use std::time::Instant;
 
 use adapter::command::{self, Flags, Run, text};
 use adapter::error::Outcome;
 use adapter::{Adapter, CommandBuffer, ReadOutcome, Reply, Spec};
 use bytes::Bytes;
+use futures_util::{StreamExt, stream};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{Closed, Connection};
@@ -21,6 +24,9 @@ use crate::shared::unix_ms;
 
 /// Bytes at which a group of writes is closed, so that a pipeline of large values is not in memory twice.
 const WRITE_GROUP_BYTES: usize = 1024 * 1024;
+
+/// Reads that are begun at once, where reads wait.
+const READS_AT_ONCE: usize = 64;
 
 /// Commands that follow each other and can run together.
 enum Group {
@@ -167,9 +173,16 @@ impl<A: Adapter, S: AsyncRead + AsyncWrite + Unpin + Send> Connection<A, S> {
         }
         let now_ms = unix_ms();
         let mut removal = Removal::None;
+        let shared = Arc::clone(&self.shared);
+        let begin = |index: &usize| shared.handle.adapter().read(requests.shared_args(*index), now_ms);
+        let mut begun = pin!(stream::iter(reads).map(begin).buffered(READS_AT_ONCE));
         for (position, index) in reads.iter().enumerate() {
-            let time = if matches!(removal, Removal::Done) { 0 } else { now_ms };
-            let mut outcome = self.read(requests.shared_args(*index), time).await;
+            let begun = if A::READS_WAIT { begun.next().await } else { None };
+            let mut outcome = match (begun, &removal) {
+                (_, Removal::Done) => self.read(requests.shared_args(*index), 0).await,
+                (Some(outcome), _) => outcome,
+                (None, _) => self.read(requests.shared_args(*index), now_ms).await,
+            };
             if !outcome.expired.is_empty() && matches!(removal, Removal::None) {
                 let mut keys = std::mem::take(&mut outcome.expired);
                 // One removal for all reads of the group, not one for each.
