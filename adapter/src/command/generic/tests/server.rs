@@ -1,14 +1,17 @@
 //! A real `redis-server`, for as long as a test runs.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use tempfile::TempDir;
+
 pub(super) struct Server {
-    connection: BufReader<TcpStream>,
+    connection: BufReader<UnixStream>,
     /// Ended when the test is over, also if it fails.
     _process: Process,
+    _dir: TempDir,
 }
 
 struct Process(Child);
@@ -23,17 +26,20 @@ impl Drop for Process {
 impl Server {
     /// Starts one with a single database and nothing on disk.
     pub(super) fn start() -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        // A socket in a directory of its own: a free port may be another's a moment later.
+        let dir = TempDir::with_prefix("redis-").unwrap();
+        let socket = dir.path().join("socket");
         let child = Command::new("redis-server")
-            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--databases", "1"])
+            .args(["--port", "0", "--unixsocket", socket.to_str().unwrap()])
+            .args(["--save", "", "--databases", "1"])
             .args(["--enable-debug-command", "yes"])
             .stdout(Stdio::null())
             .spawn()
             .expect("redis-server must be installed");
         let process = Process(child);
         for _ in 0..500 {
-            if let Ok(stream) = TcpStream::connect(("127.0.0.1", port)) {
-                return Self { connection: BufReader::new(stream), _process: process };
+            if let Ok(stream) = UnixStream::connect(&socket) {
+                return Self { connection: BufReader::new(stream), _process: process, _dir: dir };
             }
             std::thread::sleep(Duration::from_millis(20));
         }
