@@ -120,6 +120,65 @@ fn what_is_written_is_on_every_kiwi() {
 }
 
 #[test]
+fn a_leader_without_its_kiwi_hands_over_and_what_it_missed_arrives_later() {
+    let mut nodes = Nodes::start(&[("storage.keep_values", "0"), ("storage.cache_size", "0")]);
+    let leader = nodes.cluster.leader();
+    let () = redis::cmd("SET").arg("k").arg("before").query(&mut nodes.cluster.connect(leader)).unwrap();
+    nodes.settle();
+    nodes.kiwis[leader].kill();
+    let mut there = nodes.cluster.connect(leader);
+    let refused = redis::cmd("GET").arg("k").query::<String>(&mut there).unwrap_err();
+    assert!(refused.to_string().contains("the storage"), "{refused}");
+    let deadline = Instant::now() + PATIENCE;
+    let next = loop {
+        let next = nodes.cluster.leader();
+        if next != leader {
+            break next;
+        }
+        assert!(Instant::now() < deadline, "{}", nodes.cluster.log(leader));
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    let mut at_next = nodes.cluster.connect(next);
+    let value: String = redis::cmd("GET").arg("k").query(&mut at_next).unwrap();
+    assert_eq!(value, "before");
+    let () = redis::cmd("SET").arg("k").arg("after").query(&mut at_next).unwrap();
+    nodes.kiwis[leader].launch();
+    nodes.settle();
+    let value: String = redis::cmd("GET").arg("k").query(&mut nodes.kiwis[leader].connect()).unwrap();
+    assert_eq!(value, "after");
+    nodes.cluster.assert_equal_digests();
+}
+
+#[test]
+fn a_kiwi_that_is_not_this_nodes_is_not_used() {
+    let mut nodes = Nodes::start(&[]);
+    let victim = (nodes.cluster.leader() + 1) % 3;
+    let () = redis::cmd("SET").arg("k").arg("v").query(&mut nodes.cluster.connect(victim)).unwrap();
+    nodes.settle();
+    let detail = |nodes: &Nodes| nodes.cluster.status(victim).map(|status| status.storage.detail);
+    let wait_for = |nodes: &Nodes, text: &str| {
+        let deadline = Instant::now() + PATIENCE;
+        while !detail(nodes).is_some_and(|detail| detail.contains(text)) {
+            assert!(Instant::now() < deadline, "{:?}", detail(nodes));
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    };
+    let mut client = nodes.cluster.connect(victim);
+    let refused =
+        redis::cmd("SET").arg("__raft_proxy__:mark:0").arg("x").query::<()>(&mut client).unwrap_err();
+    assert!(refused.to_string().contains("reserved"), "{refused}");
+    // Emptied behind the node's back.
+    let () = redis::cmd("FLUSHALL").query(&mut nodes.kiwis[victim].connect()).unwrap();
+    wait_for(&nodes, "none of this node's data any more");
+    // Another node's.
+    nodes.cluster.kill(victim);
+    let address = nodes.kiwis[(victim + 1) % 3].address();
+    nodes.cluster.nodes[victim].settings[0].1 = address;
+    nodes.cluster.launch(victim);
+    wait_for(&nodes, "the data of another node");
+}
+
+#[test]
 fn no_acknowledged_write_is_lost_or_doubled_when_nodes_and_kiwis_are_killed() {
     let mut nodes = Nodes::start(&[("storage.keep_values", "0"), ("storage.cache_size", "0")]);
     let writers = Writers::start(16, nodes.ports());

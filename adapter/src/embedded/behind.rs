@@ -56,6 +56,8 @@ pub(crate) struct Carrier {
     pub(crate) wave: u64,
     /// A wave may be on its way.
     pub(crate) in_flight: bool,
+    /// The storage behind was found to have lost what it had.
+    pub(crate) lost: bool,
     /// Everything is to be carried over anew, key by key from this place on, after the storage behind was emptied.
     pub(crate) refill: Option<Refill>,
 }

@@ -82,11 +82,18 @@ impl EmbeddedAdapter {
     /// With `wal`, every applied run is durable when `apply` answers: for use without a Raft log. Without, what
     /// was applied since the last flush is lost in a crash, and is applied again from the log.
     pub fn open(dir: &Path, config: &Storage, wal: bool) -> Result<Self, OpenError> {
-        Self::open_with(dir, config, if wal { Log::EveryRun } else { Log::Off })
+        let log = if wal { Log::EveryRun } else { Log::Off };
+        Self::open_with(dir, Setup { storage: config.clone(), log, journal: false })
     }
 
-    pub(crate) fn open_with(dir: &Path, config: &Storage, log: Log) -> Result<Self, OpenError> {
-        let (home, generation) = Home::open(dir, Setup { storage: config.clone(), log })?;
+    /// The same for a store whose values are carried over to another one.
+    pub(crate) fn open_journaled(dir: &Path, config: &Storage, wal: bool) -> Result<Self, OpenError> {
+        let log = if wal { Log::EveryRun } else { Log::OnDemand };
+        Self::open_with(dir, Setup { storage: config.clone(), log, journal: true })
+    }
+
+    fn open_with(dir: &Path, setup: Setup) -> Result<Self, OpenError> {
+        let (home, generation) = Home::open(dir, setup)?;
         let Generation { number, store } = generation;
         let writer = Mutex::new(Writer { home, generation: number, aside: None });
         Ok(Self { store: ArcSwap::from_pointee(store), writer })
@@ -181,7 +188,7 @@ impl EmbeddedAdapter {
         if next.store.journal().is_some() {
             let refill = Some(Refill::default());
             let before = self.store.load().carrier()?;
-            next.store.set_carrier(&Carrier { in_flight: true, refill, ..before })?;
+            next.store.set_carrier(&Carrier { in_flight: true, lost: false, refill, ..before })?;
         }
         writer.home.point_at(next.number).map_err(install_error)?;
         writer.generation = next.number;

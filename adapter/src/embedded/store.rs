@@ -96,6 +96,8 @@ pub(super) struct Setup {
     pub(super) storage: Storage,
     /// What RocksDB's own log is for.
     pub(super) log: Log,
+    /// Whether commits are journaled, for a storage behind this one; it must not be ahead of this one.
+    pub(super) journal: bool,
 }
 
 /// What RocksDB's own log is for.
@@ -105,8 +107,7 @@ pub(crate) enum Log {
     Off,
     /// Every run is durable when it is committed: for use without a Raft log.
     EveryRun,
-    /// What was applied is durable at [`Store::sync`], and every commit is journaled: for a storage behind this one,
-    /// which must not be ahead of it.
+    /// What was applied is durable at [`Store::sync`].
     OnDemand,
 }
 
@@ -159,7 +160,7 @@ impl Store {
             reads: ReadOptions::default(),
             writes,
             log: setup.log,
-            journal: (setup.log == Log::OnDemand).then(Journal::default),
+            journal: setup.journal.then(Journal::default),
             state: Mutex::default(),
             now_ms: AtomicU64::new(0),
             commits: RwLock::default(),

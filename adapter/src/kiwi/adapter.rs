@@ -24,7 +24,6 @@ use crate::embedded::MakeElsewhere;
 use crate::embedded::behind::Carrier;
 use crate::embedded::engine::run_read;
 use crate::embedded::source::{Elsewhere, Whole};
-use crate::embedded::store::Log;
 use crate::embedded::{EmbeddedAdapter, OpenError};
 use crate::error::{Stop, StorageError};
 use crate::reply::Reply;
@@ -61,8 +60,10 @@ struct Lacking {
 impl KiwiAdapter {
     /// Opens the index in a directory of its own, or makes it there, and begins to look for Kiwi. Must be called on a
     /// runtime, which must outlive the adapter.
-    pub fn open(dir: &Path, config: &Storage) -> Result<Self, OpenError> {
-        let index = Arc::new(EmbeddedAdapter::open_with(dir, config, Log::OnDemand)?);
+    ///
+    /// With `wal`, every applied run is durable, in the index, when `apply` answers: for use without a Raft log.
+    pub fn open(dir: &Path, config: &Storage, wal: bool) -> Result<Self, OpenError> {
+        let index = Arc::new(EmbeddedAdapter::open_journaled(dir, config, wal)?);
         let cache = Arc::new(ValueCache::new(config.cache_size));
         let client = Arc::new(Client::new(Target {
             address: config.address.clone(),
@@ -255,7 +256,7 @@ impl Adapter for KiwiAdapter {
     fn health(&self) -> Health {
         let bytes = self.index.health().bytes;
         let (hits, misses, cached) = self.cache.counts();
-        let waiting = self.index.store().waiting();
+        let waiting = self.index.store().waiting().max(usize::from(!self.is_carried_over()));
         match self.link.borrow().check() {
             Ok(()) => Health {
                 ok: true,

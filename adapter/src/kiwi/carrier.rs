@@ -192,6 +192,9 @@ impl Hauler {
             // It is emptied whatever it holds, if it is ours at all; that was made sure before.
             return Ok(());
         }
+        if carrier.lost {
+            return Err(WaveError::Lost(self.was_emptied()));
+        }
         if let Some(reason) = self.runtime.block_on(marks::refusal(&self.client))? {
             return Err(self.refuse(reason));
         }
@@ -201,6 +204,10 @@ impl Hauler {
             Marks::Behind(reason) => Err(WaveError::Lost(reason)),
             Marks::Foreign(reason) => Err(self.refuse(reason)),
         }
+    }
+
+    fn was_emptied(&self) -> String {
+        format!("{} was emptied, or holds none of this node's data any more", self.client.address())
     }
 
     fn refuse(&self, reason: String) -> WaveError {
@@ -254,7 +261,10 @@ impl Hauler {
         let lock = if has_lists { Some(self.runtime.block_on(self.lists.write())) } else { None };
         self.runtime.block_on(self.send(lanes))?;
         carrier.wave += 1;
-        self.runtime.block_on(marks::set(&self.client, carrier))?;
+        if !self.runtime.block_on(marks::advance(&self.client, carrier))? {
+            store.set_carrier(&Carrier { lost: true, ..store.carrier()? })?;
+            return Err(WaveError::Lost(self.was_emptied()));
+        }
         store.set_placed(&plan.placed)?;
         drop(lock);
         for ((place, stub), value) in plan.values {

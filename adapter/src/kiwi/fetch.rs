@@ -13,7 +13,7 @@ use super::at_hand::{Need, ValueCache};
 use super::client::{Client, Trouble};
 use super::command::{Request, SAFE_ARGS};
 use super::link::Link;
-use super::marks::RESERVED;
+use crate::RESERVED;
 use crate::embedded::EmbeddedAdapter;
 use crate::embedded::encoding::{CHUNK, Record, Stub};
 use crate::embedded::source::{Part, Place, Whole};
@@ -38,7 +38,7 @@ pub(super) enum FetchError {
     #[error("the storage is not connected: {0}")]
     Down(String),
     /// The request failed.
-    #[error(transparent)]
+    #[error("the storage does not answer: {0}")]
     Trouble(#[from] Trouble),
     /// The store beside failed.
     #[error(transparent)]

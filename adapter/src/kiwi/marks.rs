@@ -9,10 +9,9 @@ use redis_protocol::resp2::types::BytesFrame;
 use super::client::{Client, Trouble};
 use super::command::Request;
 use super::fetch::bulk;
+use crate::RESERVED;
 use crate::embedded::behind::Carrier;
 
-/// What all keys begin with that are ours and nobody else's.
-pub const RESERVED: &[u8] = b"__raft_proxy__:";
 /// How many marks there are: with three instances, one of them has none in one case of five hundred.
 const MARKS: usize = 16;
 
@@ -51,11 +50,28 @@ pub(super) async fn refusal(client: &Client) -> Result<Option<String>, Trouble> 
     }
 }
 
-/// Sets the marks to the carrier's wave.
+/// Sets the marks to the carrier's wave, the one behind that which they should say. Answers whether they did: whoever
+/// empties Kiwi between two waves is found out.
+pub(super) async fn advance(client: &Client, carrier: &Carrier) -> Result<bool, Trouble> {
+    let value = mark(carrier);
+    let swap = Request::new(&[b"GETSET", &key(0), value.as_bytes()]);
+    let (old, set) = tokio::join!(client.call(swap), set_from(client, carrier, 1));
+    set?;
+    let old = bulk(old?);
+    let before = mark(&Carrier { wave: carrier.wave.saturating_sub(1), ..carrier.clone() });
+    // This wave may have come as far before.
+    Ok(old.is_some_and(|old| old == before || old == value))
+}
+
+/// Sets the marks to the carrier's wave, whatever they say.
 pub(super) async fn set(client: &Client, carrier: &Carrier) -> Result<(), Trouble> {
+    set_from(client, carrier, 0).await
+}
+
+async fn set_from(client: &Client, carrier: &Carrier, first: usize) -> Result<(), Trouble> {
     let value = mark(carrier);
     let mut request = Request::new(&[b"MSET"]);
-    for number in 0..MARKS {
+    for number in first..MARKS {
         request.push(&key(number));
         request.push(value.as_bytes());
     }

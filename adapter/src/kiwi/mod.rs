@@ -31,4 +31,3 @@ mod plan;
 mod stream;
 
 pub use adapter::KiwiAdapter;
-pub use marks::RESERVED;

@@ -76,7 +76,8 @@ async fn serve(config: ClusterConfig, listeners: Listeners, until_stdin_closes: 
             serve_on(adapter, config, listeners, until_stdin_closes).await
         }
         StorageKind::Kiwi => {
-            let adapter = KiwiAdapter::open(&config.node.data_dir.join("index"), &config.storage);
+            let wal = !config.cluster.enabled;
+            let adapter = KiwiAdapter::open(&config.node.data_dir.join("index"), &config.storage, wal);
             let adapter = adapter.map_err(Failure::because("cannot open the index beside the storage"))?;
             serve_on(adapter, config, listeners, until_stdin_closes).await
         }

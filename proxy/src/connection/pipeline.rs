@@ -28,6 +28,10 @@ const WRITE_GROUP_BYTES: usize = 1024 * 1024;
 /// Reads that are begun at once, where reads wait.
 const READS_AT_ONCE: usize = 64;
 
+/// A key of ours, on every storage alike.
+const RESERVED_KEY: adapter::Stop =
+    adapter::Stop::text("ERR keys that begin with '__raft_proxy__:' are reserved");
+
 /// Commands that follow each other and can run together.
 enum Group {
     Empty,
@@ -251,10 +255,20 @@ impl<A: Adapter, S: AsyncRead + AsyncWrite + Unpin + Send> Connection<A, S> {
 /// Finds the command, and checks what can be checked without running it, in Redis's order.
 fn admit(args: &[&[u8]], refused: impl FnOnce(Flags) -> Option<&'static str>) -> Outcome<Found> {
     let found = find(args)?;
-    match refused(found.spec.flags) {
-        Some(text) => Err(adapter::Stop::text(text)),
-        None => Ok(found),
+    if let Some(text) = refused(found.spec.flags) {
+        return Err(adapter::Stop::text(text));
     }
+    if matches!(found.spec.run, Run::Write(_)) && names_reserved_key(found.spec, args) {
+        return Err(RESERVED_KEY);
+    }
+    Ok(found)
+}
+
+/// Whether a command would write under a name that storages keep for themselves.
+fn names_reserved_key(spec: &Spec, args: &[&[u8]]) -> bool {
+    let is_reserved = |arg: &&[u8]| arg.starts_with(adapter::RESERVED);
+    // Which arguments are keys is looked at only where one of them could be such a key.
+    args.iter().any(is_reserved) && spec.key_indices(args).into_iter().any(|index| is_reserved(&args[index]))
 }
 
 /// Finds the command that a client calls, and checks the number of arguments. Internal commands are unknown.

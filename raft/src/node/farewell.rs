@@ -1,11 +1,14 @@
-//! How a member leaves for a while: it answers what it has taken on, gives up leading, and closes its storage.
+//! How a member leaves for a while: it answers what it has taken on, gives up leading, and closes its storage. And how it
+//! gives up leading alone, when its storage cannot be used.
 //!
 //! openraft 0.9 has no leader transfer. The orthodox way: the leader stops its heartbeats, waits until the voters'
 //! lease of it has run out, and has the follower that is furthest stand for election. Nothing is voided by it: the
 //! election is one like any other.
 
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use adapter::Adapter;
@@ -22,6 +25,8 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 const LEASE_MARGIN: Duration = Duration::from_millis(50);
 /// How long one follower has to win before the next is asked.
 const ELECTION_TIMEOUT: Duration = Duration::from_millis(500);
+/// How often a leader looks at its storage; one that cannot be used twice in a row costs it its place.
+const FITNESS_INTERVAL: Duration = Duration::from_millis(500);
 /// How long openraft's core has to end.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -33,7 +38,7 @@ impl<A: Adapter> Member<A> {
             return;
         }
         if self.leadership.route() == Route::Here {
-            self.hand_over().await;
+            self.hand_over(self.heirs()).await;
         }
         // No elections of our own any more, and nothing more to apply.
         self.raft.runtime_config().elect(false);
@@ -51,8 +56,40 @@ impl<A: Adapter> Member<A> {
         }
     }
 
-    async fn hand_over(&self) {
-        let candidates = self.heirs();
+    /// Gives up leading while this member's storage cannot be used and another's can. For ever.
+    pub(super) async fn lead_only_when_fit(member: Weak<Self>) {
+        let mut unfit = 0;
+        loop {
+            sleep(FITNESS_INTERVAL).await;
+            let Some(member) = member.upgrade() else { return };
+            let leads = member.leadership.route() == Route::Here;
+            unfit = if leads && !member.adapter.health().ok { unfit + 1 } else { 0 };
+            if unfit >= 2 {
+                unfit = 0;
+                member.yield_leadership().await;
+            }
+        }
+    }
+
+    async fn yield_leadership(self: &Arc<Self>) {
+        let statuses = self.member_statuses().await;
+        let fit: BTreeSet<NodeId> = statuses
+            .into_iter()
+            .filter(|member| member.node.as_ref().is_some_and(|node| node.storage.ok))
+            .map(|member| member.id)
+            .collect();
+        let heirs: Vec<NodeId> = self.heirs().into_iter().filter(|heir| fit.contains(heir)).collect();
+        if heirs.is_empty() || self.stopping.load(Ordering::Acquire) {
+            return;
+        }
+        tracing::warn!(storage = self.adapter.health().detail, "the storage cannot be used");
+        self.hand_over(heirs).await;
+        if !self.stopping.load(Ordering::Acquire) {
+            self.raft.runtime_config().heartbeat(true);
+        }
+    }
+
+    async fn hand_over(&self, candidates: Vec<NodeId>) {
         if candidates.is_empty() {
             return;
         }

@@ -166,6 +166,8 @@ impl<A: Adapter> Member<A> {
         let member = Self::assemble(config, identity.cluster_id, adapter, raft, log, peers, progress);
         server.open(Arc::clone(&member) as Arc<dyn Inbound>);
         member.spawn_tasks(serving, elections);
+        let fitness = Member::lead_only_when_fit(Arc::downgrade(&member));
+        member.tasks().push(spawn(fitness));
         if admission == Some(Admission::Form) {
             bootstrap::form(&member.raft, id, &members).await?;
         }

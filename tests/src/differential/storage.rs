@@ -67,7 +67,7 @@ fn on_kiwi() -> Box<dyn Storage> {
         settle_time: Duration::ZERO,
         ..conf::Storage::default()
     };
-    let open = |dir: &Path| KiwiAdapter::open(&dir.join("index"), &config).unwrap();
+    let open = |dir: &Path| KiwiAdapter::open(&dir.join("index"), &config, false).unwrap();
     let storage = called("kiwi", open, dir, Some(kiwi));
     Box::new(Called { is_settled: KiwiAdapter::is_carried_over, ..storage })
 }

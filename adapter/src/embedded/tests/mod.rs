@@ -22,7 +22,7 @@ const MIB: usize = 1024 * 1024;
 /// Small buffers, no log.
 fn setup() -> Setup {
     let storage = Storage { block_cache_bytes: 8 * MIB, write_buffer_bytes: 4 * MIB, ..Storage::default() };
-    Setup { storage, log: Log::Off }
+    Setup { storage, log: Log::Off, journal: false }
 }
 
 fn wait<T>(future: impl Future<Output = T>) -> T {

@@ -23,7 +23,7 @@ fn running() -> u64 {
 #[ignore = "a measurement"]
 fn sets_and_gets_of_100_bytes_on_100_000_random_keys() {
     let dir = tempfile::tempdir().unwrap();
-    let setup = Setup { storage: conf::Storage::default(), log: Log::Off };
+    let setup = Setup { storage: conf::Storage::default(), log: Log::Off, journal: false };
     let store = Store::create(&dir.path().join("1"), &setup).unwrap();
     let mut chance = Chance::new(1);
     let value = [b'x'; 100];
