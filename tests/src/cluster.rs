@@ -25,10 +25,15 @@ pub fn binary() -> PathBuf {
     if let Some(path) = std::env::var_os("RAFT_PROXY_BIN") {
         return path.into();
     }
+    beside_tests("raft-proxy")
+}
+
+/// A binary that is built beside the tests.
+pub fn beside_tests(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let deps = test.parent().unwrap();
     let dir = if deps.ends_with("deps") { deps.parent().unwrap() } else { deps };
-    let path = dir.join("raft-proxy");
+    let path = dir.join(name);
     assert!(path.exists(), "{} is missing: build it with `make build`", path.display());
     path
 }

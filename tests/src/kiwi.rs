@@ -10,22 +10,12 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::cluster::PATIENCE;
+use crate::cluster::{PATIENCE, beside_tests};
 use crate::ports;
 
 /// The binary of a real Kiwi, if there is one.
 pub fn real() -> Option<PathBuf> {
     std::env::var_os("KIWI_BIN").map(PathBuf::from)
-}
-
-/// The stand-in's binary, beside the tests.
-fn stand_in() -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let deps = test.parent().unwrap();
-    let dir = if deps.ends_with("deps") { deps.parent().unwrap() } else { deps };
-    let path = dir.join("kiwi-stand-in");
-    assert!(path.exists(), "{} is missing: build it with `make build`", path.display());
-    path
 }
 
 /// A Kiwi process with a directory. It is ended when this is dropped.
@@ -56,7 +46,7 @@ impl Kiwi {
         fs::create_dir_all(&self.dir).unwrap();
         let mut command = match real() {
             None => {
-                let mut command = Command::new(stand_in());
+                let mut command = Command::new(beside_tests("kiwi-stand-in"));
                 command.args(["--port", &self.port.to_string()]);
                 command.arg("--data-dir").arg(self.dir.join("data")).args(&self.options);
                 command

@@ -262,7 +262,7 @@ impl Store {
         changes: Changes,
     ) -> Result<(), StorageError> {
         self.put(&mut batch, Family::State, STATE_KEY, &state.encode())?;
-        let _commit = self.commits.write().unwrap_or_else(PoisonError::into_inner);
+        let _commit = self.lock_commits();
         self.write_held()?;
         self.note(&mut batch, changes)?;
         self.write(batch)?;
@@ -281,7 +281,7 @@ impl Store {
         records: impl IntoIterator<Item = (Vec<u8>, Option<Vec<u8>>)>,
         state: State,
     ) -> Result<(), StorageError> {
-        let _commit = self.commits.write().unwrap_or_else(PoisonError::into_inner);
+        let _commit = self.lock_commits();
         let fill = {
             let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
             records.into_iter().for_each(|(place, record)| held.young.put(place, record));
@@ -305,7 +305,7 @@ impl Store {
 
     /// Sets what is held aside, for [`Store::write_aside`].
     pub(super) fn set_aside(&self) -> Result<(), StorageError> {
-        let _commit = self.commits.write().unwrap_or_else(PoisonError::into_inner);
+        let _commit = self.lock_commits();
         self.write_aside()?;
         self.held.write().unwrap_or_else(PoisonError::into_inner).set_aside(self.state());
         Ok(())
@@ -334,7 +334,7 @@ impl Store {
 
     /// Writes what is held back.
     fn write_out(&self) -> Result<(), StorageError> {
-        let _commit = self.commits.write().unwrap_or_else(PoisonError::into_inner);
+        let _commit = self.lock_commits();
         self.write_held()
     }
 
@@ -400,7 +400,7 @@ impl Store {
 
     /// The present content.
     pub(super) fn snapshot(&self) -> Result<Snapshot<'_>, StorageError> {
-        let _commit = self.commits.write().unwrap_or_else(PoisonError::into_inner);
+        let _commit = self.lock_commits();
         self.write_held()?;
         Ok(self.db.snapshot())
     }

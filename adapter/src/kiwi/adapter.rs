@@ -12,7 +12,7 @@ use conf::Storage;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, RwLock, watch};
 
-use super::at_hand::{AtHand, Need, ValueCache};
+use super::at_hand::{AtHand, ValueCache};
 use super::carrier::Hauler;
 use super::client::{Client, Target};
 use super::fetch::{FetchError, Fetcher};
@@ -22,8 +22,7 @@ use super::stream::{Freezes, Streaming};
 use crate::adapter::{Adapter, Applied, Health, Position, ReadOutcome, Run};
 use crate::embedded::MakeElsewhere;
 use crate::embedded::behind::Carrier;
-use crate::embedded::engine::run_read;
-use crate::embedded::source::{Elsewhere, Whole};
+use crate::embedded::engine::{blocking, run_read};
 use crate::embedded::{EmbeddedAdapter, OpenError};
 use crate::error::{Stop, StorageError};
 use crate::reply::Reply;
@@ -49,12 +48,6 @@ pub struct KiwiAdapter {
     address: String,
     runtime: Handle,
     freezes: Freezes,
-}
-
-/// What is lacking for a run.
-struct Lacking {
-    needs: Vec<Need>,
-    wholes: Vec<Whole>,
 }
 
 impl KiwiAdapter {
@@ -127,15 +120,29 @@ impl KiwiAdapter {
             && matches!(store.carrier(), Ok(Carrier { refill: None, .. }))
     }
 
+    /// Fetches what a run has lacked, for the next try. Answers whether all of it was found.
+    async fn fetch(&self, hand: &mut AtHand<'_>) -> Result<bool, FetchError> {
+        let (needs, wholes) = (hand.take_needs(), hand.take_wholes());
+        let mut all = true;
+        if !needs.is_empty() {
+            for (need, value) in self.fetcher.fetch(needs).await? {
+                match value {
+                    Some(value) => hand.add(need, value),
+                    None => all = false,
+                }
+            }
+        }
+        for whole in &wholes {
+            self.fetcher.bring_home(whole).await?;
+        }
+        Ok(all)
+    }
+
     async fn backpressure(&self) {
         while self.index.store().waiting() > MOST_WAITING {
             tokio::time::sleep(RETRY).await;
         }
     }
-}
-
-fn lacking(hand: &mut AtHand<'_>) -> Lacking {
-    Lacking { needs: hand.take_needs(), wholes: hand.take_wholes() }
 }
 
 fn not_what_it_should_be() -> StorageError {
@@ -148,7 +155,7 @@ impl Drop for KiwiAdapter {
         self.work.notify_one();
         if let Some(thread) = self.hauling.lock().unwrap_or_else(PoisonError::into_inner).take() {
             // It ends by itself; a panic of it has been reported.
-            let _ = crate::embedded::engine::blocking(|| thread.join());
+            let _ = blocking(|| thread.join());
         }
     }
 }
@@ -162,23 +169,15 @@ impl Adapter for KiwiAdapter {
 
     async fn apply(&self, run: Run) -> Result<Vec<Vec<Reply>>, StorageError> {
         self.backpressure().await;
-        let mut needed: Vec<(Need, Bytes)> = Vec::new();
+        let mut hand = AtHand::new(&self.cache);
+        hand.expect_many();
         let mut wrong = 0;
         loop {
-            let lack = {
-                let mut hand = AtHand::new(&self.cache);
-                hand.expect_many();
-                needed.iter().for_each(|(need, value)| hand.add(need.clone(), value.clone()));
-                let elsewhere: &dyn Elsewhere = &hand;
-                let applied =
-                    crate::embedded::engine::blocking(|| self.index.apply_with(&run, Some(elsewhere)))?;
-                if let Some(replies) = applied {
-                    self.work.notify_one();
-                    return Ok(replies);
-                }
-                lacking(&mut hand)
-            };
-            match self.gather(lack, &mut needed).await {
+            if let Some(replies) = blocking(|| self.index.apply_with(&run, Some(&hand)))? {
+                self.work.notify_one();
+                return Ok(replies);
+            }
+            match self.fetch(&mut hand).await {
                 Ok(true) => {}
                 Ok(false) => wrong += 1,
                 // The run cannot be left out: it waits for Kiwi.
@@ -195,23 +194,13 @@ impl Adapter for KiwiAdapter {
 
     async fn read(&self, args: Vec<Bytes>, now_ms: u64) -> ReadOutcome {
         let failed = |stop: Stop| ReadOutcome { reply: Reply::from_stop(stop), expired: Vec::new() };
-        let mut needed: Vec<(Need, Bytes)> = Vec::new();
-        let mut rounds = 0;
+        let mut hand = AtHand::new(&self.cache);
         let mut wrong = 0;
         loop {
-            let lack = {
-                let mut hand = AtHand::new(&self.cache);
-                for _ in 0..rounds {
-                    hand.look_further();
-                }
-                needed.iter().for_each(|(need, value)| hand.add(need.clone(), value.clone()));
-                if let Some(outcome) = run_read(&self.index.store(), &args, now_ms, Some(&hand)) {
-                    return outcome;
-                }
-                lacking(&mut hand)
-            };
-            rounds += 1;
-            match self.gather(lack, &mut needed).await {
+            if let Some(outcome) = run_read(&self.index.store(), &args, now_ms, Some(&hand)) {
+                return outcome;
+            }
+            match self.fetch(&mut hand).await {
                 Ok(true) => {}
                 Ok(false) => wrong += 1,
                 Err(error) => return failed(Stop::say(format!("ERR {error}"))),
@@ -268,24 +257,5 @@ impl Adapter for KiwiAdapter {
             },
             Err(reason) => Health { ok: false, detail: format!("Kiwi at {}: {reason}", self.address), bytes },
         }
-    }
-}
-
-impl KiwiAdapter {
-    /// Fetches what is lacking, for the next try. Answers whether all of it was found.
-    async fn gather(&self, lack: Lacking, needed: &mut Vec<(Need, Bytes)>) -> Result<bool, FetchError> {
-        let mut all = true;
-        if !lack.needs.is_empty() {
-            for (need, value) in self.fetcher.fetch(lack.needs).await? {
-                match value {
-                    Some(value) => needed.push((need, value)),
-                    None => all = false,
-                }
-            }
-        }
-        for whole in &lack.wholes {
-            self.fetcher.bring_home(whole).await?;
-        }
-        Ok(all)
     }
 }

@@ -93,14 +93,12 @@ impl<'c> AtHand<'c> {
         }
     }
 
-    /// What the run lacked.
+    /// What the run lacked; the next may lack more.
     pub(super) fn take_needs(&mut self) -> Vec<Need> {
-        self.needs.take()
-    }
-
-    /// Lets a run lack more than the one before.
-    pub(super) fn look_further(&mut self) {
         self.most_needs = (self.most_needs * 4).min(MOST_NEEDS);
+        self.needed_bytes.set(0);
+        self.steps.set(0);
+        self.needs.take()
     }
 
     /// The content that the last run needs to be in the store.

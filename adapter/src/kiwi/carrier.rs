@@ -293,8 +293,7 @@ impl Hauler {
             if planner.is_full() || is_held(key) {
                 planner.leave(key, parts.clone());
             } else {
-                self.resolve(cut, key)?;
-                planner.add(key, parts.clone())?;
+                planner.add(key, self.placed(cut, key)?, parts.clone())?;
             }
         }
         if let Some(Refill { emptied: true, from }) = carrier.refill.clone() {
@@ -315,8 +314,7 @@ impl Hauler {
                     break;
                 }
                 if !cut.changes.keys.contains_key(&key) {
-                    self.resolve(cut, &key)?;
-                    planner.add(&key, Parts::new())?;
+                    planner.add(&key, self.placed(cut, &key)?, Parts::new())?;
                 }
             }
             carrier.refill = next.map(|from| Refill { emptied: true, from });
@@ -324,16 +322,20 @@ impl Hauler {
         Ok(planner.finish())
     }
 
-    /// Finds out what became of what was being done to a list.
-    fn resolve(&self, cut: &Cut<'_>, key: &[u8]) -> Result<(), WaveError> {
-        let Some(placed) = cut.placed(key)?.filter(|placed| placed.intent.is_some()) else { return Ok(()) };
+    /// What Kiwi has of a key. Finds out what became of what was being done to a list.
+    fn placed(&self, cut: &Cut<'_>, key: &[u8]) -> Result<Option<Placed>, WaveError> {
+        let placed = match cut.placed(key)? {
+            Some(placed) if placed.intent.is_some() => placed,
+            settled => return Ok(settled),
+        };
         let reply = self.runtime.block_on(self.client.call(Request::new(&[b"LLEN", key])))?;
         let found = if let BytesFrame::Integer(found) = reply { u64::try_from(found).ok() } else { None };
         let settled: Option<Placed> = found.and_then(|found| resolve(placed, found));
         let settled = settled.ok_or_else(|| {
             WaveError::Lost(format!("the list at key '{}' is not as it was left", key.escape_ascii()))
         })?;
-        Ok(self.index.store().set_placed(&[(key.to_vec(), Some(settled))])?)
+        self.index.store().set_placed(&[(key.to_vec(), Some(settled.clone()))])?;
+        Ok(Some(settled))
     }
 
     /// Sends all lanes at once.

@@ -97,10 +97,14 @@ impl<'c, 's> Planner<'c, 's> {
         self.plan
     }
 
-    /// Adds what a changed key needs.
-    pub(super) fn add(&mut self, key: &[u8], mut parts: Parts) -> Result<(), StorageError> {
+    /// Adds what a changed key needs, of which Kiwi has what is `placed`.
+    pub(super) fn add(
+        &mut self,
+        key: &[u8],
+        placed: Option<Placed>,
+        mut parts: Parts,
+    ) -> Result<(), StorageError> {
         self.plan.keys += 1;
-        let placed = self.cut.placed(key)?;
         let has_moved = parts.remove(&moved());
         match self.cut.entry(key)? {
             Entry::Missing => {
