@@ -58,6 +58,52 @@ pub struct Health {
     pub bytes: u64,
 }
 
+/// One thing to know about a storage, for operators.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fact {
+    /// Its name, in words joined by underscores, with the unit: `cache_bytes`.
+    pub name: &'static str,
+    /// What it is now.
+    pub value: FactValue,
+}
+
+/// The value of a [`Fact`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FactValue {
+    /// A word or a sentence.
+    Text(String),
+    /// A number that only grows while the process lives.
+    Count(u64),
+    /// A number that goes up and down.
+    Level(u64),
+}
+
+impl Fact {
+    /// A word or a sentence.
+    pub fn text(name: &'static str, text: impl Into<String>) -> Self {
+        Self { name, value: FactValue::Text(text.into()) }
+    }
+
+    /// A number that only grows.
+    pub const fn count(name: &'static str, count: u64) -> Self {
+        Self { name, value: FactValue::Count(count) }
+    }
+
+    /// A number that goes up and down.
+    pub const fn level(name: &'static str, level: u64) -> Self {
+        Self { name, value: FactValue::Level(level) }
+    }
+}
+
+impl std::fmt::Display for FactValue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Text(text) => f.write_str(text),
+            Self::Count(number) | Self::Level(number) => number.fmt(f),
+        }
+    }
+}
+
 /// A storage that applies committed batches and answers reads.
 ///
 /// One writer: `apply`, `flush`, `snapshot` and `install` are called by the state machine, one at a time.
@@ -71,8 +117,8 @@ pub trait Adapter: Send + Sync + 'static {
 
     /// Applies a run and answers the replies, one list per batch. The position is stored atomically with the
     /// effects: after a crash, the data is that of some position, and [`Adapter::applied`] says which. The time
-    /// of a batch is the later of its own and that of the batch before. An error leaves the storage at an
-    /// unknown place in the run and is fatal to the caller.
+    /// of a batch is the later of its own and that of the batch before. [`StorageError::Lost`] means that nothing of
+    /// the run was applied; any other error leaves the storage at an unknown place in it and is fatal to the caller.
     fn apply(&self, run: Run) -> impl Future<Output = Result<Vec<Vec<Reply>>, StorageError>> + Send;
 
     /// Runs a reading command on what is applied. `now_ms` is the reader's clock: keys that are due at the later
@@ -104,6 +150,26 @@ pub trait Adapter: Send + Sync + 'static {
 
     /// Whether the storage can serve.
     fn health(&self) -> Health;
+
+    /// What there is to know of the storage, in the order in which it is shown.
+    fn facts(&self) -> Vec<Fact> {
+        let Health { ok, detail, bytes } = self.health();
+        vec![
+            Fact::text("state", if ok { "up" } else { "failed" }),
+            Fact::text("detail", detail),
+            Fact::level("bytes", bytes),
+        ]
+    }
+
+    /// Ends when the storage is found to have lost data, with a sentence on how that shows. An [`Adapter::install`] of
+    /// an earlier position and what came behind it make up for it.
+    fn lost(&self) -> impl Future<Output = String> + Send {
+        std::future::pending()
+    }
+
+    /// From now on the content may be at an earlier position than reads have seen, so they are refused; or that is
+    /// over.
+    fn set_rebuilding(&self, _rebuilding: bool) {}
 }
 
 /// A storage's content at one position.

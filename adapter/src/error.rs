@@ -24,6 +24,12 @@ pub enum StorageError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A storage that is a process of its own cannot be reached now. What was asked for may work later.
+    #[error("the storage cannot be reached: {0}")]
+    Away(String),
+    /// A storage that is a process of its own has lost data that it had. It has to be given all of it again.
+    #[error("the storage has lost data: {0}")]
+    Lost(String),
 }
 
 impl StorageError {

@@ -28,7 +28,7 @@ mod adapter;
 /// What all keys begin with that a storage keeps for itself. Clients cannot write them.
 pub const RESERVED: &[u8] = b"__raft_proxy__:";
 
-pub use adapter::{Adapter, Applied, Frozen, Health, Position, ReadOutcome, Run};
+pub use adapter::{Adapter, Applied, Fact, FactValue, Frozen, Health, Position, ReadOutcome, Run};
 pub use batch::{Batch, CommandBuffer};
 pub use command::{Call, Spec};
 pub use error::{Stop, StorageError};

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 
+use adapter::{Adapter, Fact, FactValue};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -10,10 +11,26 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
+use raft::Handle;
 use tokio::net::TcpListener;
 
+/// Publishes what there is to know of a storage as `raft_proxy_storage_<name>`, as far as it is a number.
+fn publish(facts: Vec<Fact>) {
+    for Fact { name, value } in facts {
+        match value {
+            FactValue::Text(_) => {}
+            FactValue::Count(count) => {
+                metrics::counter!(format!("raft_proxy_storage_{name}_total")).absolute(count);
+            }
+            FactValue::Level(level) => {
+                metrics::gauge!(format!("raft_proxy_storage_{name}")).set(level as f64);
+            }
+        }
+    }
+}
+
 /// Starts collecting, and serving what is collected in Prometheus's text format.
-pub fn serve(listener: TcpListener) -> Result<(), BuildError> {
+pub fn serve<A: Adapter>(listener: TcpListener, node: Handle<A>) -> Result<(), BuildError> {
     let handle = PrometheusBuilder::new().install_recorder()?;
     tokio::spawn(async move {
         loop {
@@ -22,9 +39,11 @@ pub fn serve(listener: TcpListener) -> Result<(), BuildError> {
                 tokio::time::sleep(std::time::Duration::from_millis(100)).await;
                 continue;
             };
-            let handle = handle.clone();
+            let (handle, node) = (handle.clone(), node.clone());
             tokio::spawn(async move {
                 let service = service_fn(|request| {
+                    publish(node.adapter().facts());
+                    metrics::gauge!("raft_proxy_storage_up").set(u8::from(node.adapter().health().ok));
                     let response = respond(&request, &handle);
                     async move { Ok::<_, Infallible>(response) }
                 });

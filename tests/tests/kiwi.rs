@@ -7,11 +7,12 @@
     reason = "a test stops at the first surprise"
 )]
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use tests::cluster::{Cluster, PATIENCE};
 use tests::history::Writers;
-use tests::kiwi::Kiwi;
+use tests::kiwi::{Kiwi, real};
 
 /// Three nodes, each with its Kiwi.
 struct Nodes {
@@ -149,33 +150,157 @@ fn a_leader_without_its_kiwi_hands_over_and_what_it_missed_arrives_later() {
     nodes.cluster.assert_equal_digests();
 }
 
+/// Waits until a node says this of its storage.
+fn wait_for_storage(cluster: &Cluster, index: usize, text: &str) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let detail = cluster.status(index).map(|status| status.storage.detail);
+        if detail.as_ref().is_some_and(|detail| detail.contains(text)) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{detail:?}\n{}", cluster.log(index));
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
 #[test]
-fn a_kiwi_that_is_not_this_nodes_is_not_used() {
+fn a_kiwi_that_is_not_this_nodes_is_not_used_and_keeps_what_it_has() {
     let mut nodes = Nodes::start(&[]);
     let victim = (nodes.cluster.leader() + 1) % 3;
-    let () = redis::cmd("SET").arg("k").arg("v").query(&mut nodes.cluster.connect(victim)).unwrap();
-    nodes.settle();
-    let detail = |nodes: &Nodes| nodes.cluster.status(victim).map(|status| status.storage.detail);
-    let wait_for = |nodes: &Nodes, text: &str| {
-        let deadline = Instant::now() + PATIENCE;
-        while !detail(nodes).is_some_and(|detail| detail.contains(text)) {
-            assert!(Instant::now() < deadline, "{:?}", detail(nodes));
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    };
     let mut client = nodes.cluster.connect(victim);
+    let () = redis::cmd("SET").arg("k").arg("v").query(&mut client).unwrap();
+    nodes.settle();
     let refused =
         redis::cmd("SET").arg("__raft_proxy__:mark:0").arg("x").query::<()>(&mut client).unwrap_err();
     assert!(refused.to_string().contains("reserved"), "{refused}");
-    // Emptied behind the node's back.
-    let () = redis::cmd("FLUSHALL").query(&mut nodes.kiwis[victim].connect()).unwrap();
-    wait_for(&nodes, "none of this node's data any more");
     // Another node's.
     nodes.cluster.kill(victim);
     let address = nodes.kiwis[(victim + 1) % 3].address();
     nodes.cluster.nodes[victim].settings[0].1 = address;
     nodes.cluster.launch(victim);
-    wait_for(&nodes, "the data of another node");
+    wait_for_storage(&nodes.cluster, victim, "the data of another node");
+    // Somebody's.
+    nodes.cluster.kill(victim);
+    let stranger = Kiwi::start(&nodes.cluster.dir().join("stranger"), &[]);
+    let () = redis::cmd("SET").arg("precious").arg("v").query(&mut stranger.connect()).unwrap();
+    nodes.cluster.nodes[victim].settings[0].1 = stranger.address();
+    nodes.cluster.launch(victim);
+    wait_for_storage(&nodes.cluster, victim, "without this node's mark");
+    let value: String = redis::cmd("GET").arg("precious").query(&mut stranger.connect()).unwrap();
+    assert_eq!(value, "v");
+}
+
+/// What may happen to a Kiwi behind the back of its node.
+#[derive(Clone, Copy, Debug)]
+enum Loss {
+    Flushed,
+    OneKeyRemoved,
+    Wiped,
+    OlderCopy,
+    PowerCut,
+}
+
+/// Has it happen; the older copy is in `copy`.
+fn inflict(loss: Loss, kiwi: &mut Kiwi, copy: &Path) {
+    match loss {
+        Loss::Flushed => redis::cmd("FLUSHALL").query(&mut kiwi.connect()).unwrap(),
+        Loss::OneKeyRemoved => redis::cmd("DEL").arg("early").query(&mut kiwi.connect()).unwrap(),
+        Loss::Wiped => {
+            kiwi.kill();
+            std::fs::remove_dir_all(kiwi.data_dir()).unwrap();
+            kiwi.launch();
+        }
+        Loss::OlderCopy => {
+            kiwi.kill();
+            std::fs::remove_dir_all(kiwi.data_dir()).unwrap();
+            copy_dir(copy, &kiwi.data_dir());
+            kiwi.launch();
+        }
+        Loss::PowerCut => {
+            kiwi.cut_power();
+            kiwi.launch();
+        }
+    }
+}
+
+fn copy_dir(from: &Path, to: &Path) {
+    let copied = std::process::Command::new("cp").arg("-r").arg(from).arg(to).status().unwrap();
+    assert!(copied.success());
+}
+
+/// The values that a node gives to `GET`, or its error.
+fn get(client: &mut redis::Connection, key: &str) -> Result<Option<String>, String> {
+    redis::cmd("GET").arg(key).query(client).map_err(|error| error.to_string())
+}
+
+fn recovers_from(loss: Loss, settings: &[(&str, &str)]) {
+    let all = [&[("storage.keep_values", "0"), ("storage.cache_size", "0")], settings].concat();
+    let mut nodes = Nodes::start(&all);
+    let victim = (nodes.cluster.leader() + 1) % 3;
+    let mut client = nodes.cluster.connect(victim);
+    let () = redis::cmd("SET").arg("early").arg("value").query(&mut client).unwrap();
+    nodes.settle();
+    let copy = nodes.cluster.dir().join("copy");
+    nodes.kiwis[victim].kill();
+    copy_dir(&nodes.kiwis[victim].data_dir(), &copy);
+    nodes.kiwis[victim].launch();
+    nodes.settle();
+    let writers = Writers::start(8, nodes.ports());
+    writers.wait_for(200);
+    for field in 0..200 {
+        let name = format!("f{field}");
+        let () = redis::cmd("HSET").arg("hash").arg(&name).arg(name.repeat(20)).query(&mut client).unwrap();
+        let () = redis::cmd("RPUSH").arg("list").arg(name.repeat(10)).query(&mut client).unwrap();
+    }
+    inflict(loss, &mut nodes.kiwis[victim], &copy);
+    let deadline = Instant::now() + PATIENCE;
+    let rebuilt = |nodes: &Nodes| nodes.cluster.log(victim).contains("the storage has been rebuilt");
+    while !rebuilt(&nodes) || get(&mut client, "early") != Ok(Some("value".to_owned())) {
+        let seen = get(&mut client, "early");
+        assert!(
+            seen.as_ref().is_ok_and(|value| value.as_deref() == Some("value")) || seen.is_err(),
+            "{seen:?}"
+        );
+        assert!(Instant::now() < deadline, "{loss:?} {seen:?}\n{}", nodes.cluster.log(victim));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    writers.wait_for(100);
+    let history = writers.finish();
+    nodes.settle();
+    history.check(&mut nodes.cluster.connect(victim));
+    nodes.cluster.assert_equal_digests();
+    let on_kiwi: Vec<String> =
+        redis::cmd("LRANGE").arg("list").arg(0).arg(-1).query(&mut nodes.kiwis[victim].connect()).unwrap();
+    assert_eq!(on_kiwi.len(), 200, "{loss:?}");
+    assert!(on_kiwi.iter().enumerate().all(|(at, value)| *value == format!("f{at}").repeat(10)));
+}
+
+#[test]
+fn a_kiwi_that_was_flushed_is_filled_again() {
+    recovers_from(Loss::Flushed, &[]);
+}
+
+#[test]
+fn a_kiwi_that_was_wiped_is_filled_from_snapshot_and_log() {
+    recovers_from(Loss::Wiped, &[("raft.snapshot_log_bytes", "64KiB"), ("raft.keep_entries", "10")]);
+}
+
+#[test]
+fn an_older_copy_of_a_kiwi_is_noticed_and_replaced() {
+    recovers_from(Loss::OlderCopy, &[]);
+}
+
+#[test]
+fn a_value_that_somebody_has_removed_from_kiwi_is_noticed_by_its_reader() {
+    recovers_from(Loss::OneKeyRemoved, &[("raft.snapshot_log_bytes", "64KiB"), ("raft.keep_entries", "10")]);
+}
+
+#[test]
+fn a_kiwi_that_lost_its_tail_in_a_power_cut_is_filled_again() {
+    // Only the stand-in can lose power.
+    if real().is_none() {
+        recovers_from(Loss::PowerCut, &[]);
+    }
 }
 
 #[test]

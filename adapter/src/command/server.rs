@@ -61,6 +61,12 @@ pub static COMMANDS: &[Spec] = &[
         "O(N) where N is the number of nodes",
         "Returns how all members of the cluster are, as JSON.",
     ),
+    Spec::front("raft.backend", 1, Group::Cluster, TABLE).with(
+        Flags::NONE,
+        "7.2.0",
+        "O(1)",
+        "Returns what the storage of this node is, how it stands with it, and its limits.",
+    ),
     Spec::front("raft.digest", 1, Group::Cluster, TABLE).with(
         Flags::NONE,
         "7.2.0",

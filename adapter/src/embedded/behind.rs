@@ -136,7 +136,12 @@ pub(crate) struct Cut<'s> {
     through: u64,
 }
 
-impl Cut<'_> {
+impl<'s> Cut<'s> {
+    /// What was cut.
+    pub(crate) fn store(&self) -> &'s Store {
+        self.store
+    }
+
     /// A key.
     pub(crate) fn entry(&self, key: &[u8]) -> Result<Entry, StorageError> {
         let decode = |bytes: &[u8]| {
@@ -217,10 +222,8 @@ impl Store {
         let mut cut = {
             let _commit = self.lock_commits();
             self.write_held()?;
-            let (changes, through) = self
-                .journal()
-                .map(|journal| (std::mem::take(&mut *journal.waiting()), journal.end()))
-                .unwrap_or_default();
+            let (changes, through) =
+                self.journal().map(|journal| (journal.waiting().take(), journal.end())).unwrap_or_default();
             Cut { store: self, snapshot: self.fix(), changes, through }
         };
         match self.sync() {
@@ -235,18 +238,18 @@ impl Store {
     /// What a cut held has not been carried over: it waits again.
     pub(crate) fn give_back(&self, cut: &mut Cut<'_>) {
         if let Some(journal) = self.journal() {
-            journal.waiting().merge_earlier(std::mem::take(&mut cut.changes));
+            journal.waiting().add_earlier(std::mem::take(&mut cut.changes));
         }
     }
 
     /// How many names of changes wait.
     pub(crate) fn waiting(&self) -> usize {
-        self.journal().map_or(0, |journal| journal.waiting().count())
+        self.journal().map_or(0, |journal| journal.waiting().names())
     }
 
     /// Whether anything waits.
     pub(crate) fn has_changes(&self) -> bool {
-        self.holds_any() || self.journal().is_some_and(|journal| !journal.waiting().is_empty())
+        self.holds_any() || self.journal().is_some_and(|journal| !journal.waiting().changes().is_empty())
     }
 
     /// Has stubs stand for values that have arrived, where they are still the newest. Not while a run is applied: what it
@@ -254,7 +257,7 @@ impl Store {
     pub(super) fn replace_by_stubs(&self, arrived: &[Arrived]) -> Result<(), StorageError> {
         let _commit = self.lock_commits();
         // The storage behind will be emptied: nothing that is there now is there for good.
-        if self.journal().is_none_or(|journal| journal.waiting().cleared) {
+        if self.journal().is_none_or(|journal| journal.waiting().changes().cleared) {
             return Ok(());
         }
         let mut batch = WriteBatch::default();
@@ -374,8 +377,9 @@ impl Store {
 
     /// Whether a version is the content of a key, and has been since it was carried over under that key.
     fn is_at_home(&self, key: &[u8], version: u64) -> Result<bool, StorageError> {
-        let has_moved =
-            |journal: &Journal| journal.waiting().keys.get(key).is_some_and(|parts| parts.contains(&moved()));
+        let has_moved = |journal: &Journal| {
+            journal.waiting().changes().keys.get(key).is_some_and(|parts| parts.contains(&moved()))
+        };
         if self.journal().is_some_and(has_moved) {
             return Ok(false);
         }

@@ -4,6 +4,7 @@
 //! themselves. What the changes lead to is not noted: whoever carries them over looks at the store as it is by then.
 //! So many changes of one thing are carried over as one, and carrying one over twice does no harm.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -41,21 +42,23 @@ impl Changes {
         self.keys.values().map(|parts| 1 + parts.len()).sum()
     }
 
-    /// Adds later changes.
-    pub(crate) fn merge(&mut self, later: Self) {
-        if later.cleared || self.keys.is_empty() {
-            *self = Self { cleared: self.cleared || later.cleared, keys: later.keys };
-            return;
-        }
+    /// Adds later changes. Answers how many names are new.
+    fn merge(&mut self, later: Self) -> usize {
+        let mut new = 0;
         for (key, parts) in later.keys {
-            self.keys.entry(key).or_default().extend(parts);
+            match self.keys.entry(key) {
+                Entry::Vacant(entry) => {
+                    new += 1 + parts.len();
+                    entry.insert(parts);
+                }
+                Entry::Occupied(mut entry) => {
+                    let before = entry.get().len();
+                    entry.get_mut().extend(parts);
+                    new += entry.get().len() - before;
+                }
+            }
         }
-    }
-
-    /// Adds earlier changes.
-    pub(crate) fn merge_earlier(&mut self, mut earlier: Self) {
-        earlier.merge(std::mem::take(self));
-        *self = earlier;
+        new
     }
 
     pub(super) fn encode(&self) -> Result<Vec<u8>, StorageError> {
@@ -67,12 +70,52 @@ impl Changes {
     }
 }
 
+/// Changes that wait, with the number of their names.
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    changes: Changes,
+    names: usize,
+}
+
+impl Waiting {
+    /// What waits.
+    pub(super) const fn changes(&self) -> &Changes {
+        &self.changes
+    }
+
+    /// How many names wait.
+    pub(super) const fn names(&self) -> usize {
+        self.names
+    }
+
+    /// Takes what waits.
+    pub(super) fn take(&mut self) -> Changes {
+        std::mem::take(self).changes
+    }
+
+    /// Adds later changes.
+    pub(super) fn add(&mut self, later: Changes) {
+        if later.cleared {
+            *self = Self { names: later.count(), changes: later };
+        } else {
+            self.names += self.changes.merge(later);
+        }
+    }
+
+    /// Adds earlier changes.
+    pub(super) fn add_earlier(&mut self, earlier: Changes) {
+        let later = self.take();
+        *self = Self { names: earlier.count(), changes: earlier };
+        self.add(later);
+    }
+}
+
 /// The journal's end, and what of it nobody carries over yet.
 #[derive(Debug, Default)]
 pub(super) struct Journal {
     next: AtomicU64,
     first: AtomicU64,
-    waiting: Mutex<Changes>,
+    waiting: Mutex<Waiting>,
 }
 
 impl Journal {
@@ -95,7 +138,7 @@ impl Journal {
     }
 
     /// What waits to be carried over.
-    pub(super) fn waiting(&self) -> MutexGuard<'_, Changes> {
+    pub(super) fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -115,32 +158,28 @@ mod tests {
     }
 
     #[test]
-    fn changes_merge_in_both_directions_and_come_back_as_written() {
+    fn changes_merge_in_both_directions_are_counted_and_come_back_as_written() {
         let (early, late) = (changes(false, &[("a", &[1]), ("b", &[])]), changes(false, &[("a", &[2])]));
         let both = changes(false, &[("a", &[1, 2]), ("b", &[])]);
-        let mut merged = early.clone();
-        merged.merge(late.clone());
-        assert_eq!(merged, both);
-        let mut merged = late;
-        merged.merge_earlier(early.clone());
-        assert_eq!(merged, both);
-        assert_eq!(merged.count(), 4);
-        assert_eq!(Changes::decode(&merged.encode().unwrap()).unwrap(), merged);
-        assert!(Changes::decode(&merged.encode().unwrap()[..5]).is_err());
+        let mut waiting = Waiting::default();
+        waiting.add(early.clone());
+        waiting.add(late.clone());
+        assert_eq!((waiting.changes(), waiting.names()), (&both, 4));
+        assert_eq!(waiting.take(), both);
+        assert_eq!(waiting.names(), 0);
+        waiting.add(late);
+        waiting.add_earlier(early.clone());
+        assert_eq!((waiting.changes(), waiting.names()), (&both, both.count()));
+        assert_eq!(Changes::decode(&both.encode().unwrap()).unwrap(), both);
+        assert!(Changes::decode(&both.encode().unwrap()[..5]).is_err());
 
-        merged.merge(changes(true, &[("c", &[])]));
-        assert_eq!(merged, changes(true, &[("c", &[])]));
-        merged.merge(early.clone());
-        assert_eq!(
-            merged,
-            Changes {
-                cleared: true,
-                keys: {
-                    let mut keys = early.keys;
-                    keys.insert(b"c".to_vec(), Parts::new());
-                    keys
-                }
-            }
-        );
+        let cleared = changes(true, &[("c", &[])]);
+        waiting.add(cleared.clone());
+        assert_eq!((waiting.changes(), waiting.names()), (&cleared, 1));
+        waiting.add_earlier(early.clone());
+        assert_eq!((waiting.changes(), waiting.names()), (&cleared, 1));
+        waiting.add(early);
+        let all = changes(true, &[("a", &[1]), ("b", &[]), ("c", &[])]);
+        assert_eq!((waiting.changes(), waiting.names()), (&all, 4));
     }
 }

@@ -214,7 +214,7 @@ impl Store {
             if journal.end() == 0 {
                 journal.set_begin(number);
             }
-            journal.waiting().merge(Changes::decode(changes)?);
+            journal.waiting().add(Changes::decode(changes)?);
             journal.set_end(number + 1);
             stored.advance()?;
         }
@@ -227,7 +227,7 @@ impl Store {
         let number = journal.end();
         self.put(batch, Family::Journal, &number.to_be_bytes(), &changes.encode()?)?;
         journal.set_end(number + 1);
-        journal.waiting().merge(changes);
+        journal.waiting().add(changes);
         Ok(())
     }
 

@@ -1,5 +1,6 @@
 //! The adapter: runs and reads over the index, again when what they lack was fetched.
 
+use std::cell::RefCell;
 use std::io::Read;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,15 +13,16 @@ use conf::Storage;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, RwLock, watch};
 
-use super::at_hand::{AtHand, ValueCache};
+use super::at_hand::{AtHand, Need, ValueCache};
 use super::carrier::Hauler;
 use super::client::{Client, Target};
+use super::command::{SAFE_ARGS, SAFE_BYTES};
 use super::fetch::{FetchError, Fetcher};
-use super::link::Link;
+use super::link::{Link, Missed, missing};
 use super::plan::Lengths;
+use super::probe::Probed;
 use super::stream::{Freezes, Streaming};
-use crate::adapter::{Adapter, Applied, Health, Position, ReadOutcome, Run};
-use crate::embedded::MakeElsewhere;
+use crate::adapter::{Adapter, Applied, Fact, Health, Position, ReadOutcome, Run};
 use crate::embedded::behind::Carrier;
 use crate::embedded::engine::{blocking, run_read};
 use crate::embedded::{EmbeddedAdapter, OpenError};
@@ -30,8 +32,10 @@ use crate::snapshot::Digest;
 
 /// How long a run waits before it asks again for values that could not be fetched.
 const RETRY: Duration = Duration::from_millis(50);
-/// Rounds in which a value was found to be another one before that is an error: a list's elements move.
-const WRONG_ROUNDS: usize = 20;
+/// Rounds in which one and the same value is not found before it counts as lost: in one or two it may just have changed.
+const MISSING_ROUNDS: u32 = 20;
+/// What reads are answered while the content is at an earlier position than they have seen.
+const LOADING: &str = "LOADING Raft module is loading data";
 /// A run waits while more changes than this have not been carried over.
 const MOST_WAITING: usize = 500_000;
 
@@ -45,9 +49,33 @@ pub struct KiwiAdapter {
     stopping: Arc<AtomicBool>,
     busy: Arc<AtomicBool>,
     hauling: Mutex<Option<JoinHandle<()>>>,
-    address: String,
+    config: Storage,
+    safe_reply: usize,
     runtime: Handle,
     freezes: Freezes,
+    missed: Missed,
+    /// The content is at an earlier position than reads have seen.
+    rebuilding: AtomicBool,
+}
+
+/// Counts the rounds in which a run has lacked the same value.
+#[derive(Default)]
+struct Patience {
+    missing: Option<Need>,
+    rounds: u32,
+}
+
+impl Patience {
+    /// Takes in what was missing in a round. Answers whether the same has been missing for too long.
+    async fn is_over(&mut self, missing: Need) -> bool {
+        if self.missing.as_ref() == Some(&missing) {
+            self.rounds += 1;
+            tokio::time::sleep(RETRY).await;
+        } else {
+            *self = Self { missing: Some(missing), rounds: 0 };
+        }
+        self.rounds >= MISSING_ROUNDS
+    }
 }
 
 impl KiwiAdapter {
@@ -77,10 +105,12 @@ impl KiwiAdapter {
         );
         let busy = Arc::new(AtomicBool::new(false));
         let (work, stopping) = (Arc::new(Notify::new()), Arc::new(AtomicBool::new(false)));
-        let freezes = Freezes::default();
-        let lengths = Lengths { keep: config.keep_values, reply: client.safe_reply() };
+        let (freezes, missed) = (Freezes::default(), Missed::default());
+        let safe_reply = client.safe_reply();
+        let lengths = Lengths { keep: config.keep_values, reply: safe_reply };
         let hauler = Hauler {
             freezes: freezes.clone(),
+            missed: missed.clone(),
             client,
             index: Arc::clone(&index),
             cache: Arc::clone(&cache),
@@ -104,9 +134,12 @@ impl KiwiAdapter {
             stopping,
             busy,
             hauling: Mutex::new(Some(hauling)),
-            address: config.address.clone(),
+            config: config.clone(),
+            safe_reply,
             runtime: Handle::current(),
             freezes,
+            missed,
+            rebuilding: AtomicBool::new(false),
         })
     }
 
@@ -120,22 +153,52 @@ impl KiwiAdapter {
             && matches!(store.carrier(), Ok(Carrier { refill: None, .. }))
     }
 
-    /// Fetches what a run has lacked, for the next try. Answers whether all of it was found.
-    async fn fetch(&self, hand: &mut AtHand<'_>) -> Result<bool, FetchError> {
+    /// Fetches what a run has lacked, for the next try. Answers a value that was not found, if there is one.
+    async fn fetch(&self, hand: &mut AtHand<'_>) -> Result<Option<Need>, FetchError> {
         let (needs, wholes) = (hand.take_needs(), hand.take_wholes());
-        let mut all = true;
+        let mut missing = None;
         if !needs.is_empty() {
             for (need, value) in self.fetcher.fetch(needs).await? {
                 match value {
                     Some(value) => hand.add(need, value),
-                    None => all = false,
+                    None => missing = missing.or(Some(need)),
                 }
             }
         }
         for whole in &wholes {
-            self.fetcher.bring_home(whole).await?;
+            let away = self.fetcher.bring_home(whole).await?;
+            missing = missing.or(away);
         }
-        Ok(all)
+        Ok(missing)
+    }
+
+    /// Has whoever carries changes over act on a value that is gone.
+    fn miss(&self, (place, _): &Need) -> String {
+        let reason = missing(place);
+        self.missed.note(reason.clone());
+        self.work.notify_one();
+        reason
+    }
+
+    fn walk(&self) -> Streaming {
+        Streaming {
+            index: Arc::clone(&self.index),
+            fetcher: self.fetcher.clone(),
+            runtime: self.runtime.clone(),
+            passed: self.freezes.begin(),
+            missed: self.missed.clone(),
+            store: self.index.store(),
+            ahead: RefCell::default(),
+        }
+    }
+
+    /// How many changes have not arrived on Kiwi; at least one while a wave is on its way.
+    fn waiting(&self) -> usize {
+        self.index.store().waiting().max(usize::from(!self.is_carried_over()))
+    }
+
+    fn is_lost(&self) -> Result<bool, StorageError> {
+        Ok(self.index.store().carrier()?.lost)
     }
 
     async fn backpressure(&self) {
@@ -143,10 +206,6 @@ impl KiwiAdapter {
             tokio::time::sleep(RETRY).await;
         }
     }
-}
-
-fn not_what_it_should_be() -> StorageError {
-    StorageError::Corrupt("Kiwi does not have the values that it was given".to_owned())
 }
 
 impl Drop for KiwiAdapter {
@@ -171,42 +230,51 @@ impl Adapter for KiwiAdapter {
         self.backpressure().await;
         let mut hand = AtHand::new(&self.cache);
         hand.expect_many();
-        let mut wrong = 0;
+        let mut patience = Patience::default();
         loop {
             if let Some(replies) = blocking(|| self.index.apply_with(&run, Some(&hand)))? {
                 self.work.notify_one();
                 return Ok(replies);
             }
+            // The run cannot be left out: it waits for Kiwi, or until it is known that Kiwi does not have what it needs.
             match self.fetch(&mut hand).await {
-                Ok(true) => {}
-                Ok(false) => wrong += 1,
-                // The run cannot be left out: it waits for Kiwi.
+                Ok(None) => {}
+                Ok(Some(missing)) => {
+                    if patience.is_over(missing.clone()).await {
+                        self.miss(&missing);
+                    }
+                }
+                Err(error) if self.is_lost()? => return Err(StorageError::Lost(error.to_string())),
                 Err(error) => {
                     tracing::debug!(%error, "a run waits for values");
                     tokio::time::sleep(RETRY).await;
                 }
             }
-            if wrong > WRONG_ROUNDS {
-                return Err(not_what_it_should_be());
-            }
         }
     }
 
     async fn read(&self, args: Vec<Bytes>, now_ms: u64) -> ReadOutcome {
-        let failed = |stop: Stop| ReadOutcome { reply: Reply::from_stop(stop), expired: Vec::new() };
+        let failed =
+            |reply: &str| ReadOutcome { reply: Reply::from_stop(Stop::say(reply)), expired: Vec::new() };
         let mut hand = AtHand::new(&self.cache);
-        let mut wrong = 0;
+        let mut patience = Patience::default();
         loop {
-            if let Some(outcome) = run_read(&self.index.store(), &args, now_ms, Some(&hand)) {
+            // In this order: a store from before the content went back is a good one.
+            let store = self.index.store();
+            if self.rebuilding.load(Ordering::SeqCst) {
+                return failed(LOADING);
+            }
+            if let Some(outcome) = run_read(&store, &args, now_ms, Some(&hand)) {
                 return outcome;
             }
             match self.fetch(&mut hand).await {
-                Ok(true) => {}
-                Ok(false) => wrong += 1,
-                Err(error) => return failed(Stop::say(format!("ERR {error}"))),
-            }
-            if wrong > WRONG_ROUNDS {
-                return failed(Stop::Storage(not_what_it_should_be()));
+                Ok(None) => {}
+                Ok(Some(missing)) => {
+                    if patience.is_over(missing.clone()).await {
+                        return failed(&format!("ERR the storage has lost data: {}", self.miss(&missing)));
+                    }
+                }
+                Err(error) => return failed(&format!("ERR {error}")),
             }
         }
     }
@@ -220,42 +288,84 @@ impl Adapter for KiwiAdapter {
     }
 
     fn freeze(&self) -> Result<impl crate::Frozen + 'static, StorageError> {
-        let (index, fetcher) = (Arc::clone(&self.index), self.fetcher.clone());
-        let (runtime, passed) = (self.runtime.clone(), self.freezes.begin());
-        let make: MakeElsewhere = Box::new(move || Box::new(Streaming::new(index, fetcher, runtime, passed)));
-        self.index.freeze_with(Some(make))
+        let walk = self.walk();
+        self.index.freeze_with(Some(Box::new(move || Box::new(walk))))
     }
 
     async fn install(&self, stream: impl Read + Send + 'static) -> Result<Applied, StorageError> {
         let applied = self.index.install(stream).await?;
+        // What was missing is not needed any more.
+        self.missed.take();
         self.work.notify_one();
         Ok(applied)
     }
 
     async fn digest(&self) -> Result<(Position, Digest), StorageError> {
-        let (index, fetcher) = (Arc::clone(&self.index), self.fetcher.clone());
-        let (runtime, passed) = (self.runtime.clone(), self.freezes.begin());
-        let digest = tokio::task::spawn_blocking(move || {
-            let streaming = Streaming::new(Arc::clone(&index), fetcher, runtime, passed);
-            index.digest_with(Some(&streaming))
-        });
+        let (walk, index) = (self.walk(), Arc::clone(&self.index));
+        let digest = tokio::task::spawn_blocking(move || index.digest_with(Some(&walk)));
         digest.await.map_err(StorageError::engine("make a digest"))?
+    }
+
+    async fn lost(&self) -> String {
+        let mut link = self.link.clone();
+        loop {
+            if let Link::Lost(reason) = &*link.borrow_and_update()
+                && self.is_lost().unwrap_or(false)
+            {
+                return reason.clone();
+            }
+            if link.changed().await.is_err() {
+                return std::future::pending().await;
+            }
+        }
+    }
+
+    fn set_rebuilding(&self, rebuilding: bool) {
+        self.rebuilding.store(rebuilding, Ordering::SeqCst);
     }
 
     fn health(&self) -> Health {
         let bytes = self.index.health().bytes;
+        let (ok, what) = match self.link.borrow().check() {
+            Ok(()) if self.rebuilding.load(Ordering::SeqCst) => {
+                (false, "it has lost data, and the node is being rebuilt".to_owned())
+            }
+            Ok(()) => (true, format!("{} changes to be carried over", self.waiting())),
+            Err(reason) => (false, reason),
+        };
+        Health { ok, detail: format!("Kiwi at {}; {what}", self.config.address), bytes }
+    }
+
+    fn facts(&self) -> Vec<Fact> {
+        let link = self.link.borrow().clone();
+        let instances = match link {
+            Link::Up(Probed { several_instances: true }) => "several",
+            Link::Up(_) => "one",
+            _ => "unknown",
+        };
+        let carrier = self.index.store().carrier().unwrap_or_default();
         let (hits, misses, cached) = self.cache.counts();
-        let waiting = self.index.store().waiting().max(usize::from(!self.is_carried_over()));
-        match self.link.borrow().check() {
-            Ok(()) => Health {
-                ok: true,
-                detail: format!(
-                    "Kiwi at {}; {waiting} changes to be carried over; cache: {cached} bytes, {hits} hits, {misses} misses",
-                    self.address
-                ),
-                bytes,
-            },
-            Err(reason) => Health { ok: false, detail: format!("Kiwi at {}: {reason}", self.address), bytes },
-        }
+        let Health { detail, bytes, .. } = self.health();
+        vec![
+            Fact::text("address", &*self.config.address),
+            Fact::text("state", link.state()),
+            Fact::text("detail", detail),
+            Fact::text("mode", if instances == "unknown" { "unknown" } else { "standalone" }),
+            Fact::text("instances", instances),
+            Fact::level("connections_limit", self.config.connections as u64),
+            Fact::level("request_arguments_limit", SAFE_ARGS as u64),
+            Fact::level("request_bytes_limit", SAFE_BYTES as u64),
+            Fact::level("reply_bytes_limit", self.safe_reply as u64),
+            Fact::level("waiting_changes", self.waiting() as u64),
+            Fact::level("waiting_changes_limit", MOST_WAITING as u64),
+            Fact::count("waves", carrier.wave),
+            Fact::level("refilling", carrier.refill.is_some().into()),
+            Fact::level("rebuilding", self.rebuilding.load(Ordering::SeqCst).into()),
+            Fact::count("cache_hits", hits),
+            Fact::count("cache_misses", misses),
+            Fact::level("cache_bytes", cached),
+            Fact::level("cache_bytes_limit", self.config.cache_size as u64),
+            Fact::level("index_bytes", bytes),
+        ]
     }
 }

@@ -20,9 +20,10 @@ use tokio::task::JoinSet;
 use super::at_hand::ValueCache;
 use super::client::{Client, Trouble};
 use super::command::Request;
-use super::link::Link;
+use super::link::{Link, Missed};
 use super::marks::{self, Marks};
 use super::plan::{Lengths, Plan, Planner, resolve};
+use super::probe::{self, ProbeError};
 use super::stream::Freezes;
 use crate::embedded::EmbeddedAdapter;
 use crate::embedded::behind::{Carrier, Cut, Placed, Refill};
@@ -49,6 +50,18 @@ enum WaveError {
     /// Kiwi does not have what it should have.
     #[error("{0}")]
     Lost(String),
+    /// Kiwi must not be used.
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl From<ProbeError> for WaveError {
+    fn from(error: ProbeError) -> Self {
+        match error {
+            ProbeError::Trouble(trouble) => Self::Trouble(trouble),
+            ProbeError::Unfit(reason) => Self::Refused(reason),
+        }
+    }
 }
 
 /// What the thread that carries works with.
@@ -63,8 +76,9 @@ pub(super) struct Hauler {
     pub(super) stopping: Arc<AtomicBool>,
     /// A wave is on its way.
     pub(super) busy: Arc<AtomicBool>,
-    /// Kiwi has given a request up after this time.
     pub(super) freezes: Freezes,
+    pub(super) missed: Missed,
+    /// Kiwi has given a request up after this time.
     pub(super) settle_time: Duration,
     pub(super) lengths: Lengths,
     pub(super) runtime: Handle,
@@ -91,9 +105,7 @@ impl Hauler {
                         }
                         _ => {}
                     }
-                    if !matches!(&*self.link.borrow(), Link::Unsafe(_) | Link::Lost(_)) {
-                        self.report(&error);
-                    }
+                    self.report(&error);
                 }
             }
             self.client.reset();
@@ -107,9 +119,10 @@ impl Hauler {
     }
 
     fn report(&self, error: &WaveError) {
-        let next = match error {
-            WaveError::Lost(reason) => Link::Lost(reason.clone()),
-            error => Link::Down(error.to_string()),
+        let (next, message) = match error {
+            WaveError::Lost(reason) => (Link::Lost(reason.clone()), "the storage has lost data"),
+            WaveError::Refused(reason) => (Link::Refused(reason.clone()), "the storage must not be used"),
+            error => (Link::Down(error.to_string()), "the storage cannot be used"),
         };
         let changed = self.link.send_if_modified(|link| {
             let changed = std::mem::discriminant(link) != std::mem::discriminant(&next);
@@ -117,7 +130,7 @@ impl Hauler {
             changed
         });
         if changed {
-            tracing::warn!(%error, "the storage cannot be used");
+            tracing::warn!(%error, message);
         }
     }
 
@@ -134,7 +147,8 @@ impl Hauler {
     /// Connects and carries over. Ends when it is told to, or with what is wrong.
     fn haul(&self, unsettled: &mut Option<Instant>) -> Result<(), WaveError> {
         self.recognize()?;
-        if self.link.send_replace(Link::Up) != Link::Up {
+        let up = Link::Up(self.runtime.block_on(probe::probe(&self.client))?);
+        if self.link.send_replace(up.clone()) != up {
             tracing::info!(address = self.client.address(), "the storage is connected");
         }
         let mut recognized = Instant::now();
@@ -142,6 +156,9 @@ impl Hauler {
             let store = self.index.store();
             if self.is_stopping() {
                 return Ok(self.depart(&store, unsettled.is_some())?);
+            }
+            if let Some(reason) = self.missed.take() {
+                return Err(self.lose(&store, reason));
             }
             if recognized.elapsed() >= IDLE_CHECK {
                 self.recognize()?;
@@ -188,21 +205,16 @@ impl Hauler {
             carrier.owner = rand::random();
             store.set_carrier(&carrier)?;
         }
-        if carrier.refill.as_ref().is_some_and(|refill| !refill.emptied) {
-            // It is emptied whatever it holds, if it is ours at all; that was made sure before.
-            return Ok(());
-        }
-        if carrier.lost {
-            return Err(WaveError::Lost(self.was_emptied()));
-        }
-        if let Some(reason) = self.runtime.block_on(marks::refusal(&self.client))? {
-            return Err(self.refuse(reason));
-        }
+        self.runtime.block_on(probe::refuse_raft_mode(&self.client))?;
+        let will_be_emptied = carrier.refill.as_ref().is_some_and(|refill| !refill.emptied);
         match self.runtime.block_on(marks::read(&self.client, &carrier))? {
+            Marks::Foreign(reason) => Err(WaveError::Refused(reason)),
+            _ if will_be_emptied => Ok(()),
+            Marks::Ahead(reason) => Err(WaveError::Refused(reason)),
+            Marks::Behind(reason) => Err(self.lose(&store, reason)),
+            Marks::Ours | Marks::Empty if carrier.lost => Err(WaveError::Lost(self.was_emptied())),
             Marks::Ours => Ok(()),
             Marks::Empty => Ok(self.runtime.block_on(marks::set(&self.client, &carrier))?),
-            Marks::Behind(reason) => Err(WaveError::Lost(reason)),
-            Marks::Foreign(reason) => Err(self.refuse(reason)),
         }
     }
 
@@ -210,12 +222,10 @@ impl Hauler {
         format!("{} was emptied, or holds none of this node's data any more", self.client.address())
     }
 
-    fn refuse(&self, reason: String) -> WaveError {
-        let refused = Link::Unsafe(reason.clone());
-        if self.link.send_replace(refused.clone()) != refused {
-            tracing::error!(reason, "the storage must not be used");
-        }
-        WaveError::Lost(reason)
+    /// Writes down that Kiwi has lost data. That is so until a snapshot is installed.
+    fn lose(&self, store: &Store, reason: String) -> WaveError {
+        let lost = store.carrier().and_then(|carrier| store.set_carrier(&Carrier { lost: true, ..carrier }));
+        lost.map_or_else(WaveError::from, |()| WaveError::Lost(reason))
     }
 
     /// Carries over what has changed.
@@ -262,8 +272,7 @@ impl Hauler {
         self.runtime.block_on(self.send(lanes))?;
         carrier.wave += 1;
         if !self.runtime.block_on(marks::advance(&self.client, carrier))? {
-            store.set_carrier(&Carrier { lost: true, ..store.carrier()? })?;
-            return Err(WaveError::Lost(self.was_emptied()));
+            return Err(self.lose(store, self.was_emptied()));
         }
         store.set_placed(&plan.placed)?;
         drop(lock);
@@ -332,9 +341,9 @@ impl Hauler {
         let found = if let BytesFrame::Integer(found) = reply { u64::try_from(found).ok() } else { None };
         let settled: Option<Placed> = found.and_then(|found| resolve(placed, found));
         let settled = settled.ok_or_else(|| {
-            WaveError::Lost(format!("the list at key '{}' is not as it was left", key.escape_ascii()))
+            self.lose(cut.store(), format!("the list at key '{}' is not as it was left", key.escape_ascii()))
         })?;
-        self.index.store().set_placed(&[(key.to_vec(), Some(settled.clone()))])?;
+        cut.store().set_placed(&[(key.to_vec(), Some(settled.clone()))])?;
         Ok(Some(settled))
     }
 

@@ -93,19 +93,21 @@ impl Fetcher {
         answered.await.map_err(|_| gone())?
     }
 
-    /// Puts all values of a key's content into the store.
-    pub(super) async fn bring_home(&self, whole: &Whole) -> Result<(), FetchError> {
-        let Some(family) = Record::values(whole.kind) else { return Ok(()) };
-        let mut behind: Option<Vec<u8>> = None;
+    /// Puts all values of a key's content into the store. Answers one that was not found, if there is one.
+    pub(super) async fn bring_home(&self, whole: &Whole) -> Result<Option<Need>, FetchError> {
+        let Some(family) = Record::values(whole.kind) else { return Ok(None) };
+        let (mut behind, mut missing) = (None::<Vec<u8>>, None);
         loop {
             let store = self.worker.index.store();
             let away = store.away(family, whole.version, behind.as_deref())?;
-            let Some((last, _)) = away.last() else { return Ok(()) };
+            let Some((last, _)) = away.last() else { return Ok(missing) };
             behind = Some(last.clone());
             let needs = away.iter().filter_map(|(place, stub)| {
                 Some((Place { key: whole.key.clone(), part: part_of(whole, place)? }, *stub))
             });
             let found = self.fetch(needs.collect()).await?;
+            let first = found.iter().find(|(_, value)| value.is_none()).map(|(need, _)| need.clone());
+            missing = missing.or(first);
             let values: Vec<_> = away
                 .into_iter()
                 .zip(found)

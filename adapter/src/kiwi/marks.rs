@@ -24,6 +24,8 @@ pub(super) enum Marks {
     Ours,
     /// Data is missing.
     Behind(String),
+    /// They are this node's, and of a wave that it does not know.
+    Ahead(String),
     /// The data is not this node's.
     Foreign(String),
 }
@@ -34,20 +36,6 @@ fn key(number: usize) -> Vec<u8> {
 
 fn mark(carrier: &Carrier) -> String {
     format!("{:032x}:{}", carrier.owner, carrier.wave)
-}
-
-/// Why a Kiwi must not be used, whatever it holds; none if it may be.
-pub(super) async fn refusal(client: &Client) -> Result<Option<String>, Trouble> {
-    // Nothing else tells of the mode: a read of a kind of data that the Raft mode does not know.
-    match client.call(Request::new(&[b"VCARD", RESERVED])).await {
-        Err(Trouble::Refused { error, .. }) if error.contains("cluster mode") => Ok(Some(format!(
-            "{} runs in its own Raft mode; start it stand-alone (without raft-node-id)",
-            client.address()
-        ))),
-        // One that does not know the command has no such mode, or tells by refusing to write.
-        Ok(_) | Err(Trouble::Refused { .. }) => Ok(None),
-        Err(trouble) => Err(trouble),
-    }
 }
 
 /// Sets the marks to the carrier's wave, the one behind that which they should say. Answers whether they did: whoever
@@ -90,10 +78,13 @@ pub(super) async fn read(client: &Client, carrier: &Carrier) -> Result<Marks, Tr
         .map(|value| bulk(value).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
         .collect();
     if found.iter().all(Option::is_none) {
-        return if carrier.wave > 0 {
-            Ok(Marks::Behind(format!("{} holds none of this node's data any more", client.address())))
-        } else if is_empty(client).await? {
-            Ok(Marks::Empty)
+        return if is_empty(client).await? {
+            match carrier.wave {
+                0 => Ok(Marks::Empty),
+                _ => {
+                    Ok(Marks::Behind(format!("{} holds none of this node's data any more", client.address())))
+                }
+            }
         } else {
             Ok(Marks::Foreign(format!(
                 "{} holds data without this node's mark; give the node an empty Kiwi (FLUSHALL, or another data-dir)",
@@ -121,7 +112,7 @@ pub(super) async fn read(client: &Client, carrier: &Carrier) -> Result<Marks, Tr
             )));
         }
         if wave > carrier.wave + 1 {
-            return Ok(Marks::Foreign(format!(
+            return Ok(Marks::Ahead(format!(
                 "{} is ahead of this node's own data: wave {wave} and not {}",
                 client.address(),
                 carrier.wave

@@ -14,6 +14,7 @@
 //! | [`carrier`] | carrying changes over, wave by wave |
 //! | [`plan`] | from changes to requests |
 //! | [`stream`] | all content at one position, while writes go on |
+//! | [`probe`] | what Kiwi can do, tried before it is used |
 //! | [`marks`] | whose data Kiwi holds, and how much of it |
 //! | [`client`] | connections |
 //! | [`command`] | requests, and sizes that are safe |
@@ -28,6 +29,7 @@ mod fetch;
 mod link;
 mod marks;
 mod plan;
+mod probe;
 mod stream;
 
 pub use adapter::KiwiAdapter;

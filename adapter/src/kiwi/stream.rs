@@ -13,10 +13,12 @@ use bytes::Bytes;
 use tokio::runtime::Handle;
 
 use super::at_hand::Need;
-use super::fetch::{FetchError, Fetcher, part_of};
+use super::fetch::{Fetcher, part_of};
+use super::link::{Missed, missing};
 use crate::embedded::EmbeddedAdapter;
 use crate::embedded::encoding::{Record, Stub};
 use crate::embedded::source::{Elsewhere, Part, Place, Whole};
+use crate::embedded::store::Store;
 use crate::error::{Outcome, Stop, StorageError};
 use crate::keyspace::{Kind, Point};
 
@@ -53,23 +55,17 @@ pub(super) struct Passed(Arc<AtomicU64>);
 
 /// Values for a walk in order: what it asks for is fetched with what comes next. Blocks.
 pub(super) struct Streaming {
-    index: Arc<EmbeddedAdapter>,
-    fetcher: Fetcher,
-    runtime: Handle,
-    passed: Passed,
-    ahead: RefCell<HashMap<Place, (Stub, Bytes)>>,
+    pub(super) index: Arc<EmbeddedAdapter>,
+    pub(super) fetcher: Fetcher,
+    pub(super) runtime: Handle,
+    pub(super) passed: Passed,
+    pub(super) missed: Missed,
+    /// The generation that is walked over.
+    pub(super) store: Arc<Store>,
+    pub(super) ahead: RefCell<HashMap<Place, (Stub, Bytes)>>,
 }
 
 impl Streaming {
-    pub(super) fn new(
-        index: Arc<EmbeddedAdapter>,
-        fetcher: Fetcher,
-        runtime: Handle,
-        passed: Passed,
-    ) -> Self {
-        Self { index, fetcher, runtime, passed, ahead: RefCell::default() }
-    }
-
     /// The value that is asked for and those behind it, as the index is now.
     fn needs(&self, place: &Place, stub: Stub) -> Result<Vec<Need>, StorageError> {
         let store = self.index.store();
@@ -108,6 +104,7 @@ impl Streaming {
             let needs = self.needs(place, stub)?;
             match self.runtime.block_on(self.fetcher.fetch(needs)) {
                 Ok(found) => {
+                    last = None;
                     let mut ahead = self.ahead.borrow_mut();
                     ahead.clear();
                     for ((place, stub), value) in found {
@@ -123,9 +120,17 @@ impl Streaming {
             }
             std::thread::sleep(RETRY);
         }
-        let reason =
-            last.as_ref().map_or_else(|| format!("{place:?} has another value"), FetchError::to_string);
-        Err(StorageError::Engine { what: "read a value from Kiwi", reason })
+        match last {
+            Some(error) if !self.index.store().carrier()?.lost => Err(StorageError::Away(error.to_string())),
+            Some(error) => Err(StorageError::Lost(error.to_string())),
+            None => {
+                // The values of a generation that was replaced are not on Kiwi for good reason.
+                if Arc::ptr_eq(&self.store, &self.index.store()) {
+                    self.missed.note(missing(place));
+                }
+                Err(StorageError::Lost(missing(place)))
+            }
+        }
     }
 }
 

@@ -104,7 +104,7 @@ async fn serve_on<A: Adapter>(
         tokio::net::TcpListener::from_std(listeners.resp).map_err(Failure::because("cannot listen"))?;
     if let Some(http) = listeners.http {
         let http = tokio::net::TcpListener::from_std(http).map_err(Failure::because("cannot listen"))?;
-        crate::metrics::serve(http).map_err(Failure::because("cannot serve metrics"))?;
+        crate::metrics::serve(http, handle.clone()).map_err(Failure::because("cannot serve metrics"))?;
     }
     tracing::info!(node = config.node.id, clients = %config.listen.resp, "ready for clients");
     let stop = async move {

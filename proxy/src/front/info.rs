@@ -11,8 +11,18 @@ use super::{Context, info_raft};
 use crate::shared::{Shared, unix_time};
 
 /// The sections, in the order in which they are written.
-const SECTIONS: [&str; 9] =
-    ["server", "clients", "memory", "persistence", "stats", "replication", "cluster", "raft", "keyspace"];
+const SECTIONS: [&str; 10] = [
+    "server",
+    "clients",
+    "memory",
+    "persistence",
+    "stats",
+    "replication",
+    "cluster",
+    "raft",
+    "storage",
+    "keyspace",
+];
 
 /// Writes `name:value` lines.
 fn lines(text: &mut String, fields: &[(&str, &dyn Display)]) {
@@ -66,6 +76,7 @@ async fn write_section<A: Adapter>(shared: &Shared<A>, section: &str, text: &mut
         "replication" => lines(text, &[("role", &"master"), ("connected_slaves", &0)]),
         "cluster" => lines(text, &[("cluster_enabled", &0)]),
         "raft" => info_raft::write(shared, text).await,
+        "storage" => storage(shared, text),
         _ => keyspace(shared, text).await,
     }
 }
@@ -139,6 +150,14 @@ fn stats<A: Adapter>(shared: &Shared<A>, text: &mut String) {
             ("protocol_errors", &stats.protocol_errors.get()),
         ],
     );
+}
+
+fn storage<A: Adapter>(shared: &Shared<A>, text: &mut String) {
+    lines(text, &[("storage_kind", &shared.handle.status().storage_kind)]);
+    for fact in shared.handle.adapter().facts() {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "storage_{}:{}\r\n", fact.name, fact.value);
+    }
 }
 
 /// Without a read barrier: INFO describes this node, also when it has no leader.

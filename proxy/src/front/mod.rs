@@ -56,6 +56,7 @@ pub(crate) async fn run<A: Adapter>(
         ("config", true) => config::run(context, found.spec.name, args),
         ("info", _) => Ok(info::info(context, &args[1..]).await),
         ("raft.status", _) => cluster::status(context).await,
+        ("raft.backend", _) => Ok(cluster::backend(context)),
         ("raft.digest", _) => cluster::digest(context).await,
         _ => Err(unknown_command(args)),
     };

@@ -157,7 +157,8 @@ impl LogStore {
         self.shared.window().usage()
     }
 
-    fn reader(&self) -> LogReader {
+    /// Reads it beside its writer.
+    pub fn reader(&self) -> LogReader {
         LogReader::new(Arc::clone(&self.shared))
     }
 

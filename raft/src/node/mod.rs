@@ -149,8 +149,9 @@ impl<A: Adapter> Member<A> {
 
         let mut log = open_log(&config.node.data_dir, Options::new(id, &config.raft)).await?;
         let adapter = Arc::new(adapter);
-        let state_machine = KiwiStateMachine::open(Arc::clone(&adapter), &config.node.data_dir).await?;
-        let progress = state_machine.progress();
+        let state_machine =
+            KiwiStateMachine::open(Arc::clone(&adapter), &config.node.data_dir, log.reader()).await?;
+        let (progress, rebuilder) = (state_machine.progress(), state_machine.rebuilder());
         let state = log.get_log_state().await.map_err(|error| StartError::Raft(error.to_string()))?;
         let is_empty = state.last_log_id.is_none()
             && log.current_vote().is_none_or(|vote| vote == Vote::default())
@@ -167,7 +168,7 @@ impl<A: Adapter> Member<A> {
         server.open(Arc::clone(&member) as Arc<dyn Inbound>);
         member.spawn_tasks(serving, elections);
         let fitness = Member::lead_only_when_fit(Arc::downgrade(&member));
-        member.tasks().push(spawn(fitness));
+        member.tasks().extend([spawn(fitness), spawn(rebuilder.run())]);
         if admission == Some(Admission::Form) {
             bootstrap::form(&member.raft, id, &members).await?;
         }

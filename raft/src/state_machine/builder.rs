@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::sync::Arc;
+use std::time::Duration;
 
 use adapter::{Adapter, Frozen};
 use openraft::{AnyError, RaftSnapshotBuilder, Snapshot, StorageIOError};
@@ -15,21 +16,51 @@ use crate::TypeConfig;
 use crate::types::{SnapshotFile, StorageError};
 
 const BUFFER: usize = 1024 * 1024;
+/// The pause before a snapshot is tried again.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// Builds one snapshot, in a task of its own.
 pub struct SnapshotBuilder<A: Adapter> {
     pub(super) shared: Arc<Shared<A>>,
 }
 
+/// Why there is no snapshot.
+#[derive(Debug, thiserror::Error)]
+enum BuildError {
+    #[error(transparent)]
+    Storage(#[from] adapter::StorageError),
+    #[error(transparent)]
+    File(#[from] std::io::Error),
+    #[error("{0}")]
+    Position(String),
+    #[error(transparent)]
+    Ended(#[from] tokio::task::JoinError),
+    #[error("the snapshot is gone")]
+    Gone,
+}
+
+impl BuildError {
+    /// Whether it may be tried again: the storage is another process, and that is not there, or has lost its data.
+    fn is_passing(&self) -> bool {
+        use adapter::StorageError::{Away, Lost};
+        matches!(self, Self::Storage(Away(_) | Lost(_)))
+    }
+}
+
 impl<A: Adapter> RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder<A> {
     async fn build_snapshot(&mut self) -> Result<Snapshot<TypeConfig>, StorageError> {
-        // The log up to the snapshot may be given up once it exists. So what the snapshot holds must be durable in
-        // the storage too, or a crash would take the storage back to before the log begins.
-        let turn = Arc::clone(&self.shared.turn).lock_owned().await;
-        let durable = self.shared.adapter.flush().await.map_err(failed)?;
-        let shared = Arc::clone(&self.shared);
-        let written = tokio::task::spawn_blocking(move || write(&shared, turn, durable.index)).await;
-        let (meta, snapshot) = written.map_err(failed)?.map_err(failed)?;
+        let (meta, snapshot) = loop {
+            match self.build().await {
+                Ok(built) => break built,
+                Err(error) if error.is_passing() => {
+                    tracing::warn!(%error, "a snapshot could not be made, and is tried again");
+                    tokio::time::sleep(RETRY).await;
+                }
+                Err(error) => {
+                    return Err(StorageIOError::write_snapshot(None, AnyError::new(&error)).into());
+                }
+            }
+        };
         self.shared.progress.send_if_modified(|progress| {
             let newer = progress.snapshot < meta.last_log_id;
             progress.snapshot = progress.snapshot.max(meta.last_log_id);
@@ -39,36 +70,38 @@ impl<A: Adapter> RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder<A> {
     }
 }
 
-/// Freezes the storage, lets writes go on, and writes the snapshot; answers the newest snapshot. An error is a
-/// sentence.
+impl<A: Adapter> SnapshotBuilder<A> {
+    async fn build(&self) -> Result<(Meta, SnapshotFile), BuildError> {
+        // The log up to the snapshot may be given up once it exists. So what the snapshot holds must be durable in
+        // the storage too, or a crash would take the storage back to before the log begins.
+        let turn = Arc::clone(&self.shared.turn).lock_owned().await;
+        let durable = self.shared.adapter.flush().await?;
+        let shared = Arc::clone(&self.shared);
+        tokio::task::spawn_blocking(move || write(&shared, turn, durable.index)).await?
+    }
+}
+
+/// Freezes the storage, lets writes go on, and writes the snapshot; answers the newest snapshot.
 fn write<A: Adapter>(
     shared: &Shared<A>,
     turn: OwnedMutexGuard<()>,
     durable: u64,
-) -> Result<(Meta, SnapshotFile), String> {
-    let frozen = shared.adapter.freeze().map_err(say)?;
+) -> Result<(Meta, SnapshotFile), BuildError> {
+    let frozen = shared.adapter.freeze()?;
     drop(turn);
-    let mark = Mark::of(&frozen.applied().position)?;
+    let mark = Mark::of(&frozen.applied().position).map_err(BuildError::Position)?;
     let frozen_at = frozen.applied().position.index;
     if frozen_at > durable {
-        return Err(format!(
+        return Err(BuildError::Position(format!(
             "after a flush the storage is durable up to {durable} and applied up to {frozen_at}"
-        ));
+        )));
     }
     let meta = files::meta(&mark);
     let file = shared.files.unfinished(&meta);
-    let mut out = BufWriter::with_capacity(BUFFER, File::create(&file.path).map_err(say)?);
-    frozen.write(&mut out).map_err(say)?;
-    out.flush().map_err(say)?;
-    out.get_ref().sync_all().map_err(say)?;
-    shared.files.publish(&meta, file).map_err(say)?;
-    shared.files.newest().ok_or_else(|| "the snapshot is gone".to_owned())
-}
-
-fn say(error: impl std::fmt::Display) -> String {
-    error.to_string()
-}
-
-fn failed(error: impl std::fmt::Display) -> StorageError {
-    StorageIOError::write_snapshot(None, AnyError::error(error)).into()
+    let mut out = BufWriter::with_capacity(BUFFER, File::create(&file.path)?);
+    frozen.write(&mut out)?;
+    out.flush()?;
+    out.get_ref().sync_all()?;
+    shared.files.publish(&meta, file)?;
+    shared.files.newest().ok_or(BuildError::Gone)
 }

@@ -5,6 +5,7 @@
 //! | [`mark`] | log id and membership, kept with the data |
 //! | [`files`] | the snapshots directory |
 //! | [`builder`] | a snapshot, written while writes go on |
+//! | [`rebuild`] | a storage that has lost data is given all of it again |
 //!
 //! The position is the adapter's: it is stored with the effects, so there is no second place that could disagree
 //! with it after a crash. Any failure here is fatal to the node; it must not guess what took effect.
@@ -12,6 +13,7 @@
 mod builder;
 mod files;
 mod mark;
+mod rebuild;
 
 #[cfg(test)]
 mod tests;
@@ -28,9 +30,11 @@ use tokio::sync::watch;
 use self::files::Files;
 use self::mark::Mark;
 use crate::TypeConfig;
+use crate::log_store::LogReader;
 use crate::types::{Entry, LogId, NodeId, Peer, Replies, SnapshotFile, StorageError, StoredMembership};
 
 pub use self::builder::SnapshotBuilder;
+pub use self::rebuild::Rebuilder;
 
 /// A run is closed at this many bytes of batches: a reader waits for at most that much to be applied at once.
 const MAX_RUN_BYTES: usize = 8 * 1024 * 1024;
@@ -69,7 +73,38 @@ struct Shared<A> {
     /// The adapter has one writer at a time: whoever holds this. Not held while a snapshot is being written.
     turn: Arc<tokio::sync::Mutex<()>>,
     files: Files,
+    log: LogReader,
     progress: watch::Sender<Progress>,
+}
+
+/// Entries, as a run for the adapter.
+struct Prepared {
+    run: Run,
+    last: LogId,
+    /// For each entry, whether it has a batch.
+    has_batch: Vec<bool>,
+}
+
+impl Prepared {
+    /// Makes a run of entries that come behind a mark, and takes the mark to the last of them. None of none.
+    fn new(entries: Vec<Entry>, mark: &mut Mark) -> Result<Option<Self>, String> {
+        let Some(last) = entries.last().map(|entry| entry.log_id) else { return Ok(None) };
+        let mut has_batch = Vec::with_capacity(entries.len());
+        let mut batches = Vec::with_capacity(entries.len());
+        for entry in entries {
+            has_batch.push(matches!(entry.payload, EntryPayload::Normal(_)));
+            match entry.payload {
+                EntryPayload::Blank => {}
+                EntryPayload::Normal(batch) => batches.push(batch),
+                EntryPayload::Membership(membership) => {
+                    mark.membership = StoredMembership::new(Some(entry.log_id), membership);
+                }
+            }
+        }
+        mark.applied = Some(last);
+        let position = mark.position()?;
+        Ok(Some(Self { run: Run { batches, position }, last, has_batch }))
+    }
 }
 
 /// Applies committed entries to an adapter.
@@ -81,7 +116,7 @@ pub struct KiwiStateMachine<A: Adapter> {
 impl<A: Adapter> KiwiStateMachine<A> {
     /// Puts an adapter under a Raft log, with snapshots in `<data_dir>/snapshots`. A storage that is behind the
     /// newest snapshot, as one in memory is after a restart, is restored from it.
-    pub async fn open(adapter: Arc<A>, data_dir: &Path) -> Result<Self, OpenError> {
+    pub async fn open(adapter: Arc<A>, data_dir: &Path, log: LogReader) -> Result<Self, OpenError> {
         let path = data_dir.join("snapshots");
         let snapshots = |source| OpenError::Snapshots { path: path.clone(), source };
         let files = Files::open(path.clone()).map_err(snapshots)?;
@@ -97,7 +132,7 @@ impl<A: Adapter> KiwiStateMachine<A> {
         let mark = Mark::of(&applied.position).map_err(OpenError::Position)?;
         let (progress, _) = watch::channel(Progress { applied: mark.applied, snapshot });
         let turn = Arc::default();
-        Ok(Self { shared: Arc::new(Shared { adapter, turn, files, progress }), mark })
+        Ok(Self { shared: Arc::new(Shared { adapter, turn, files, log, progress }), mark })
     }
 
     /// Tells how far the storage is, and every change of it. A reader that waits for an index wakes up when it is
@@ -106,31 +141,33 @@ impl<A: Adapter> KiwiStateMachine<A> {
         self.shared.progress.subscribe()
     }
 
+    /// What rebuilds the storage when it has lost data.
+    pub fn rebuilder(&self) -> Rebuilder<A> {
+        Rebuilder { shared: Arc::clone(&self.shared) }
+    }
+
     /// Applies one run and answers its replies, one list per entry.
     async fn apply_run(
         &mut self,
         entries: Vec<Entry>,
         replies: &mut Vec<Replies>,
     ) -> Result<(), StorageError> {
-        let Some(last) = entries.last().map(|entry| entry.log_id) else { return Ok(()) };
+        let prepared = Prepared::new(entries, &mut self.mark);
+        let unprepared =
+            |error| StorageError::from(StorageIOError::write_state_machine(AnyError::error(error)));
+        let Some(Prepared { run, last, has_batch }) = prepared.map_err(unprepared)? else { return Ok(()) };
         let failed = |error: AnyError| StorageError::from(StorageIOError::apply(last, error));
-        let mut has_batch = Vec::with_capacity(entries.len());
-        let mut batches = Vec::with_capacity(entries.len());
-        for entry in entries {
-            has_batch.push(matches!(entry.payload, EntryPayload::Normal(_)));
-            match entry.payload {
-                EntryPayload::Blank => {}
-                EntryPayload::Normal(batch) => batches.push(batch),
-                EntryPayload::Membership(membership) => {
-                    self.mark.membership = StoredMembership::new(Some(entry.log_id), membership);
+        let expected = run.batches.len();
+        let applied = loop {
+            match self.shared.adapter.apply(run.clone()).await {
+                Ok(applied) => break applied,
+                Err(adapter::StorageError::Lost(reason)) => {
+                    let rebuilt = rebuild::rebuild(&self.shared, &reason).await;
+                    rebuilt.map_err(|error| failed(AnyError::new(&error)))?;
                 }
+                Err(error) => return Err(failed(AnyError::new(&error))),
             }
-        }
-        self.mark.applied = Some(last);
-        let position = self.mark.position().map_err(|error| failed(AnyError::error(error)))?;
-        let expected = batches.len();
-        let applied = self.shared.adapter.apply(Run { batches, position }).await;
-        let applied = applied.map_err(|error| failed(AnyError::new(&error)))?;
+        };
         if applied.len() != expected {
             let error =
                 format!("the storage answered {} lists of replies to {expected} batches", applied.len());

@@ -131,7 +131,13 @@ fn members(index: u64, ids: impl IntoIterator<Item = NodeId>) -> Entry {
 }
 
 async fn open(book: &Arc<Book>, directory: &Path) -> KiwiStateMachine<Book> {
-    KiwiStateMachine::open(Arc::clone(book), directory).await.unwrap()
+    // It is closed, and its directory gone, when its last reader is.
+    let log = LogStore::open(tempfile::tempdir().unwrap().path(), options()).unwrap().reader();
+    KiwiStateMachine::open(Arc::clone(book), directory, log).await.unwrap()
+}
+
+fn options() -> Options {
+    Options::new(0, &conf::Raft::default())
 }
 
 fn files(directory: &Path) -> Vec<String> {
@@ -146,7 +152,7 @@ struct Stores;
 impl StoreBuilder<TypeConfig, LogStore, KiwiStateMachine<Book>, tempfile::TempDir> for Stores {
     async fn build(&self) -> Result<(tempfile::TempDir, LogStore, KiwiStateMachine<Book>), StorageError> {
         let directory = tempfile::tempdir().unwrap();
-        let log = LogStore::open(directory.path(), Options::new(0, &conf::Raft::default())).unwrap();
+        let log = LogStore::open(directory.path(), options()).unwrap();
         let state_machine = open(&Arc::default(), directory.path()).await;
         Ok((directory, log, state_machine))
     }

@@ -1,0 +1,94 @@
+//! Giving a storage again what it has lost: the newest snapshot, and the log behind it.
+//!
+//! The log is only ever purged up to a snapshot, so the two together hold everything. Meanwhile the storage is at an
+//! earlier position than reads have seen, and refuses them. After a crash in the middle it is simply behind, and
+//! openraft applies the log again from where it is.
+
+use std::fs::File;
+use std::io::Cursor;
+use std::sync::Arc;
+use std::time::Duration;
+
+use adapter::snapshot::{Header, SnapshotWriter};
+use adapter::{Adapter, Applied};
+use openraft::RaftLogReader;
+
+use super::mark::Mark;
+use super::{Prepared, Shared};
+use crate::types::StorageError;
+
+/// The pause after a failure.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// Why a storage could not be given everything again.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum RebuildError {
+    #[error(transparent)]
+    Storage(#[from] adapter::StorageError),
+    #[error("the snapshot cannot be read: {0}")]
+    File(#[from] std::io::Error),
+    #[error("{0}")]
+    Position(String),
+    #[error("the log cannot be read: {0}")]
+    Log(#[from] StorageError),
+    #[error("neither the newest snapshot nor the log has the entry at index {0}")]
+    Gap(u64),
+}
+
+/// Rebuilds the storage whenever it is found to have lost data.
+pub struct Rebuilder<A: Adapter> {
+    pub(super) shared: Arc<Shared<A>>,
+}
+
+impl<A: Adapter> Rebuilder<A> {
+    /// For ever.
+    pub async fn run(self) {
+        loop {
+            let reason = self.shared.adapter.lost().await;
+            let _turn = self.shared.turn.lock().await;
+            if let Err(error) = rebuild(&self.shared, &reason).await {
+                tracing::error!(%error, "the storage cannot be rebuilt");
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+    }
+}
+
+/// Brings the storage from the newest snapshot to where it was. The caller has the turn.
+pub(super) async fn rebuild<A: Adapter>(shared: &Shared<A>, reason: &str) -> Result<(), RebuildError> {
+    let goal = shared.progress.borrow().applied;
+    tracing::warn!(reason, ?goal, "the storage is rebuilt from the newest snapshot and the log");
+    shared.adapter.set_rebuilding(true);
+    let mut log = shared.log.clone();
+    let mut mark = install(shared).await?;
+    while mark.applied < goal {
+        let next = mark.applied.map_or(0, |applied| applied.index + 1);
+        let end = goal.map_or(next, |goal| goal.index + 1);
+        let entries = log.limited_get_log_entries(next, end).await?;
+        let run = Prepared::new(entries, &mut mark).map_err(RebuildError::Position)?;
+        let Prepared { run, .. } = run.ok_or(RebuildError::Gap(next))?;
+        match shared.adapter.apply(run).await {
+            Ok(_) => {}
+            Err(adapter::StorageError::Lost(reason)) => {
+                tracing::warn!(reason, "the storage has lost data again");
+                mark = install(shared).await?;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    shared.adapter.set_rebuilding(false);
+    tracing::info!(?goal, "the storage has been rebuilt");
+    Ok(())
+}
+
+/// Takes the storage back to the newest snapshot, or to the beginning of the log.
+async fn install<A: Adapter>(shared: &Shared<A>) -> Result<Mark, RebuildError> {
+    let installed: Applied = match shared.files.newest() {
+        Some((_, file)) => shared.adapter.install(File::open(&file.path)?).await?,
+        None => {
+            let (nothing, _) = SnapshotWriter::new(Vec::new(), &Header::default())?.finish()?;
+            shared.adapter.install(Cursor::new(nothing)).await?
+        }
+    };
+    Mark::of(&installed.position).map_err(RebuildError::Position)
+}
