@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use tests::cluster::Cluster;
+use tests::engine::Engine;
 use tests::ports;
 
 /// How a system is reached.
@@ -76,7 +77,7 @@ impl Systems {
     }
 
     fn start_cluster(&mut self, at_leader: bool, at_follower: bool) {
-        let cluster = Cluster::start(3);
+        let cluster = Cluster::start(&[Engine::Embedded; 3]);
         let leader = cluster.leader();
         let pids: Vec<u32> = (0..3).map(|index| cluster.pid(index)).collect();
         let mut add = |name, index: usize| {

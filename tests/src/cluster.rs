@@ -1,17 +1,20 @@
 //! A cluster of `raft-proxy` processes that can be killed, paused and restarted.
 
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use adapter::Health;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use raft::handle::{MemberStatus, NodeStatus, Role};
 use tempfile::TempDir;
 
+use crate::engine::Engine;
+use crate::kiwi::Kiwi;
 use crate::link::Link;
 use crate::ports;
 
@@ -19,6 +22,10 @@ use crate::ports;
 pub const SECRET: &str = "a-secret-of-the-tests";
 /// How long anything may take before a test gives up.
 pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long a test's node waits before it sends again what its Kiwi may still carry out. A Kiwi that has given nothing
+/// up yet needs longer; in the tests it only ends, and then nothing is waited for.
+const SETTLE_TIME: &str = "1s";
 
 /// The `raft-proxy` binary: `RAFT_PROXY_BIN`, or the one beside the tests.
 pub fn binary() -> PathBuf {
@@ -49,6 +56,10 @@ pub struct Node {
     pub port: u16,
     /// Its Raft port.
     pub raft_port: u16,
+    /// What keeps its data.
+    pub engine: Engine,
+    /// The Kiwi beside it, if it has one.
+    pub kiwi: Option<Kiwi>,
     /// The way that its peers take to its Raft port, if it is not the direct one.
     pub link: Option<Link>,
     /// What it is told besides the cluster's settings.
@@ -56,6 +67,29 @@ pub struct Node {
     /// Its directory.
     pub dir: PathBuf,
     child: Option<Child>,
+}
+
+impl Node {
+    fn prepare(engine: Engine, id: u64, dir: &Path) -> Self {
+        let dir = dir.join(format!("node{id}"));
+        let kiwi = engine.is_kiwi().then(|| Kiwi::prepare(engine, &dir.join("kiwi")));
+        let settings = kiwi.as_ref().map_or_else(Vec::new, |kiwi| {
+            let setting = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+            vec![
+                setting("storage.kind", "kiwi"),
+                setting("storage.address", &kiwi.address()),
+                setting("storage.settle_time", SETTLE_TIME),
+            ]
+        });
+        let (port, raft_port) = (ports::free(), ports::free());
+        Self { id, port, raft_port, engine, kiwi, link: None, settings, dir, child: None }
+    }
+
+    /// Gives a setting of its own another value.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.settings.retain(|(other, _)| other != name);
+        self.settings.push((name.to_owned(), value.to_owned()));
+    }
 }
 
 /// Several nodes on loopback. All are ended when this is dropped. There is one at a time in a process: another waits.
@@ -68,23 +102,26 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Starts `count` nodes with default settings and waits for a leader.
-    pub fn start(count: usize) -> Self {
-        Self::start_with(count, &[])
+    /// Starts a node on each engine, with default settings, and waits for a leader.
+    pub fn start(engines: &[Engine]) -> Self {
+        Self::start_with(engines, &[])
     }
 
-    /// Starts `count` nodes with the given settings (`raft.keep_entries`, `10`) and waits for a leader.
-    pub fn start_with(count: usize, settings: &[(&str, &str)]) -> Self {
-        Self::prepare(count, settings).launch_all()
+    /// Starts a node on each engine, with the given settings (`raft.keep_entries`, `10`), and waits for a leader.
+    pub fn start_with(engines: &[Engine], settings: &[(&str, &str)]) -> Self {
+        let mut cluster = Self::prepare(engines, settings);
+        cluster.launch_all();
+        cluster
     }
 
-    /// Starts `count` nodes that reach each other through links, and waits for a leader.
-    pub fn start_linked(count: usize, settings: &[(&str, &str)]) -> Self {
-        let mut cluster = Self::prepare(count, settings);
+    /// Starts nodes that reach each other through links, and waits for a leader.
+    pub fn start_linked(engines: &[Engine], settings: &[(&str, &str)]) -> Self {
+        let mut cluster = Self::prepare(engines, settings);
         for node in &mut cluster.nodes {
             node.link = Some(Link::to(node.raft_port));
         }
-        cluster.launch_all()
+        cluster.launch_all();
+        cluster
     }
 
     /// The link to a node of [`Self::start_linked`].
@@ -92,38 +129,37 @@ impl Cluster {
         self.nodes[index].link.as_ref().expect("the nodes are linked")
     }
 
-    fn launch_all(mut self) -> Self {
+    /// Starts all Kiwis and nodes, and waits for a leader.
+    pub fn launch_all(&mut self) {
         for index in 0..self.nodes.len() {
+            if let Some(kiwi) = &mut self.nodes[index].kiwi {
+                kiwi.launch();
+            }
             self.launch(index);
         }
         self.leader();
-        self
     }
 
-    /// Lays out `count` nodes without starting any.
-    pub fn prepare(count: usize, settings: &[(&str, &str)]) -> Self {
+    /// Lays out a node on each engine without starting any.
+    pub fn prepare(engines: &[Engine], settings: &[(&str, &str)]) -> Self {
         // A test that failed has poisoned it and ended its own nodes.
         let machine = MACHINE.lock().unwrap_or_else(PoisonError::into_inner);
         let dir = TempDir::with_prefix("raft-proxy-test-").unwrap();
-        let nodes = (0..count)
-            .map(|index| Node {
-                id: index as u64 + 1,
-                port: ports::free(),
-                raft_port: ports::free(),
-                link: None,
-                settings: Vec::new(),
-                dir: dir.path().join(format!("node{}", index + 1)),
-                child: None,
-            })
-            .collect();
+        let nodes =
+            engines.iter().zip(1..).map(|(engine, id)| Node::prepare(*engine, id, dir.path())).collect();
         let settings =
             settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         Self { nodes, settings, dir, _machine: machine }
     }
 
     /// The directory that all nodes are in.
-    pub fn dir(&self) -> &std::path::Path {
+    pub fn dir(&self) -> &Path {
         self.dir.path()
+    }
+
+    /// The ports for clients.
+    pub fn ports(&self) -> Vec<u16> {
+        self.nodes.iter().map(|node| node.port).collect()
     }
 
     /// The command that runs a node, without having started it.
@@ -260,6 +296,19 @@ impl Cluster {
         }
     }
 
+    /// Waits until a node says this of its storage.
+    pub fn wait_for_storage(&self, index: usize, text: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let detail = self.status(index).map(|status| status.storage.detail);
+            if detail.as_ref().is_some_and(|detail| detail.contains(text)) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{detail:?}\n{}", self.log(index));
+            sleep(Duration::from_millis(50));
+        }
+    }
+
     /// Waits until all running nodes have applied the same index, and checks that their content is equal.
     pub fn assert_equal_digests(&self) {
         let deadline = Instant::now() + PATIENCE;
@@ -273,6 +322,32 @@ impl Cluster {
             }
             assert!(Instant::now() < deadline, "replicas do not meet: {digests:?}");
             sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// The Kiwi beside a node.
+    pub fn kiwi(&self, index: usize) -> &Kiwi {
+        self.nodes[index].kiwi.as_ref().expect("the node has a Kiwi")
+    }
+
+    /// The Kiwi beside a node, to start or to end it.
+    pub fn kiwi_mut(&mut self, index: usize) -> &mut Kiwi {
+        self.nodes[index].kiwi.as_mut().expect("the node has a Kiwi")
+    }
+
+    /// Waits until every running node's content is where it is kept in the end.
+    pub fn settle(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        for index in (0..self.nodes.len()).filter(|index| self.runs(*index)) {
+            let has_arrived = |storage: &Health| storage.ok && storage.detail.contains("; 0 changes");
+            while self.nodes[index].engine.is_kiwi() {
+                let storage = self.status(index).map(|status| status.storage);
+                if storage.as_ref().is_some_and(has_arrived) {
+                    break;
+                }
+                assert!(Instant::now() < deadline, "{storage:?}\n{}", self.log(index));
+                sleep(Duration::from_millis(20));
+            }
         }
     }
 

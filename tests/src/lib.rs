@@ -4,10 +4,12 @@
 //! |---|---|
 //! | [`cluster`] | a cluster of `raft-proxy` processes that can be killed, paused and restarted |
 //! | [`differential`] | what the differential test needs: a real Redis, random calls, comparison |
+//! | [`engine`] | the table of what a node's data may be kept in: a test that names none runs on every row |
 //! | [`history`] | writers that remember what they were told, and the check against what is there |
-//! | [`kiwi`] | a Kiwi process, or the stand-in |
+//! | [`kiwi`] | a Kiwi process: the stand-in, or a real one |
 //! | [`link`] | a TCP link to a node that can be slow |
 //! | [`ports`] | free ports |
+//! | [`raw`] | a RESP client that does nothing by itself |
 
 #![allow(
     clippy::unwrap_used,
@@ -19,7 +21,9 @@
 
 pub mod cluster;
 pub mod differential;
+pub mod engine;
 pub mod history;
 pub mod kiwi;
 pub mod link;
 pub mod ports;
+pub mod raw;

@@ -13,6 +13,7 @@ use std::process::Command;
 
 use redis::{Commands, RedisResult};
 use tests::cluster::Cluster;
+use tests::engine::{self, ALL_ON_KIWI, Engine};
 
 fn tour(program: &str, script: &str, port: u16) {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tours").join(script);
@@ -24,7 +25,11 @@ fn tour(program: &str, script: &str, port: u16) {
 
 #[test]
 fn redis_cli_redis_py_and_redis_rs_do_a_tour_on_the_leader_and_on_a_follower() {
-    let cluster = Cluster::start(3);
+    engine::on_each(do_tours);
+}
+
+fn do_tours(engine: Engine) {
+    let cluster = Cluster::start_with(&[engine; 3], &ALL_ON_KIWI);
     let leader = cluster.leader();
     let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".to_owned());
     for index in [leader, (leader + 1) % 3] {
@@ -63,7 +68,11 @@ fn redis_rs(connection: &mut redis::Connection) -> RedisResult<()> {
 
 #[test]
 fn redis_benchmark_runs_clean_on_the_leader_and_on_a_follower() {
-    let cluster = Cluster::start(3);
+    engine::on_each(run_redis_benchmark);
+}
+
+fn run_redis_benchmark(engine: Engine) {
+    let cluster = Cluster::start(&[engine; 3]);
     let leader = cluster.leader();
     for index in [leader, (leader + 1) % 3] {
         let output = Command::new("redis-benchmark")

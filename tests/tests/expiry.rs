@@ -19,6 +19,7 @@ use proptest::prelude::*;
 use tests::cluster::Cluster;
 use tests::differential::storage::{self, Storage};
 use tests::differential::{Call, call};
+use tests::engine::{self, Engine};
 
 const KEYS: [&str; 4] = ["a", "b", "c", "d"];
 /// When a case begins, Unix milliseconds. All commands of all cases share one log, whose time never goes back.
@@ -223,7 +224,11 @@ fn keys_are_gone_at_their_deadline_and_removed_by_the_log_alone() {
 
 #[test]
 fn a_follower_hides_a_due_key_at_once_although_the_log_removes_it_elsewhere() {
-    let cluster = Cluster::start_linked(3, &[]);
+    engine::on_each(read_due_keys_at_a_follower);
+}
+
+fn read_due_keys_at_a_follower(engine: Engine) {
+    let cluster = Cluster::start_linked(&[engine; 3], &[]);
     let leader = cluster.leader();
     let mut at_leader = cluster.connect(leader);
     let follower = (leader + 1) % 3;

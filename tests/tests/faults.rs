@@ -6,22 +6,24 @@
     clippy::panic,
     reason = "a test stops at the first surprise"
 )]
+#![allow(clippy::print_stdout, reason = "what was measured is shown on request")]
 
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use raft::handle::Role;
 use tests::cluster::Cluster;
+use tests::engine::{self, ALL_ON_KIWI, Engine};
 use tests::history::Writers;
-
-fn ports(cluster: &Cluster) -> Vec<u16> {
-    cluster.nodes.iter().map(|node| node.port).collect()
-}
 
 #[test]
 fn no_acknowledged_write_is_lost_or_doubled_when_leaders_are_killed() {
-    let mut cluster = Cluster::start(3);
-    let writers = Writers::start(24, ports(&cluster));
+    engine::on_each(kill_leaders);
+}
+
+fn kill_leaders(engine: Engine) {
+    let mut cluster = Cluster::start_with(&[engine; 3], &ALL_ON_KIWI);
+    let writers = Writers::start(24, cluster.ports());
     writers.wait_for(500);
     for round in 0..3 {
         let leader = cluster.leader();
@@ -44,8 +46,12 @@ fn no_acknowledged_write_is_lost_or_doubled_when_leaders_are_killed() {
 
 #[test]
 fn no_acknowledged_write_is_lost_or_doubled_when_all_nodes_are_killed() {
-    let mut cluster = Cluster::start(3);
-    let writers = Writers::start(24, ports(&cluster));
+    engine::on_each(kill_all_nodes);
+}
+
+fn kill_all_nodes(engine: Engine) {
+    let mut cluster = Cluster::start_with(&[engine; 3], &ALL_ON_KIWI);
+    let writers = Writers::start(24, cluster.ports());
     for _ in 0..2 {
         writers.wait_for(1000);
         for index in 0..3 {
@@ -64,8 +70,12 @@ fn no_acknowledged_write_is_lost_or_doubled_when_all_nodes_are_killed() {
 
 #[test]
 fn a_follower_that_was_away_while_the_log_was_purged_catches_up_by_snapshot() {
+    engine::on_each(catch_up_by_snapshot);
+}
+
+fn catch_up_by_snapshot(engine: Engine) {
     let settings = [("raft.snapshot_log_bytes", "1MiB"), ("raft.keep_entries", "10")];
-    let mut cluster = Cluster::start_with(3, &settings);
+    let mut cluster = Cluster::start_with(&[engine; 3], &[&settings[..], &ALL_ON_KIWI].concat());
     let leader = cluster.leader();
     let away = (leader + 1) % 3;
     let before = cluster.status(away).unwrap().applied;
@@ -94,7 +104,11 @@ fn fill(connection: &mut redis::Connection, count: usize, size: usize) {
 
 #[test]
 fn a_leader_that_was_paused_serves_no_stale_read_when_it_wakes() {
-    let cluster = Cluster::start(3);
+    engine::on_each(wake_an_old_leader);
+}
+
+fn wake_an_old_leader(engine: Engine) {
+    let cluster = Cluster::start_with(&[engine; 3], &ALL_ON_KIWI);
     let old = cluster.leader();
     let mut at_old = cluster.connect(old);
     let () = redis::cmd("SET").arg("k").arg("before").query(&mut at_old).unwrap();
@@ -124,8 +138,12 @@ fn a_leader_that_was_paused_serves_no_stale_read_when_it_wakes() {
 
 #[test]
 fn a_stopped_leader_hands_over_and_exits_with_zero() {
-    let mut cluster = Cluster::start(3);
-    let writers = Writers::start(8, ports(&cluster));
+    engine::on_each(stop_the_leader);
+}
+
+fn stop_the_leader(engine: Engine) {
+    let mut cluster = Cluster::start_with(&[engine; 3], &ALL_ON_KIWI);
+    let writers = Writers::start(8, cluster.ports());
     writers.wait_for(200);
     let leader = cluster.leader();
     cluster.stop(leader);
@@ -139,10 +157,14 @@ fn a_stopped_leader_hands_over_and_exits_with_zero() {
 
 #[test]
 fn a_candidate_that_lacks_entries_does_not_hold_up_the_election() {
+    engine::on_each(elect_beside_one_that_lacks_entries);
+}
+
+fn elect_beside_one_that_lacks_entries(engine: Engine) {
     // A follower stands 6 to 6.4 s after it last heard its leader, and votes for another from 3.2 s on.
     let settings = [("raft.election_timeout_min", "3s"), ("raft.election_timeout_max", "3200ms")];
     for lacks_higher in [true, false] {
-        let mut cluster = Cluster::start_linked(3, &settings);
+        let mut cluster = Cluster::start_linked(&[engine; 3], &settings);
         let leader = cluster.leader();
         let followers: Vec<usize> = (0..3).filter(|index| *index != leader).collect();
         let (lacks, has) = (followers[usize::from(lacks_higher)], followers[usize::from(!lacks_higher)]);

@@ -15,6 +15,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use tests::cluster::{Cluster, SECRET, binary};
+use tests::engine::{self, Engine};
 
 fn run(args: &[&str]) -> Output {
     Command::new(binary()).args(args).stdin(Stdio::null()).output().unwrap()
@@ -78,7 +79,11 @@ fn a_listen_address_in_use_is_told_before_anything_is_written() {
 
 #[test]
 fn a_data_directory_of_another_node_is_refused_and_left_as_it_is() {
-    let mut cluster = Cluster::start(3);
+    engine::on_each(swap_data_directories);
+}
+
+fn swap_data_directories(engine: Engine) {
+    let mut cluster = Cluster::start(&[engine; 3]);
     cluster.stop(0);
     cluster.stop(1);
     std::fs::remove_dir_all(cluster.nodes[1].dir.join("data")).unwrap();
@@ -117,7 +122,11 @@ fn the_data_of_a_cluster_is_not_served_stand_alone_nor_the_other_way_round() {
 
 #[test]
 fn a_stranger_gets_401_and_nothing_else() {
-    let cluster = Cluster::start(3);
+    engine::on_each(knock_without_the_secret);
+}
+
+fn knock_without_the_secret(engine: Engine) {
+    let cluster = Cluster::start(&[engine; 3]);
     for (path, secret) in [("/status", None), ("/raft/vote", Some("a-wrong-secret-of-a-test")), ("/", None)] {
         let mut stream = TcpStream::connect(("127.0.0.1", cluster.nodes[0].raft_port)).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
@@ -137,7 +146,11 @@ fn a_stranger_gets_401_and_nothing_else() {
 
 #[test]
 fn a_node_with_a_wrong_secret_joins_nothing_and_says_why() {
-    let mut cluster = Cluster::start(3);
+    engine::on_each(serve_with_a_wrong_secret);
+}
+
+fn serve_with_a_wrong_secret(engine: Engine) {
+    let mut cluster = Cluster::start(&[engine; 3]);
     let follower = (cluster.leader() + 1) % 3;
     cluster.stop(follower);
     let mut command = cluster.command(follower);

@@ -15,6 +15,7 @@ use tokio::runtime::Runtime;
 
 use super::Call;
 use crate::cluster::PATIENCE;
+use crate::engine::{self, Engine};
 use crate::kiwi::Kiwi;
 
 /// A storage with a log of one command per entry and a clock that the test sets.
@@ -46,20 +47,26 @@ struct Called<A> {
 
 /// Every storage of this project, empty. The one in memory, which is the model of the others, is the first.
 pub fn all() -> Vec<Box<dyn Storage>> {
-    let dir = tempfile::tempdir().unwrap();
-    let embedded = EmbeddedAdapter::open(&dir.path().join("data"), &conf::Storage::default(), false).unwrap();
-    vec![
-        Box::new(called("memory", |_| MemoryAdapter::new(), tempfile::tempdir().unwrap(), None)),
-        Box::new(called("embedded", |_| embedded, dir, None)),
-        on_kiwi(),
-    ]
+    let memory = called("memory", |_| MemoryAdapter::new(), tempfile::tempdir().unwrap(), None);
+    let rows = engine::all().into_iter().map(on);
+    [Box::new(memory) as Box<dyn Storage>].into_iter().chain(rows).collect()
+}
+
+/// The storage of a row of the table, empty.
+pub fn on(engine: Engine) -> Box<dyn Storage> {
+    if engine.is_kiwi() {
+        return Box::new(on_kiwi(engine));
+    }
+    let open =
+        |dir: &Path| EmbeddedAdapter::open(&dir.join("data"), &conf::Storage::default(), false).unwrap();
+    Box::new(called(engine.name(), open, tempfile::tempdir().unwrap(), None))
 }
 
 /// Kiwi, with next to nothing kept beside it, so that most reads ask it.
-fn on_kiwi() -> Box<dyn Storage> {
+fn on_kiwi(engine: Engine) -> Called<KiwiAdapter> {
     let dir = tempfile::tempdir().unwrap();
     // Without the wait of 10 ms, or the many short commands would take all day.
-    let kiwi = Kiwi::start(&dir.path().join("kiwi"), &["--without", "batcher"]);
+    let kiwi = Kiwi::start(engine, &dir.path().join("kiwi"), &["--without", "batcher"]);
     let config = conf::Storage {
         address: kiwi.address(),
         keep_values: 0,
@@ -68,8 +75,8 @@ fn on_kiwi() -> Box<dyn Storage> {
         ..conf::Storage::default()
     };
     let open = |dir: &Path| KiwiAdapter::open(&dir.join("index"), &config, false).unwrap();
-    let storage = called("kiwi", open, dir, Some(kiwi));
-    Box::new(Called { is_settled: KiwiAdapter::is_carried_over, ..storage })
+    let storage = called(engine.name(), open, dir, Some(kiwi));
+    Called { is_settled: KiwiAdapter::is_carried_over, ..storage }
 }
 
 fn called<A: Adapter>(
