@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use adapter::Reply;
+use adapter::command::{self, Run};
 use bytes::Bytes;
 use rand::Rng;
 use rand::seq::SliceRandom;
@@ -14,6 +15,7 @@ use tokio::time::{sleep, timeout};
 use crate::execute::execute;
 use crate::fault::Fault;
 use crate::options::Settings;
+use crate::refused::Refused;
 use crate::server::lock;
 use crate::store::Store;
 
@@ -23,10 +25,13 @@ const QUIET: Duration = Duration::from_millis(10);
 const FULL: usize = 100;
 /// How many commands may wait in all.
 const QUEUE: usize = 10_000;
-/// The latest that a command which was answered with a timeout runs.
+/// The latest that a command which was answered with an error runs, of those that do.
 const LATEST: Duration = Duration::from_millis(500);
-/// How often such a command runs at most.
+/// How often a command that was answered with a timeout runs at most.
 const REPEATS: u32 = 3;
+
+/// The time that a Kiwi says a command has taken that it has given up.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A command on its way to the storage.
 struct Request {
@@ -38,7 +43,8 @@ struct Request {
 #[derive(Clone)]
 pub(crate) struct Batcher {
     queue: mpsc::Sender<Request>,
-    timeouts: f64,
+    refused: Arc<Mutex<Refused>>,
+    settings: Arc<Settings>,
 }
 
 impl Batcher {
@@ -46,15 +52,40 @@ impl Batcher {
     pub(crate) fn start(store: Arc<Mutex<Store>>, settings: &Settings) -> Self {
         let (queue, requests) = mpsc::channel(QUEUE);
         tokio::spawn(serve(requests, store, settings.clone()));
-        Self { queue, timeouts: settings.timeouts }
+        let refused = Arc::new(Mutex::new(Refused::new(settings.queued_for)));
+        Self { queue, refused, settings: Arc::new(settings.clone()) }
+    }
+
+    /// Refuses everything for a while.
+    pub(crate) fn make_unavailable(&self) {
+        lock(&self.refused).begin(self.settings.unavailable_for);
     }
 
     /// Runs a command and waits for its reply.
     pub(crate) async fn call(&self, args: Vec<Bytes>) -> Reply {
-        if self.timeouts > 0.0 && rand::rng().random_bool(self.timeouts) {
+        if lock(&self.refused).is_unavailable() {
+            return self.refuse(args);
+        }
+        if self.settings.timeouts > 0.0 && rand::rng().random_bool(self.settings.timeouts) {
             return self.time_out(args);
         }
-        self.run(args).await
+        let reply = self.run(args).await;
+        let refused = lock(&self.refused).take();
+        if !refused.is_empty() {
+            self.run_later(refused, 1);
+        }
+        reply
+    }
+
+    fn refuse(&self, args: Vec<Bytes>) -> Reply {
+        let name = String::from_utf8_lossy(&args[0]).to_uppercase();
+        if self.settings.faults.has(Fault::RefusedWrites) && is_write(&args[0]) {
+            lock(&self.refused).keep(args);
+        }
+        Reply::Error(
+            format!("ERR communication error in {name}: Storage unavailable and no fallback available")
+                .into(),
+        )
     }
 
     async fn run(&self, args: Vec<Bytes>) -> Reply {
@@ -69,17 +100,29 @@ impl Batcher {
     /// Answers that the command took too long, and runs it nevertheless. A Kiwi would say so after 30 s: whoever
     /// tests what follows need not wait for it.
     fn time_out(&self, args: Vec<Bytes>) -> Reply {
-        let name = String::from_utf8_lossy(&args[0]).to_lowercase();
-        let (batcher, times) = (self.clone(), rand::rng().random_range(1..=REPEATS));
+        let name = String::from_utf8_lossy(&args[0]).into_owned();
+        self.run_later(vec![args], rand::rng().random_range(1..=REPEATS));
+        let time = PATIENCE - Duration::from_nanos(rand::rng().random_range(1..1000));
+        Reply::Error(format!("ERR {name} command timeout after {time:?}").into())
+    }
+
+    /// Runs commands one after the other, each some times, for nobody.
+    fn run_later(&self, commands: Vec<Vec<Bytes>>, times: u32) {
+        let batcher = self.clone();
         tokio::spawn(async move {
-            for _ in 0..times {
-                let after = rand::rng().random_range(Duration::ZERO..LATEST);
-                sleep(after).await;
-                batcher.run(args.clone()).await;
+            for args in commands {
+                for _ in 0..times {
+                    let after = rand::rng().random_range(Duration::ZERO..LATEST);
+                    sleep(after).await;
+                    batcher.run(args.clone()).await;
+                }
             }
         });
-        Reply::Error(format!("ERR {name} command timeout after 30s").into())
     }
+}
+
+fn is_write(name: &[u8]) -> bool {
+    command::lookup(name).is_some_and(|spec| matches!(spec.run, Run::Write(_)))
 }
 
 async fn serve(mut requests: mpsc::Receiver<Request>, store: Arc<Mutex<Store>>, settings: Settings) {

@@ -11,14 +11,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::fault::Fault;
+use crate::request;
 use crate::server::Shared;
 use crate::session::Session;
 
-/// How much of a longer reply is delivered, bytes.
-const CUT: usize = 3_866_614;
-/// With more arguments than this, the connection is reset. 20,002 are known to work and 60,001 not to.
-const ARGS: usize = 60_000;
-/// What a request may be; a Kiwi's own limits are not known.
+/// What a request may be apart from [`request::is_too_long`].
 const LIMITS: RequestLimits = RequestLimits {
     bulk_bytes: 512 * 1024 * 1024,
     args: 1024 * 1024,
@@ -51,7 +48,7 @@ impl Connection {
             let parsed = parser.parse(&LIMITS, ROUND, &mut requests);
             for index in 0..requests.len() {
                 let args = requests.shared_args(index);
-                if args.len() > ARGS && self.has(Fault::ResetRequests) {
+                if self.has(Fault::ResetRequests) && request::is_too_long(&args) {
                     return self.stream.set_zero_linger();
                 }
                 let reply = self.answer(args).await;
@@ -78,10 +75,11 @@ impl Connection {
     /// Sends a reply, or what a Kiwi sends of it.
     async fn send(&mut self, reply: &Reply) -> io::Result<()> {
         let bytes = self.encode(reply);
-        if bytes.len() <= CUT || !self.has(Fault::CutReplies) {
+        let cut = self.shared.settings.cut_replies_at;
+        if bytes.len() <= cut || !self.has(Fault::CutReplies) {
             return self.stream.write_all(&bytes).await;
         }
-        self.stream.write_all(&bytes[..CUT]).await?;
+        self.stream.write_all(&bytes[..cut]).await?;
         let mut ignored = vec![0; 16 * 1024];
         while self.stream.read(&mut ignored).await? > 0 {}
         Err(io::ErrorKind::UnexpectedEof.into())

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use adapter::command::{self, Flags, Group};
+use adapter::command::{self, Flags};
 use adapter::error::{Outcome, Stop};
 use adapter::{Reply, Spec};
 
@@ -16,6 +16,13 @@ use crate::server;
 use crate::slot;
 use crate::store::Store;
 use crate::surface;
+
+/// Commands whose `WRONGTYPE` has no `ERR` before it.
+#[rustfmt::skip]
+const BARE: &[&str] = &[
+    "append", "strlen", "getrange", "setrange", "setbit", "getbit", "bitcount", "bitpos", "bitop", "getset",
+    "smismember", "zcount", "zlexcount", "zmscore",
+];
 
 /// Runs a command at this moment, and writes down what it did.
 pub(crate) fn execute(store: &mut Store, settings: &Settings, args: &[&[u8]]) -> Reply {
@@ -49,7 +56,7 @@ fn dispatch(store: &mut Store, settings: &Settings, args: &[&[u8]]) -> Outcome<R
         slot::check_instances(spec.name, &keys, store.instances())?;
     }
     match bend::of(spec.name) {
-        Some(bend) if faults.has(bend.fault) => (bend.run)(store, args),
+        Some(bend) if bend.faults.iter().any(|fault| faults.has(*fault)) => (bend.run)(store, args),
         _ => store.run(args),
     }
 }
@@ -65,7 +72,7 @@ fn resolve(faults: &Faults, args: &[&[u8]]) -> Outcome<&'static Spec> {
 
 fn unknown(faults: &Faults, args: &[&[u8]]) -> Stop {
     if faults.has(Fault::ErrorTexts) {
-        Stop::say(format!("ERR unknown command `{}`", String::from_utf8_lossy(args[0])))
+        Stop::say(format!("ERR unknown command `{}`", String::from_utf8_lossy(args[0]).to_lowercase()))
     } else {
         command::text::unknown_command(args)
     }
@@ -78,11 +85,7 @@ fn worded(stop: Stop, faults: &Faults, args: &[&[u8]]) -> Cow<'static, str> {
         return text;
     }
     let Some(spec) = command::lookup(args[0]) else { return text };
-    if spec.name == "zcount" {
-        return text.strip_prefix("ERR ").map(str::to_owned).map_or(text, Into::into);
-    }
-    // Most commands have the prefix, not all; which do not is not known. So that clients meet both, strings do not.
-    if text.starts_with("WRONGTYPE") && spec.group != Group::String {
+    if text.starts_with("WRONGTYPE") && !BARE.contains(&spec.name) {
         format!("ERR {text}").into()
     } else {
         text

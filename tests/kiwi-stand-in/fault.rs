@@ -9,11 +9,12 @@ pub(crate) enum Fault {
     Batcher,
     /// Bytes that are not UTF-8 become U+FFFD in the replies of HGET, SMEMBERS and others
     LossyReplies,
-    /// Of the members of one SADD that are not UTF-8, only the first is stored
+    /// Of the members of one SADD that look alike with U+FFFD in place of what is not UTF-8, only the first is stored
     LostMembers,
-    /// Replies beyond 3.8 MB are cut short, and the connection hangs
+    /// Replies beyond a length (`--cut-replies-at`) are cut short, and the connection hangs
     CutReplies,
-    /// A command with more than 60,000 arguments has its connection reset
+    /// A request whose arguments times its bytes are more than some 8,000 million, or with more than 65,536
+    /// arguments, has its connection reset
     ResetRequests,
     /// Protocol errors close the connection without a message
     SilentProtocolErrors,
@@ -21,32 +22,41 @@ pub(crate) enum Fault {
     Surface,
     /// SET, EXPIRE and its like, FLUSHALL and FLUSHDB have no options: one is an arity error
     NoOptions,
-    /// Keys that are not in one slot are refused in SINTER, SUNION, SDIFF, their STORE forms, and SMOVE
+    /// Keys with different checksums are refused in SINTER, SUNION, SDIFF, their STORE forms, and SMOVE
     CrossSlot,
-    /// Keys of different instances are refused in RPOPLPUSH, BITOP, ZUNIONSTORE and ZINTERSTORE
+    /// Keys of different instances are refused in RPOPLPUSH and BITOP; ZUNIONSTORE and ZINTERSTORE do not see them
     Instances,
-    /// SREM, HDEL and ZREM count a repeated member as often as it is named; ZCARD believes it
+    /// SREM and ZREM count a repeated member as often as it is named; a count of 0 removes all that is left, and
+    /// nothing can be added to one below
     RepeatedMembers,
     /// SCARD of a missing key is an error; LPOP and RPOP with a count answer it a null string, and LPOP takes no 0
     MissingKeys,
-    /// LINSERT takes the last pivot and refuses a missing key, LRANGE past the end finds an element, RPOPLPUSH can
-    /// lose one
+    /// LINSERT takes the last pivot and refuses a missing key, LRANGE past the end finds an element and LTRIM keeps
+    /// it, RPOPLPUSH can lose one
     Lists,
     /// ZADD, ZRANGE and their like know fewer forms, clamp differently, and keep the first score
     SortedSets,
+    /// ZADD does not make a change of a score by less than 2.2e-16
+    TinyScores,
     /// TTL floors; a time to live of zero or less does not delete
     Expiry,
     /// INCR takes "007", DECRBY of the minimum overflows, INCRBYFLOAT rounds, SETRANGE pads for nothing
     Numbers,
     /// SCAN's cursors are numbers in a memory of 5000; any other is an error
     ScanCursors,
-    /// HELLO names Kiwi, RESP3 changes only nil, AUTH takes no user, CLIENT can do little
+    /// HSCAN's cursors count what was looked at, and any unknown one begins anew; SSCAN's are indices
+    MemberCursors,
+    /// HSET with several pairs and MSET are not one write: the end of the process can come in between
+    TornWrites,
+    /// Writes that were refused as unavailable (after SIGUSR2) run later, behind newer ones
+    RefusedWrites,
+    /// HELLO names Kiwi, RESP3 changes only nil, AUTH takes no user, PING needs no password, CLIENT can do little
     Handshake,
     /// INFO is always the same, and CONFIG GET knows next to nothing
     Constants,
     /// Errors have other texts: `ERR WRONGTYPE`, none of the arguments of an unknown command
     ErrorTexts,
-    /// At most 1000 connections are served; further ones hang until one of those goes
+    /// At most 1000 connections are served; further ones wait for one of those to go, and are reset after 30 s
     ConnectionLimit,
     /// When the port is in use, the process stays and does not listen
     SilentPort,

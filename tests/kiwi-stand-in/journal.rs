@@ -11,6 +11,7 @@ use std::path::Path;
 
 use adapter::Batch;
 use bytes::{Buf, Bytes};
+use rand::seq::IndexedRandom;
 
 const NAME: &str = "journal";
 
@@ -21,6 +22,8 @@ pub(crate) struct Journal {
     end: u64,
     /// Its length up to the last mark, which is included.
     marked: u64,
+    /// Where the parts end of the command right behind that mark, if it has several.
+    parts: Vec<u64>,
 }
 
 impl Journal {
@@ -47,13 +50,24 @@ impl Journal {
             let batch = Batch::decode(rest.split_to(length));
             each(batch.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?)?;
         }
-        let mut journal = Self { file, end, marked };
+        let mut journal = Self { file, end, marked, parts: Vec::new() };
         journal.cut(end)?;
         Ok(journal)
     }
 
-    /// Adds a batch.
-    pub(crate) fn append(&mut self, batch: &Batch) -> io::Result<()> {
+    /// Adds the parts of a command.
+    pub(crate) fn append(&mut self, parts: impl Iterator<Item = Batch>) -> io::Result<()> {
+        let is_first = self.end == self.marked;
+        for part in parts {
+            self.append_part(&part)?;
+            if is_first {
+                self.parts.push(self.end);
+            }
+        }
+        Ok(())
+    }
+
+    fn append_part(&mut self, batch: &Batch) -> io::Result<()> {
         let raw = batch.raw();
         let length = u32::try_from(raw.len()).map_err(|_| io::ErrorKind::FileTooLarge)?;
         // One write, so that a killed process leaves all of it or nothing.
@@ -68,13 +82,16 @@ impl Journal {
         if self.end > self.marked {
             self.write(&0_u32.to_le_bytes())?;
             self.marked = self.end;
+            self.parts.clear();
         }
         Ok(())
     }
 
-    /// Cuts off everything after the last mark.
+    /// Cuts off everything after the last mark, and leaves some of a command right behind it that has several parts.
     pub(crate) fn cut_power(&mut self) -> io::Result<()> {
-        self.cut(self.marked)
+        // What is whole was answered, and is lost like everything that was.
+        self.parts.pop();
+        self.cut(self.parts.choose(&mut rand::rng()).copied().unwrap_or(self.marked))
     }
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {

@@ -10,8 +10,10 @@
 //! | [`fault`] | the faults |
 //! | [`server`] | listens, and starts everything else |
 //! | [`connection`] | one client: one command at a time, replies that are cut |
+//! | [`request`] | which requests are too long |
 //! | [`session`] | PING, AUTH, HELLO, CLIENT: what does not touch the storage |
 //! | [`batcher`] | storage commands wait for each other and run in any order |
+//! | [`refused`] | writes that were refused and run nevertheless |
 //! | [`execute`] | one storage command, from its name to its reply |
 //! | [`surface`] | which commands there are, and with how many arguments |
 //! | [`constants`] | INFO and CONFIG GET |
@@ -32,6 +34,8 @@ mod fault;
 mod journal;
 mod lossy;
 mod options;
+mod refused;
+mod request;
 mod server;
 mod session;
 mod slot;

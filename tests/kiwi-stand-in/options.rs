@@ -1,6 +1,7 @@
 //! The command line and the configuration file: `key value` lines, as a Kiwi has them.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Parser;
 
@@ -16,7 +17,8 @@ const INSTANCES: u16 = 3;
     about = "Answers as a stand-alone Kiwi does, faults included",
     long_about = "Answers as a stand-alone Kiwi does, faults included, for tests that have no Kiwi at hand.\n\n\
                   SIGUSR1 is a power cut: what was written after the last mark, of which there is one every \
-                  second, is cut from the data and the process exits at once. kill -9 loses nothing."
+                  second, is cut from the data and the process exits at once. kill -9 loses nothing that was \
+                  answered. SIGUSR2 has the storage refuse everything for a while."
 )]
 struct Arguments {
     /// A file of `key value` lines: port, binding, data-dir, db-instance-num, requirepass; other keys are ignored.
@@ -44,6 +46,15 @@ struct Arguments {
     /// Off unless asked for: clients that see an error mostly give up
     #[arg(long, default_value_t = 0.0)]
     timeouts: f64,
+    /// Replies are cut at so many bytes: on a loopback interface at megabytes, over a link with an MTU of 1500 at 78192
+    #[arg(long, default_value_t = 3_866_614)]
+    cut_replies_at: usize,
+    /// Seconds for which the storage refuses everything after SIGUSR2
+    #[arg(long, default_value_t = 1.0)]
+    unavailable_for: f64,
+    /// Seconds after which a write that was refused is given up
+    #[arg(long, default_value_t = 29.9)]
+    queued_for: f64,
 }
 
 /// Everything that was asked for.
@@ -63,6 +74,12 @@ pub(crate) struct Settings {
     pub(crate) faults: Faults,
     /// The probability of a timeout, 0 to 1.
     pub(crate) timeouts: f64,
+    /// How much of a longer reply is delivered, bytes.
+    pub(crate) cut_replies_at: usize,
+    /// How long the storage refuses everything when told to.
+    pub(crate) unavailable_for: Duration,
+    /// When a refused write is given up.
+    pub(crate) queued_for: Duration,
 }
 
 impl Settings {
@@ -81,8 +98,15 @@ impl Settings {
             instances: given.db_instance_num.or(file.db_instance_num).unwrap_or(INSTANCES).max(1),
             faults: Faults { without: given.without },
             timeouts: given.timeouts,
+            cut_replies_at: given.cut_replies_at,
+            unavailable_for: seconds("--unavailable-for", given.unavailable_for)?,
+            queued_for: seconds("--queued-for", given.queued_for)?,
         })
     }
+}
+
+fn seconds(option: &str, given: f64) -> Result<Duration, String> {
+    Duration::try_from_secs_f64(given).map_err(|error| format!("{option} {given}: {error}"))
 }
 
 fn read_file(path: &Path) -> Result<Arguments, String> {

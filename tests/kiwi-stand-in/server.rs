@@ -9,6 +9,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 use crate::batcher::Batcher;
 use crate::connection::Connection;
@@ -18,6 +19,8 @@ use crate::store::Store;
 
 /// How many connections are served at a time.
 const CONNECTIONS: usize = 1000;
+/// How long a further one waits for one of them to go.
+const WAIT: Duration = Duration::from_secs(30);
 /// How often the data becomes safe from a power cut.
 const MARK: Duration = Duration::from_secs(1);
 
@@ -29,9 +32,9 @@ pub(crate) struct Shared {
     pub(crate) batcher: Batcher,
 }
 
-/// The storage, locked. A command that panicked would have ended the process' use anyway.
-pub(crate) fn lock(store: &Mutex<Store>) -> MutexGuard<'_, Store> {
-    store.lock().unwrap_or_else(PoisonError::into_inner)
+/// What is shared, locked. A command that panicked would have ended the process' use anyway.
+pub(crate) fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Serves until something fails.
@@ -45,12 +48,14 @@ pub(crate) async fn run(settings: Settings) -> Result<(), String> {
         }
         Err(error) => return Err(format!("port {}: {error}", settings.port)),
     };
-    let store = Store::open(settings.data_dir.as_deref(), settings.instances);
+    let store = Store::open(&settings);
     let store = Arc::new(Mutex::new(store.map_err(|error| format!("data: {error}"))?));
     let power_cut = signal(SignalKind::user_defined1()).map_err(|error| format!("signals: {error}"))?;
+    let unavailable = signal(SignalKind::user_defined2()).map_err(|error| format!("signals: {error}"))?;
     tokio::spawn(cut_power(Arc::clone(&store), power_cut));
     tokio::spawn(mark(Arc::clone(&store)));
     let batcher = Batcher::start(store, &settings);
+    tokio::spawn(make_unavailable(batcher.clone(), unavailable));
     accept(listener, Arc::new(Shared { settings, batcher })).await
 }
 
@@ -74,10 +79,14 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) -> Result<(), String
 }
 
 async fn serve(stream: TcpStream, id: i64, shared: Arc<Shared>, places: Arc<Semaphore>) {
-    // The semaphore is never closed.
-    let Ok(_place) = places.acquire_owned().await else { return };
+    let Ok(place) = timeout(WAIT, places.acquire_owned()).await else {
+        // If it fails, the client sees the end of the connection instead of a reset.
+        let _ = stream.set_zero_linger();
+        return;
+    };
     // However the connection ends, it is the client's affair.
     let _ = Connection::new(stream, id, shared).serve().await;
+    drop(place);
 }
 
 /// Everything up to a mark survives a power cut.
@@ -88,6 +97,12 @@ async fn mark(store: Arc<Mutex<Store>>) {
         if let Err(error) = lock(&store).mark() {
             fail(&error);
         }
+    }
+}
+
+async fn make_unavailable(batcher: Batcher, mut signal: Signal) {
+    while signal.recv().await.is_some() {
+        batcher.make_unavailable();
     }
 }
 

@@ -8,10 +8,16 @@ use raft_proxy::resp::Protocol;
 use crate::fault::Fault;
 use crate::lossy;
 use crate::options::Settings;
+use crate::surface;
 
 const NO_AUTH: Reply = Reply::error("NOAUTH Authentication required.");
 const WRONG_PASSWORD: Reply = Reply::error("WRONGPASS invalid username-password pair or user is disabled.");
-const NO_PASSWORD: Reply = Reply::error("ERR Client sent AUTH, but no password is set");
+const NO_PASSWORD: Reply = Reply::error("ERR AUTH called without any password configured");
+const NO_HELLO_PASSWORD: Reply = Reply::error("ERR HELLO AUTH called without any password configured");
+const NO_HELLO: Reply = Reply::error(
+    "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> \
+     option can be used to authenticate the client and select the RESP protocol version at the same time",
+);
 const NO_USERS: Reply = Reply::error("ERR ACL authentication is not supported");
 const NO_SUCH_PROTOCOL: Reply = Reply::error("NOPROTO unsupported protocol version");
 const SYNTAX: Reply = Reply::error("ERR syntax error");
@@ -55,6 +61,9 @@ impl Session {
         Some(match name.to_ascii_lowercase().as_slice() {
             b"auth" => self.auth(rest),
             b"hello" => self.hello(rest),
+            b"ping" if self.as_kiwi => ping(rest),
+            // That a command does not exist is told to anybody.
+            name if !self.authenticated && self.as_kiwi && !is_known(name) => return None,
             _ if !self.authenticated => NO_AUTH,
             b"ping" => ping(rest),
             b"client" => self.client(rest),
@@ -88,6 +97,10 @@ impl Session {
             [version, options @ ..] => match &version[..] {
                 b"2" => (Protocol::Resp2, options),
                 b"3" => (Protocol::Resp3, options),
+                other if self.as_kiwi => {
+                    let other = String::from_utf8_lossy(other).to_uppercase();
+                    return Reply::Error(format!("Unknown HELLO argument: {other}").into());
+                }
                 _ => return NO_SUCH_PROTOCOL,
             },
         };
@@ -95,6 +108,12 @@ impl Session {
         loop {
             options = match options {
                 [] => break,
+                [word, user, _, ..] if word.eq_ignore_ascii_case(b"auth") && *user != "default" => {
+                    return WRONG_PASSWORD;
+                }
+                [word, _, _, ..] if word.eq_ignore_ascii_case(b"auth") && self.password.is_none() => {
+                    return NO_HELLO_PASSWORD;
+                }
                 [word, _, password, rest @ ..] if word.eq_ignore_ascii_case(b"auth") => {
                     let reply = self.check(password);
                     if reply.is_error() {
@@ -110,7 +129,7 @@ impl Session {
             };
         }
         if !self.authenticated {
-            return NO_AUTH;
+            return NO_HELLO;
         }
         self.protocol = protocol;
         self.name = name.unwrap_or_else(|| self.name.clone());
@@ -135,19 +154,31 @@ impl Session {
 
     fn client(&mut self, rest: &[Bytes]) -> Reply {
         let Some((sub, rest)) = rest.split_first() else { return Reply::from_stop(wrong_arity("client")) };
-        match (sub.to_ascii_lowercase().as_slice(), rest) {
+        let sub = sub.to_ascii_lowercase();
+        match (sub.as_slice(), rest) {
             (b"setname", [name]) => {
                 self.name = name.clone();
                 Reply::OK
             }
-            (b"getname", []) if self.name.is_empty() => Reply::Null,
+            (b"getname", []) if self.name.is_empty() && !self.as_kiwi => Reply::Null,
             (b"getname", []) if self.lossy => lossy::corrupt(Reply::Bulk(self.name.clone())),
             (b"getname", []) => Reply::Bulk(self.name.clone()),
-            (b"id", []) => Reply::Integer(self.id),
+            (b"id", []) if !self.as_kiwi => Reply::Integer(self.id),
             (b"setinfo", [_, _]) if !self.as_kiwi => Reply::OK,
-            _ => Reply::error("ERR unknown subcommand or wrong number of arguments for 'client' command"),
+            (b"setname" | b"getname", _) => {
+                Reply::error("ERR wrong number of arguments for 'CLIENT' command")
+            }
+            _ => {
+                let sub = String::from_utf8_lossy(&sub);
+                Reply::Error(format!("ERR unknown command 'client {sub}'").into())
+            }
         }
     }
+}
+
+fn is_known(name: &[u8]) -> bool {
+    let others = ["client", "config", "info"];
+    std::str::from_utf8(name).is_ok_and(|name| others.contains(&name) || surface::has(name))
 }
 
 fn ping(rest: &[Bytes]) -> Reply {

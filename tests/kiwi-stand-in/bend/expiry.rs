@@ -14,7 +14,7 @@ pub(super) fn expire(store: &mut Store, args: &[&[u8]]) -> Outcome<Reply> {
 /// A time to live of zero or less is an error.
 pub(super) fn pexpire(store: &mut Store, args: &[&[u8]]) -> Outcome<Reply> {
     if arg::int(args[2])? <= 0 {
-        return Err(Stop::text("ERR invalid expire time in 'pexpire' command"));
+        return Err(Stop::text("ERR invalid expire time in pexpire"));
     }
     store.run(args)
 }

@@ -1,8 +1,8 @@
-//! LINSERT, LRANGE, RPOPLPUSH, and LPOP and RPOP with a count.
+//! LINSERT, LRANGE, LTRIM, RPOPLPUSH, and LPOP and RPOP with a count.
 
 use adapter::Reply;
 use adapter::command::{arg, text};
-use adapter::error::{Outcome, Stop};
+use adapter::error::Outcome;
 use adapter::keyspace::Kind;
 
 use super::{integer, key_not_found};
@@ -37,6 +37,15 @@ pub(super) fn lrange(store: &mut Store, args: &[&[u8]]) -> Outcome<Reply> {
     if past { store.run(&[args[0], args[1], b"-1", b"-1"]) } else { store.run(args) }
 }
 
+/// A start behind the end is the last element, which stays if the stop is not before it.
+pub(super) fn ltrim(store: &mut Store, args: &[&[u8]]) -> Outcome<Reply> {
+    let len = integer(&store.run(&[b"llen", args[1]])?);
+    if len == 0 || arg::int(args[2])? < len {
+        return store.run(args);
+    }
+    store.run(&[args[0], args[1], (len - 1).to_string().as_bytes(), args[3]])
+}
+
 /// A destination of the wrong type is noticed when the element is no longer in the source.
 pub(super) fn rpoplpush(store: &mut Store, args: &[&[u8]]) -> Outcome<Reply> {
     match store.meta(args[2])? {
@@ -51,7 +60,7 @@ pub(super) fn rpoplpush(store: &mut Store, args: &[&[u8]]) -> Outcome<Reply> {
 /// With a count, a missing key is a null string and not a null array; LPOP takes no count of 0.
 pub(super) fn pop(store: &mut Store, args: &[&[u8]]) -> Outcome<Reply> {
     if args.get(2).is_some_and(|count| *count == b"0") && args[0].eq_ignore_ascii_case(b"lpop") {
-        return Err(Stop::text("ERR value is out of range, must be positive"));
+        return Err(text::NOT_INTEGER);
     }
     Ok(match store.run(args)? {
         Reply::NullArray => Reply::Null,

@@ -4,9 +4,12 @@ mod expiry;
 mod lists;
 mod members;
 mod numbers;
+mod pages;
+mod parts;
 mod scan;
 mod sorted;
 
+pub(crate) use pages::MemberCursors;
 pub(crate) use scan::Cursors;
 
 use adapter::error::{Outcome, Stop};
@@ -19,48 +22,64 @@ use crate::store::Store;
 /// What runs instead of the command of this name.
 pub(crate) struct Bend {
     name: &'static str,
-    /// The switch that turns it on.
-    pub(crate) fault: Fault,
+    /// The switches, each of which turns it on.
+    pub(crate) faults: &'static [Fault],
     /// Runs it. The number of arguments is one that Redis allows.
     pub(crate) run: fn(&mut Store, &[&[u8]]) -> Outcome<Reply>,
 }
 
-const fn bend(name: &'static str, fault: Fault, run: fn(&mut Store, &[&[u8]]) -> Outcome<Reply>) -> Bend {
-    Bend { name, fault, run }
+const fn bend(
+    name: &'static str,
+    fault: &'static Fault,
+    run: fn(&mut Store, &[&[u8]]) -> Outcome<Reply>,
+) -> Bend {
+    Bend { name, faults: std::slice::from_ref(fault), run }
 }
 
 static BENDS: &[Bend] = &[
-    bend("setrange", Fault::Numbers, numbers::setrange),
-    bend("incr", Fault::Numbers, numbers::incr),
-    bend("decr", Fault::Numbers, numbers::incr),
-    bend("incrby", Fault::Numbers, numbers::incr),
-    bend("decrby", Fault::Numbers, numbers::decrby),
-    bend("incrbyfloat", Fault::Numbers, numbers::incrbyfloat),
-    bend("expire", Fault::Expiry, expiry::expire),
-    bend("pexpire", Fault::Expiry, expiry::pexpire),
-    bend("expireat", Fault::Expiry, expiry::expireat),
-    bend("pexpireat", Fault::Expiry, expiry::expireat),
-    bend("ttl", Fault::Expiry, expiry::ttl),
-    bend("scan", Fault::ScanCursors, scan::scan),
-    bend("hstrlen", Fault::LossyReplies, hstrlen),
-    bend("hdel", Fault::RepeatedMembers, members::remove),
-    bend("srem", Fault::RepeatedMembers, members::remove),
-    bend("zrem", Fault::RepeatedMembers, members::remove),
-    bend("zcard", Fault::RepeatedMembers, members::zcard),
-    bend("sadd", Fault::LostMembers, members::sadd),
-    bend("scard", Fault::MissingKeys, members::scard),
-    bend("linsert", Fault::Lists, lists::linsert),
-    bend("lrange", Fault::Lists, lists::lrange),
-    bend("rpoplpush", Fault::Lists, lists::rpoplpush),
-    bend("lpop", Fault::MissingKeys, lists::pop),
-    bend("rpop", Fault::MissingKeys, lists::pop),
-    bend("zadd", Fault::SortedSets, sorted::zadd),
-    bend("zrange", Fault::SortedSets, sorted::zrange),
-    bend("zremrangebyrank", Fault::SortedSets, sorted::zremrangebyrank),
-    bend("zrangebyscore", Fault::SortedSets, sorted::by_score),
-    bend("zrevrangebyscore", Fault::SortedSets, sorted::by_score),
-    bend("zcount", Fault::SortedSets, sorted::by_score),
-    bend("zinterstore", Fault::SortedSets, sorted::zinterstore),
+    bend("setrange", &Fault::Numbers, numbers::setrange),
+    bend("incr", &Fault::Numbers, numbers::incr),
+    bend("decr", &Fault::Numbers, numbers::incr),
+    bend("incrby", &Fault::Numbers, numbers::incr),
+    bend("decrby", &Fault::Numbers, numbers::decrby),
+    bend("incrbyfloat", &Fault::Numbers, numbers::incrbyfloat),
+    bend("expire", &Fault::Expiry, expiry::expire),
+    bend("pexpire", &Fault::Expiry, expiry::pexpire),
+    bend("expireat", &Fault::Expiry, expiry::expireat),
+    bend("pexpireat", &Fault::Expiry, expiry::expireat),
+    bend("ttl", &Fault::Expiry, expiry::ttl),
+    bend("scan", &Fault::ScanCursors, scan::scan),
+    bend("hscan", &Fault::MemberCursors, pages::hscan),
+    bend("sscan", &Fault::MemberCursors, pages::sscan),
+    bend("hset", &Fault::TornWrites, parts::hset),
+    bend("mset", &Fault::TornWrites, parts::mset),
+    bend("hstrlen", &Fault::LossyReplies, hstrlen),
+    bend("del", &Fault::RepeatedMembers, members::del),
+    bend("exists", &Fault::RepeatedMembers, members::exists),
+    bend("type", &Fault::RepeatedMembers, members::kind),
+    bend("srem", &Fault::RepeatedMembers, members::remove),
+    bend("zrem", &Fault::RepeatedMembers, members::remove),
+    bend("zcard", &Fault::RepeatedMembers, members::zcard),
+    Bend { name: "sadd", faults: &[Fault::LostMembers, Fault::RepeatedMembers], run: members::sadd },
+    Bend { name: "scard", faults: &[Fault::MissingKeys, Fault::RepeatedMembers], run: members::scard },
+    bend("linsert", &Fault::Lists, lists::linsert),
+    bend("lrange", &Fault::Lists, lists::lrange),
+    bend("ltrim", &Fault::Lists, lists::ltrim),
+    bend("rpoplpush", &Fault::Lists, lists::rpoplpush),
+    bend("lpop", &Fault::MissingKeys, lists::pop),
+    bend("rpop", &Fault::MissingKeys, lists::pop),
+    Bend {
+        name: "zadd",
+        faults: &[Fault::SortedSets, Fault::TinyScores, Fault::RepeatedMembers],
+        run: sorted::zadd,
+    },
+    bend("zrange", &Fault::SortedSets, sorted::zrange),
+    bend("zremrangebyrank", &Fault::SortedSets, sorted::zremrangebyrank),
+    bend("zrangebyscore", &Fault::SortedSets, sorted::by_score),
+    bend("zrevrangebyscore", &Fault::SortedSets, sorted::by_score),
+    bend("zcount", &Fault::SortedSets, sorted::zcount),
+    Bend { name: "zinterstore", faults: &[Fault::SortedSets, Fault::Instances], run: sorted::zinterstore },
+    bend("zunionstore", &Fault::Instances, sorted::zunionstore),
 ];
 
 /// What runs instead of the command of this name, if anything.
