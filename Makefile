@@ -14,7 +14,7 @@ BENCH ?=
 help:
 	@echo 'make demo    a cluster of three nodes on this machine (DEMO="--nodes 5 --port 7000")'
 	@echo 'make test    format, lints, documentation, all tests'
-	@echo 'make bench   the benchmark beside Redis and etcd (BENCH="--help")'
+	@echo 'make bench   the benchmark beside Redis, etcd and Kiwi (BENCH="--help", KIWI_BIN=PATH)'
 	@echo 'make build   the binary: $$CARGO_TARGET_DIR/release/raft-proxy'
 	@echo 'make deny    licences and advisories of the dependencies (needs cargo-deny)'
 
@@ -50,7 +50,7 @@ unit: python
 test: lint unit
 
 bench: build deps-bench
-	cargo build --release --locked --package tests --bin bench
+	cargo build --release --locked --package tests --bin bench --bin kiwi-stand-in
 	RAFT_PROXY_BIN=$(CARGO_TARGET_DIR)/release/raft-proxy $(CARGO_TARGET_DIR)/release/bench $(BENCH)
 
 deny:

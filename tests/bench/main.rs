@@ -1,8 +1,10 @@
 //! `make bench`: SET and GET through three nodes with fsync on, beside a lone Redis that fsyncs and a three-node
-//! etcd, in one run, alternating.
+//! etcd; and through three nodes on a Kiwi each, beside a lone Kiwi; in one run, alternating. The Kiwis are those that
+//! `KIWI_BIN` names, or the stand-in; the table says which.
 //!
 //! Everything runs on this machine, the client included, so compare rows of one run with each other and with
-//! nothing else. CPU is that of all processes of a system, in seconds per 100,000 commands.
+//! nothing else. CPU is that of all processes of a system, in seconds per 100,000 commands; busy is the machine,
+//! everything included.
 
 #![allow(
     clippy::unwrap_used,
@@ -32,7 +34,7 @@ const VALUE: usize = 100;
 const WARM_UP: Duration = Duration::from_millis(500);
 
 #[derive(Parser)]
-#[command(about = "Measures SET and GET beside Redis and etcd")]
+#[command(about = "Measures SET and GET beside Redis and etcd, and on Kiwi beside Kiwi")]
 struct Options {
     /// Seconds that each row is measured in each round
     #[arg(long, default_value_t = 3.0)]
@@ -49,8 +51,8 @@ struct Options {
     /// Operations
     #[arg(long, value_delimiter = ',', default_values_t = ["set".to_owned(), "get".to_owned()])]
     ops: Vec<String>,
-    /// Systems: leader, follower, redis, etcd
-    #[arg(long, value_delimiter = ',', default_values_t = ["leader", "follower", "redis", "etcd"].map(str::to_owned))]
+    /// Systems: leader, follower, redis, etcd; kiwi (alone), on-kiwi (three sidecars, at the leader), on-kiwi-uncached
+    #[arg(long, value_delimiter = ',', default_values_t = systems::NAMES.map(str::to_owned))]
     systems: Vec<String>,
 }
 
@@ -80,13 +82,14 @@ fn main() {
     for system in systems.all() {
         preload(system);
     }
+    systems.settle();
     let mut report = report::Report::default();
     for round in 0..options.rounds {
         for load in loads(&options) {
             for system in systems.all() {
                 let sample = measure(system, load, Duration::from_secs_f64(options.seconds));
                 eprintln!("round {} {load:?} {}: {:.0}/s", round + 1, system.name, sample.throughput());
-                report.add(load, system.name, sample);
+                report.add(load, system, sample);
             }
         }
     }
@@ -128,10 +131,12 @@ fn measure(system: &System, load: Load, time: Duration) -> Sample {
             })
             .collect();
         tokio::time::sleep_until(start.into()).await;
-        let before = system.cpu_seconds();
+        let (before, idle) = (system.cpu_seconds(), systems::idle_seconds());
         tokio::time::sleep_until(end.into()).await;
-        let cpu = system.cpu_seconds() - before;
-        let mut sample = Sample { cpu, seconds: time.as_secs_f64(), ..Sample::default() };
+        let (cpu, idle) = (system.cpu_seconds() - before, systems::idle_seconds() - idle);
+        let cores = std::thread::available_parallelism().unwrap().get() as f64;
+        let busy = (1.0 - idle / (time.as_secs_f64() * cores)).clamp(0.0, 1.0);
+        let mut sample = Sample { cpu, busy, seconds: time.as_secs_f64(), ..Sample::default() };
         for client in clients {
             sample.batches_us.extend(client.await.unwrap());
         }

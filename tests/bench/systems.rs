@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use tests::cluster::Cluster;
-use tests::engine::Engine;
+use tests::engine::{self, Engine};
+use tests::kiwi::Kiwi;
 use tests::ports;
 
 /// How a system is reached.
@@ -23,7 +24,9 @@ pub(crate) enum Target {
 /// One row's system: where to send, and whose CPU to count.
 pub(crate) struct System {
     /// Its name in the table.
-    pub name: &'static str,
+    pub name: String,
+    /// The name of the system that it is compared with.
+    pub beside: String,
     /// How it is reached.
     pub target: Target,
     pids: Vec<u32>,
@@ -33,15 +36,45 @@ pub(crate) struct System {
 pub(crate) struct Systems {
     systems: Vec<System>,
     processes: Vec<Child>,
-    _cluster: Option<Cluster>,
-    _dirs: Vec<TempDir>,
+    clusters: Vec<Cluster>,
+    kiwis: Vec<Kiwi>,
+    dirs: Vec<TempDir>,
 }
+
+/// What can be asked for.
+pub(crate) const NAMES: [&str; 7] =
+    ["leader", "follower", "redis", "etcd", "kiwi", "on-kiwi", "on-kiwi-uncached"];
+/// The system that those without a Kiwi are compared with.
+const LEADER: &str = "raft-proxy ×3, leader";
 
 impl System {
     /// CPU seconds, user and system, of all its processes since they started.
     pub(crate) fn cpu_seconds(&self) -> f64 {
         self.pids.iter().map(|pid| cpu_seconds(*pid)).sum()
     }
+}
+
+/// A real Kiwi if there is one.
+fn which_kiwi() -> Engine {
+    *engine::kiwis().last().expect("ENGINES leaves a Kiwi")
+}
+
+fn kiwi_alone() -> String {
+    format!("{} ×1", which_kiwi())
+}
+
+/// Three nodes, and which of them leads.
+fn launch(engine: Engine, settings: &[(&str, &str)]) -> (Cluster, usize) {
+    let mut cluster = Cluster::prepare_beside_others(&[engine; 3], settings);
+    cluster.launch_all();
+    let leader = cluster.leader();
+    (cluster, leader)
+}
+
+/// Seconds in which the machine's cores had nothing to do since it started, all together.
+pub(crate) fn idle_seconds() -> f64 {
+    let uptime = fs::read_to_string("/proc/uptime").unwrap();
+    uptime.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
 /// `utime` and `stime` of proc(5), in ticks of 10 ms as on every Linux architecture that matters here.
@@ -56,9 +89,16 @@ fn cpu_seconds(pid: u32) -> f64 {
 impl Systems {
     /// Starts what the names need.
     pub(crate) fn start(names: &[String]) -> Self {
+        let unknown = names.iter().find(|name| !NAMES.contains(&&name[..]));
+        assert!(unknown.is_none(), "there is no system {unknown:?}, but {}", NAMES.join(", "));
         let wanted = |name: &str| names.iter().any(|wanted| wanted == name);
-        let mut systems =
-            Self { systems: Vec::new(), processes: Vec::new(), _cluster: None, _dirs: Vec::new() };
+        let mut systems = Self {
+            systems: Vec::new(),
+            processes: Vec::new(),
+            clusters: Vec::new(),
+            kiwis: Vec::new(),
+            dirs: Vec::new(),
+        };
         if wanted("leader") || wanted("follower") {
             systems.start_cluster(wanted("leader"), wanted("follower"));
         }
@@ -68,6 +108,15 @@ impl Systems {
         if wanted("etcd") {
             systems.start_etcd();
         }
+        if wanted("kiwi") {
+            systems.start_kiwi();
+        }
+        if wanted("on-kiwi") {
+            systems.start_on_kiwi("", &[]);
+        }
+        if wanted("on-kiwi-uncached") {
+            systems.start_on_kiwi(", no cache", &[("storage.cache_size", "0")]);
+        }
         systems
     }
 
@@ -76,21 +125,45 @@ impl Systems {
         &self.systems
     }
 
+    /// Waits until all content is where it is kept in the end.
+    pub(crate) fn settle(&self) {
+        for cluster in &self.clusters {
+            cluster.settle();
+        }
+    }
+
     fn start_cluster(&mut self, at_leader: bool, at_follower: bool) {
-        let cluster = Cluster::start(&[Engine::Embedded; 3]);
-        let leader = cluster.leader();
+        let (cluster, leader) = launch(Engine::Embedded, &[]);
         let pids: Vec<u32> = (0..3).map(|index| cluster.pid(index)).collect();
-        let mut add = |name, index: usize| {
+        let mut add = |name: &str, index: usize| {
             let target = Target::Resp(cluster.nodes[index].port);
-            self.systems.push(System { name, target, pids: pids.clone() });
+            let (name, beside) = (name.to_owned(), LEADER.to_owned());
+            self.systems.push(System { name, beside, target, pids: pids.clone() });
         };
         if at_leader {
-            add("raft-proxy ×3, leader", leader);
+            add(LEADER, leader);
         }
         if at_follower {
             add("raft-proxy ×3, follower", (leader + 1) % 3);
         }
-        self._cluster = Some(cluster);
+        self.clusters.push(cluster);
+    }
+
+    fn start_kiwi(&mut self) {
+        let kiwi = Kiwi::start_anywhere(which_kiwi(), &[]);
+        let (target, pids) = (Target::Resp(kiwi.port), vec![kiwi.pid()]);
+        self.systems.push(System { name: kiwi_alone(), beside: kiwi_alone(), target, pids });
+        self.kiwis.push(kiwi);
+    }
+
+    fn start_on_kiwi(&mut self, how: &str, settings: &[(&str, &str)]) {
+        let engine = which_kiwi();
+        let (cluster, leader) = launch(engine, settings);
+        let pids = (0..3).flat_map(|index| [cluster.pid(index), cluster.kiwi(index).pid()]).collect();
+        let target = Target::Resp(cluster.nodes[leader].port);
+        let name = format!("raft-proxy ×3 on {engine} ×3, leader{how}");
+        self.systems.push(System { name, beside: kiwi_alone(), target, pids });
+        self.clusters.push(cluster);
     }
 
     fn start_redis(&mut self) {
@@ -110,11 +183,12 @@ impl Systems {
         command.args(["--appendfsync", "always", "--dir"]).arg(dir.path());
         let pid = self.spawn(command, port);
         self.systems.push(System {
-            name: "redis ×1, appendfsync always",
+            name: "redis ×1, appendfsync always".to_owned(),
+            beside: LEADER.to_owned(),
             target: Target::Resp(port),
             pids: vec![pid],
         });
-        self._dirs.push(dir);
+        self.dirs.push(dir);
     }
 
     fn start_etcd(&mut self) {
@@ -135,8 +209,9 @@ impl Systems {
             wait_until_open(*client);
         }
         std::thread::sleep(Duration::from_secs(3));
-        self.systems.push(System { name: "etcd ×3", target: Target::Etcd(ports[0].0), pids });
-        self._dirs.push(dir);
+        let (name, beside) = ("etcd ×3".to_owned(), LEADER.to_owned());
+        self.systems.push(System { name, beside, target: Target::Etcd(ports[0].0), pids });
+        self.dirs.push(dir);
     }
 
     fn spawn(&mut self, mut command: Command, port: u16) -> u32 {

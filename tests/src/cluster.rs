@@ -98,7 +98,7 @@ pub struct Cluster {
     pub nodes: Vec<Node>,
     settings: Vec<(String, String)>,
     dir: TempDir,
-    _machine: MutexGuard<'static, ()>,
+    machine: Option<MutexGuard<'static, ()>>,
 }
 
 impl Cluster {
@@ -144,12 +144,19 @@ impl Cluster {
     pub fn prepare(engines: &[Engine], settings: &[(&str, &str)]) -> Self {
         // A test that failed has poisoned it and ended its own nodes.
         let machine = MACHINE.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut cluster = Self::prepare_beside_others(engines, settings);
+        cluster.machine = Some(machine);
+        cluster
+    }
+
+    /// As [`Self::prepare`], while other clusters may be there.
+    pub fn prepare_beside_others(engines: &[Engine], settings: &[(&str, &str)]) -> Self {
         let dir = TempDir::with_prefix("raft-proxy-test-").unwrap();
         let nodes =
             engines.iter().zip(1..).map(|(engine, id)| Node::prepare(*engine, id, dir.path())).collect();
         let settings =
             settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        Self { nodes, settings, dir, _machine: machine }
+        Self { nodes, settings, dir, machine: None }
     }
 
     /// The directory that all nodes are in.
