@@ -8,6 +8,7 @@
 //! | [`kiwi`] | an [`Adapter`] on an unchanged Kiwi, with an index beside it |
 //! | [`snapshot`] | the engine-neutral snapshot stream and the content digest |
 //! | [`batch`] | how commands travel: the body of a log entry |
+//! | [`step`] | where tests have a process stop |
 //! | [`reply`] | what a command answers, independent of the protocol version |
 //!
 //! Nothing here knows of Raft or of client sockets. Start reading at [`Adapter`], then [`Keyspace`], then
@@ -22,6 +23,7 @@ pub mod kiwi;
 pub mod memory;
 pub mod reply;
 pub mod snapshot;
+pub mod step;
 
 mod adapter;
 

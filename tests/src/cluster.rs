@@ -64,6 +64,8 @@ pub struct Node {
     pub link: Option<Link>,
     /// What it is told besides the cluster's settings.
     pub settings: Vec<(String, String)>,
+    /// The step at which it stops itself, from its next start on; see `adapter::step`.
+    pub stop_at: Option<String>,
     /// Its directory.
     pub dir: PathBuf,
     child: Option<Child>,
@@ -82,7 +84,7 @@ impl Node {
             ]
         });
         let (port, raft_port) = (ports::free(), ports::free());
-        Self { id, port, raft_port, engine, kiwi, link: None, settings, dir, child: None }
+        Self { id, port, raft_port, engine, kiwi, link: None, settings, stop_at: None, dir, child: None }
     }
 
     /// Gives a setting of its own another value.
@@ -193,6 +195,9 @@ impl Cluster {
             // A test that panics closes the pipe, and the node goes.
             .arg("--until-stdin-closes")
             .stdin(Stdio::piped());
+        if let Some(step) = &node.stop_at {
+            command.env("STOP_AT_STEP", step);
+        }
         for (name, value) in self.settings.iter().chain(&node.settings) {
             command.arg(format!("--{}", name.replace(['.', '_'], "-"))).arg(value);
         }

@@ -16,7 +16,7 @@ const KEYS: u64 = 5;
 
 /// What a writer was told of one write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Outcome {
+pub(crate) enum Outcome {
     Done,
     NotDone,
     Unknown,
@@ -106,7 +106,8 @@ fn write_until(writer: usize, ports: &[u16], stop: &AtomicBool, acknowledged: &A
     writes
 }
 
-fn connect(port: u16) -> Option<Connection> {
+/// A connection whose replies are waited for as long as a write may take.
+pub(crate) fn connect(port: u16) -> Option<Connection> {
     let client = redis::Client::open(format!("redis://127.0.0.1:{port}/")).unwrap();
     let connection = client.get_connection_with_timeout(Duration::from_millis(500)).ok();
     if connection.is_none() {
@@ -126,7 +127,7 @@ fn send(connection: &mut Connection, key: u64, value: &str) -> RedisResult<i64> 
 }
 
 /// `CLUSTERDOWN` and `BUSY` promise that nothing was done; everything else that is not a reply is unknown.
-fn outcome_of(error: &RedisError) -> Outcome {
+pub(crate) fn outcome_of(error: &RedisError) -> Outcome {
     match error.code() {
         Some("CLUSTERDOWN" | "BUSY" | "NOCLUSTER") => Outcome::NotDone,
         Some("TIMEOUT") => Outcome::Unknown,

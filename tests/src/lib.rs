@@ -24,6 +24,7 @@ pub mod differential;
 pub mod engine;
 pub mod history;
 pub mod kiwi;
+pub mod ledger;
 pub mod link;
 pub mod ports;
 pub mod raw;

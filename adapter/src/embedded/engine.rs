@@ -27,6 +27,7 @@ use crate::error::{Stop, StorageError};
 use crate::keyspace::Keyspace;
 use crate::reply::Reply;
 use crate::snapshot::{Digest, DigestBuilder, SnapshotReader, load_into};
+use crate::step;
 
 /// A run of more commands, or of more bytes, than this leaves the task's thread.
 const SMALL_RUN_COMMANDS: u64 = 2048;
@@ -122,7 +123,9 @@ impl EmbeddedAdapter {
             txn.abandon()?;
             return Ok(None);
         }
+        step::reached("apply-begun");
         txn.commit(run.position.clone())?;
+        step::reached("apply-committed");
         if store.holds_much() {
             writer.set_aside(&store)?;
         }
@@ -190,7 +193,9 @@ impl EmbeddedAdapter {
             let before = self.store.load().carrier()?;
             next.store.set_carrier(&Carrier { in_flight: true, lost: false, refill, ..before })?;
         }
+        step::reached("install-filled");
         writer.home.point_at(next.number).map_err(install_error)?;
+        step::reached("install-switched");
         writer.generation = next.number;
         let old = self.store.swap(Arc::new(next.store));
         old.remove_when_closed();
@@ -237,6 +242,7 @@ fn fill(store: &Store, stream: impl Read) -> Result<Applied, StorageError> {
     let applied = reader.header().applied.clone();
     let mut txn = Txn::load(store);
     load_into(&mut txn, &mut reader)?;
+    step::reached("install-loaded");
     txn.advance(applied.now_ms);
     txn.commit(applied.position.clone())?;
     store.flush()?;

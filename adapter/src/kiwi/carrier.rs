@@ -31,6 +31,7 @@ use crate::embedded::journal::Parts;
 use crate::embedded::store::Store;
 use crate::error::StorageError;
 use crate::keyspace::{Kind, Point, Step};
+use crate::step;
 
 /// The first and the last wait before Kiwi is tried again.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
@@ -255,6 +256,7 @@ impl Hauler {
             }
             self.empty(store, carrier)?;
         }
+        step::reached("wave-cut");
         let plan = self.plan(cut, carrier, passed)?;
         if plan.lanes.is_empty() && !plan.left.is_empty() {
             return Err(WaveError::Held);
@@ -263,6 +265,7 @@ impl Hauler {
             store.set_placed(&plan.intents)?;
             store.sync()?;
         }
+        step::reached("wave-planned");
         let has_lists = plan
             .placed
             .iter()
@@ -270,22 +273,26 @@ impl Hauler {
         let lanes = plan.lanes;
         let lock = if has_lists { Some(self.runtime.block_on(self.lists.write())) } else { None };
         self.runtime.block_on(self.send(lanes))?;
+        step::reached("wave-sent");
         carrier.wave += 1;
         if !self.runtime.block_on(marks::advance(&self.client, carrier))? {
             return Err(self.lose(store, self.was_emptied()));
         }
+        step::reached("wave-marked");
         store.set_placed(&plan.placed)?;
         drop(lock);
         for ((place, stub), value) in plan.values {
             self.cache.put(place, stub, value);
         }
         self.index.confirm(store, cut, &plan.arrived, plan.left, carrier)?;
+        step::reached("wave-confirmed");
         Ok(())
     }
 
     /// Removes everything on Kiwi.
     fn empty(&self, store: &Store, carrier: &mut Carrier) -> Result<(), WaveError> {
         self.runtime.block_on(self.client.call(Request::new(&[b"FLUSHALL"])))?;
+        step::reached("kiwi-emptied");
         store.forget_placed()?;
         if let Some(refill) = &mut carrier.refill {
             refill.emptied = true;
@@ -361,6 +368,7 @@ impl Hauler {
                 Err(Trouble::Lost { address: self.client.address().to_owned(), reason: error.to_string() })
             });
             result = result.and(sent);
+            step::reached("wave-sending");
         }
         result
     }

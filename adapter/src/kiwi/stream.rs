@@ -21,6 +21,7 @@ use crate::embedded::source::{Elsewhere, Part, Place, Whole};
 use crate::embedded::store::Store;
 use crate::error::{Outcome, Stop, StorageError};
 use crate::keyspace::{Kind, Point};
+use crate::step;
 
 /// How often a value is asked for before the walk is given up, and the wait between.
 const TRIES: u32 = 20;
@@ -99,6 +100,7 @@ impl Streaming {
     }
 
     fn fetch(&self, place: &Place, stub: Stub) -> Result<Bytes, StorageError> {
+        step::reached("snapshot-reading");
         let mut last = None;
         for _ in 0..TRIES {
             let needs = self.needs(place, stub)?;

@@ -102,6 +102,7 @@ fn write<A: Adapter>(
     frozen.write(&mut out)?;
     out.flush()?;
     out.get_ref().sync_all()?;
+    adapter::step::reached("snapshot-written");
     shared.files.publish(&meta, file)?;
     shared.files.newest().ok_or(BuildError::Gone)
 }

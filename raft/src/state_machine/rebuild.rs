@@ -68,7 +68,7 @@ pub(super) async fn rebuild<A: Adapter>(shared: &Shared<A>, reason: &str) -> Res
         let run = Prepared::new(entries, &mut mark).map_err(RebuildError::Position)?;
         let Prepared { run, .. } = run.ok_or(RebuildError::Gap(next))?;
         match shared.adapter.apply(run).await {
-            Ok(_) => {}
+            Ok(_) => adapter::step::reached("rebuild-applied"),
             Err(adapter::StorageError::Lost(reason)) => {
                 tracing::warn!(reason, "the storage has lost data again");
                 mark = install(shared).await?;

@@ -1,0 +1,106 @@
+//! The sidecar, its Kiwi, or both are killed at every step of carrying values over, of a snapshot, of an installation,
+//! under everything that must not be done twice.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test stops at the first surprise"
+)]
+#![allow(clippy::print_stdout, reason = "what was done is shown if the test fails")]
+
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use tests::cluster::{Cluster, PATIENCE};
+use tests::engine::{self, ALL_ON_KIWI, Engine};
+use tests::ledger::Ledgers;
+
+/// The steps, and after how many times one is taken. Those of the second list come when Kiwi has lost its data.
+const STEPS: [&str; 11] = [
+    "apply-begun:30",
+    "apply-committed:30",
+    "wave-cut:2",
+    "wave-planned:2",
+    "wave-sending:2",
+    "wave-sending:5",
+    "wave-sent:2",
+    "wave-marked:2",
+    "wave-confirmed:2",
+    "snapshot-reading:2",
+    "snapshot-written",
+];
+const STEPS_OF_A_REBUILD: [&str; 5] =
+    ["install-loaded", "install-filled", "install-switched", "rebuild-applied", "kiwi-emptied"];
+
+#[derive(Clone, Copy, Debug)]
+enum Victim {
+    Sidecar,
+    Kiwi,
+    Both,
+}
+
+#[test]
+fn a_crash_at_any_step_loses_nothing_and_does_nothing_twice() {
+    engine::on_each_kiwi(crash_at_every_step);
+}
+
+fn crash_at_every_step(engine: Engine) {
+    let often = [("raft.snapshot_log_bytes", "32KiB"), ("raft.keep_entries", "10")];
+    let mut cluster = Cluster::start_with(&[engine; 3], &[&ALL_ON_KIWI[..], &often].concat());
+    let writers = Ledgers::start(12, &cluster.ports());
+    writers.wait_for(200);
+    let steps =
+        STEPS.map(|step| (step, false)).into_iter().chain(STEPS_OF_A_REBUILD.map(|step| (step, true)));
+    for (number, (step, lossy)) in steps.enumerate() {
+        for (turn, victim) in [Victim::Sidecar, Victim::Kiwi, Victim::Both].into_iter().enumerate() {
+            crash(&mut cluster, (number + turn) % 3, step, lossy, victim);
+            writers.wait_for(50);
+        }
+    }
+    let ledger = writers.finish();
+    println!("{} pages", ledger.pages());
+    cluster.settle();
+    for index in 0..3 {
+        ledger.check(&mut cluster.connect(index));
+    }
+    cluster.assert_equal_digests();
+}
+
+/// Has a node stop at a step, and kills the victim there.
+fn crash(cluster: &mut Cluster, index: usize, step: &str, lossy: bool, victim: Victim) {
+    println!("{step} {victim:?} of node {}", index + 1);
+    cluster.kill(index);
+    cluster.nodes[index].stop_at = Some(step.to_owned());
+    cluster.launch(index);
+    cluster.nodes[index].stop_at = None;
+    if lossy {
+        let () = redis::cmd("FLUSHALL").query(&mut cluster.kiwi(index).connect()).unwrap();
+    }
+    wait_until_stopped(cluster, index, step);
+    if !matches!(victim, Victim::Kiwi) {
+        cluster.kill(index);
+    }
+    if !matches!(victim, Victim::Sidecar) {
+        cluster.kiwi_mut(index).kill();
+        cluster.kiwi_mut(index).launch();
+    }
+    match victim {
+        Victim::Kiwi => cluster.signal(index, Signal::SIGCONT),
+        Victim::Sidecar | Victim::Both => cluster.launch(index),
+    }
+    cluster.leader();
+}
+
+fn wait_until_stopped(cluster: &Cluster, index: usize, step: &str) {
+    let deadline = Instant::now() + PATIENCE;
+    let path = format!("/proc/{}/stat", cluster.pid(index));
+    loop {
+        let stat = std::fs::read_to_string(&path).unwrap_or_default();
+        if stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T')) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{step} was not reached\n{}", cluster.log(index));
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
