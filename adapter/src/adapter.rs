@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use crate::batch::Batch;
 use crate::error::StorageError;
+use crate::kiwi::LoneData;
 use crate::reply::Reply;
 use crate::snapshot::Digest;
 
@@ -147,6 +148,11 @@ pub trait Adapter: Send + Sync + 'static {
 
     /// The hash of the logical content at the present position.
     fn digest(&self) -> impl Future<Output = Result<(Position, Digest), StorageError>> + Send;
+
+    /// Data that the storage may have which belongs to no cluster yet.
+    fn lone_data(&self) -> Option<LoneData> {
+        None
+    }
 
     /// Whether the storage can serve.
     fn health(&self) -> Health;

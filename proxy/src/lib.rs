@@ -7,6 +7,7 @@
 //! | [`connection`] | one client: its pipelines become groups of writes and reads |
 //! | [`resp`] | the Redis protocol: requests in, replies out |
 //! | [`front`] | the commands that are answered here: HELLO, CLIENT, COMMAND, CONFIG, INFO … |
+//! | [`adoption`] | making the data that a storage already has the cluster's |
 //! | [`clients`] | the connections there are |
 //! | [`metrics`] | the Prometheus endpoint |
 //! | [`cli`] | the command line: serve, check, status, demo |
@@ -16,6 +17,7 @@
 //! Nothing here knows how a write is committed: that is behind [`raft::Handle`]. Start reading at [`server::Server`],
 //! then [`connection::Connection`].
 
+pub mod adoption;
 pub mod cli;
 pub mod clients;
 pub mod connection;

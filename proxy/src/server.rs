@@ -11,8 +11,9 @@ use conf::ClusterConfig;
 use raft::Handle;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
+use crate::adoption::resume;
 use crate::clients::Wish;
 use crate::connection::Connection;
 use crate::shared::Shared;
@@ -51,6 +52,8 @@ impl<A: Adapter> Server<A> {
         shutdown: impl Future<Output = ()>,
         drain: Duration,
     ) -> bool {
+        let adoption = Arc::clone(&self.shared.adoption);
+        let _resuming = AbortOnDropHandle::new(tokio::spawn(resume(adoption, self.shared.handle.clone())));
         let mut shutdown = pin!(shutdown);
         loop {
             tokio::select! {

@@ -9,6 +9,7 @@ use raft::Handle;
 use raft::handle::MemberStatus;
 use tokio::sync::Mutex;
 
+use crate::adoption::Adoption;
 use crate::clients::Clients;
 use crate::settings::Settings;
 use crate::stats::Stats;
@@ -28,6 +29,8 @@ pub struct Shared<A: Adapter> {
     pub clients: Clients,
     /// The counts.
     pub stats: Stats,
+    /// The adoption of the storage's own data.
+    pub adoption: Arc<Adoption>,
     /// When the server was started.
     pub started: Instant,
     /// 40 hexadecimal digits, other ones after every start.
@@ -50,6 +53,7 @@ impl<A: Adapter> Shared<A> {
             config,
             clients: Clients::default(),
             stats: Stats::new(),
+            adoption: Arc::default(),
             started: Instant::now(),
             run_id,
             members: Mutex::new(None),

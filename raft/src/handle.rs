@@ -130,6 +130,8 @@ pub trait Service<A: Adapter>: Send + Sync + 'static {
     fn status(&self) -> NodeStatus;
     /// How all members are, each asked with a deadline of about a second.
     fn members(&self) -> Boxed<'_, Vec<MemberStatus>>;
+    /// Has this node make a snapshot, beside everything else.
+    fn make_snapshot(&self) -> Boxed<'_, ()>;
     /// Hands leadership over where there is somebody to take it, flushes, stops. Writes are refused from the
     /// first moment on.
     fn shutdown(&self) -> Boxed<'_, ()>;

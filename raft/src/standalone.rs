@@ -126,6 +126,10 @@ impl<A: Adapter> Service<A> for Alone<A> {
         Box::pin(std::future::ready(vec![only]))
     }
 
+    fn make_snapshot(&self) -> Boxed<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
     fn shutdown(&self) -> Boxed<'_, ()> {
         Box::pin(async {
             self.proposer.close();

@@ -3,6 +3,7 @@
 //! A command is declared once, as a [`Spec`] in the table of its group ([`string`], [`hash`], …). From the table
 //! come arity checks, routing, `COMMAND`'s replies and the compatibility page.
 
+pub mod adoption;
 pub mod arg;
 pub mod bitmap;
 pub mod generic;
@@ -54,6 +55,7 @@ pub static GROUPS: &[&[Spec]] = &[
     list::COMMANDS,
     set::COMMANDS,
     zset::COMMANDS,
+    adoption::COMMANDS,
 ];
 
 static BY_NAME: LazyLock<HashMap<&'static [u8], &'static Spec>> =
@@ -100,10 +102,23 @@ pub fn expire_due(keys: &[Bytes]) -> CommandBuffer {
     commands
 }
 
+/// Refuses what is for clients while data is being adopted.
+fn admit(keyspace: &dyn Keyspace, spec: &Spec) -> Outcome<()> {
+    let is_exempt = || spec.flags.has(Flags::INTERNAL) || spec.flags.has(Flags::LOADING);
+    if keyspace.is_loading()? && !is_exempt() { Err(adoption::LOADING) } else { Ok(()) }
+}
+
 /// Runs a reading command.
 pub fn read(keyspace: &dyn Keyspace, args: &[&[u8]], seed: u64) -> Outcome<Reply> {
-    match resolve(args)?.run {
-        Run::Read(run) => run(keyspace, &Call { args, seed }),
+    let spec = resolve(args)?;
+    match spec.run {
+        Run::Read(run) => {
+            admit(keyspace, spec)?;
+            let reply = run(keyspace, &Call { args, seed })?;
+            // It may have begun meanwhile.
+            admit(keyspace, spec)?;
+            Ok(reply)
+        }
         Run::Write(_) => Err(Stop::text("ERR a writing command was sent to be read")),
         Run::Front => Err(Stop::text("ERR this command is answered by the server and not by the storage")),
     }
@@ -111,7 +126,11 @@ pub fn read(keyspace: &dyn Keyspace, args: &[&[u8]], seed: u64) -> Outcome<Reply
 
 /// Runs a reading or a writing command.
 pub fn write(keyspace: &mut dyn KeyspaceMut, args: &[&[u8]], seed: u64) -> Outcome<Reply> {
-    match resolve(args)?.run {
+    let spec = resolve(args)?;
+    if !matches!(spec.run, Run::Front) {
+        admit(keyspace, spec)?;
+    }
+    match spec.run {
         Run::Read(run) => run(keyspace, &Call { args, seed }),
         Run::Write(run) => run(keyspace, &Call { args, seed }),
         Run::Front => Err(Stop::text("ERR this command is answered by the server and not by the storage")),

@@ -55,6 +55,10 @@ pub static COMMANDS: &[Spec] = &[
         "O(1)",
         "Returns the number of keys and how many of them have a deadline, for INFO.",
     ),
+    Spec {
+        subcommands: RAFT_CLUSTER,
+        ..server("raft.cluster", -2, Flags::NONE, "7.2.0", "A container for commands that make clusters.")
+    },
     Spec::front("raft.status", 1, Group::Cluster, TABLE).with(
         Flags::NONE,
         "7.2.0",
@@ -72,6 +76,18 @@ pub static COMMANDS: &[Spec] = &[
         "7.2.0",
         "O(N) where N is the size of the data",
         "Returns the log index this node has applied and the digest of its data there.",
+    ),
+];
+
+/// `RAFT.CLUSTER`.
+static RAFT_CLUSTER: &[Spec] = &[
+    server("help", 2, TABLE, "7.2.0", "Returns helpful text about the different subcommands."),
+    server(
+        "init",
+        -2,
+        MANAGE,
+        "7.2.0",
+        "Makes a cluster; with ADOPT, of the data that the storage has already.",
     ),
 ];
 

@@ -242,6 +242,25 @@ impl Store {
         }
     }
 
+    /// Has changes be noted from here on, or no longer, and what was noted be forgotten: only while everything is to be
+    /// carried over anew.
+    pub(crate) fn note_changes(&self, wanted: bool) -> Result<(), StorageError> {
+        let Some(journal) = self.journal().filter(|journal| journal.is_idle() == wanted) else {
+            return Ok(());
+        };
+        let _commit = self.lock_commits();
+        self.write_held()?;
+        journal.set_idle(!wanted);
+        if wanted {
+            return Ok(());
+        }
+        journal.waiting().take();
+        let mut batch = WriteBatch::default();
+        self.delete_all(&mut batch, Family::Journal)?;
+        journal.set_begin(journal.end());
+        if batch.is_empty() { Ok(()) } else { self.write(batch) }
+    }
+
     /// How many names of changes wait.
     pub(crate) fn waiting(&self) -> usize {
         self.journal().map_or(0, |journal| journal.waiting().names())

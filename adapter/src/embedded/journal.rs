@@ -6,7 +6,7 @@
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
@@ -116,6 +116,8 @@ pub(super) struct Journal {
     next: AtomicU64,
     first: AtomicU64,
     waiting: Mutex<Waiting>,
+    /// Everything will be carried over anew: changes are not noted meanwhile.
+    idle: AtomicBool,
 }
 
 impl Journal {
@@ -135,6 +137,15 @@ impl Journal {
 
     pub(super) fn set_end(&self, next: u64) {
         self.next.store(next, Ordering::Release);
+    }
+
+    /// Whether changes are not noted.
+    pub(super) fn is_idle(&self) -> bool {
+        self.idle.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_idle(&self, idle: bool) {
+        self.idle.store(idle, Ordering::Release);
     }
 
     /// What waits to be carried over.

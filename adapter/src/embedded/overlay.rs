@@ -12,16 +12,20 @@ use std::cell::RefCell;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::sync::LazyLock;
 
 use rocksdb::WriteBatch;
 
-use super::encoding::{Family, KeyBuf, Record, Value, is_change, place_key, split_meta_key, version_start};
+use super::encoding::{
+    Family, KeyBuf, Record, Value, is_change, meta_key, place_key, split_meta_key, version_start,
+};
 use super::journal::{Changes, moved};
 use super::records::Records;
 use super::source::{Elsewhere, Source, Span, Visitor, first};
 use super::store::{State, Store};
 use super::typed::Typed;
 use crate::adapter::Position;
+use crate::command::adoption;
 use crate::error::{Outcome, StorageError};
 use crate::keyspace::{Direction, Kind};
 
@@ -56,6 +60,8 @@ pub(super) struct Overlay<'s> {
     ranges: Vec<(Family, KeyBuf, KeyBuf)>,
     /// Everything in the store is deleted before `pending` takes effect.
     cleared: bool,
+    /// Whether data is being adopted.
+    loading: bool,
     /// The writer's memory of committed records, given back by the commit.
     records: RefCell<Records>,
     /// Whose content is under which version, for the journal.
@@ -83,6 +89,7 @@ impl<'s> Overlay<'s> {
             pending: Default::default(),
             ranges: Vec::new(),
             cleared: false,
+            loading: store.is_loading(),
             records: RefCell::new(store.take_records()),
             names: BTreeMap::new(),
             moved: Vec::new(),
@@ -120,6 +127,7 @@ impl<'s> Overlay<'s> {
 
     pub(super) fn put(&mut self, family: Family, key: KeyBuf, value: Vec<u8>) -> Outcome<()> {
         self.bytes += key.len() + value.len() + OVERHEAD;
+        self.loading |= family == Family::Meta && is_adoption(&key);
         self.pending[family as usize].insert(key.into_vec(), Some(value));
         self.write_ahead()
     }
@@ -179,6 +187,7 @@ impl<'s> Overlay<'s> {
     }
 
     pub(super) fn delete(&mut self, family: Family, key: KeyBuf) -> Outcome<()> {
+        self.loading &= family != Family::Meta || !is_adoption(&key);
         if self.nothing_below(family, &key) {
             self.pending[family as usize].remove(key.as_slice());
             return Ok(());
@@ -245,6 +254,7 @@ impl<'s> Overlay<'s> {
         self.moved.clear();
         self.bytes = 0;
         self.cleared = true;
+        self.loading = false;
         (self.state.keys, self.state.deadlines) = (0, 0);
     }
 
@@ -307,7 +317,18 @@ impl<'s> Overlay<'s> {
             && others().all(|family| self.pending[family as usize].is_empty())
     }
 
-    fn commit(mut self) -> Result<(), StorageError> {
+    fn commit(self) -> Result<(), StorageError> {
+        let (store, loading) = (self.store, self.loading);
+        // No reader meets what is loaded and takes it for his.
+        if loading {
+            store.set_loading(true);
+        }
+        self.write_down()?;
+        store.set_loading(loading);
+        Ok(())
+    }
+
+    fn write_down(mut self) -> Result<(), StorageError> {
         if self.may_be_held() {
             let pending = std::mem::take(&mut self.pending[Family::Meta as usize]);
             let mut records = self.records.take();
@@ -340,6 +361,12 @@ impl<'s> Overlay<'s> {
         }
         Ok(())
     }
+}
+
+/// Whether a record is that which says how an adoption stands.
+fn is_adoption(place: &[u8]) -> bool {
+    static PLACE: LazyLock<KeyBuf> = LazyLock::new(|| meta_key(adoption::KEY));
+    place == PLACE.as_slice()
 }
 
 fn decode_record(bytes: Option<&[u8]>) -> Result<Option<Record>, StorageError> {
@@ -415,6 +442,10 @@ impl Source for Overlay<'_> {
 
     fn state(&self) -> Outcome<State> {
         Ok(self.state.clone())
+    }
+
+    fn is_loading(&self) -> bool {
+        self.loading
     }
 
     fn elsewhere(&self) -> Option<&dyn Elsewhere> {

@@ -94,6 +94,9 @@ pub(super) trait Source {
     /// The counts.
     fn state(&self) -> Outcome<State>;
 
+    /// Whether data is being adopted.
+    fn is_loading(&self) -> bool;
+
     /// Where values are that this does not hold; none if it holds them all.
     fn elsewhere(&self) -> Option<&dyn Elsewhere> {
         None

@@ -1,7 +1,7 @@
 //! One RocksDB instance: opening, reading, writing, flushing.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, TryLockError};
 
 use bytes::Bytes;
@@ -11,7 +11,7 @@ use rocksdb::{
     WriteBatch, WriteOptions,
 };
 
-use super::encoding::{Family, KeyBuf, is_change, split_meta_key, take_u64, version_start};
+use super::encoding::{Family, KeyBuf, is_change, meta_key, split_meta_key, take_u64, version_start};
 use super::held::{Held, Layers};
 use super::home::{OpenError, Removal};
 use super::journal::{Changes, Journal};
@@ -19,6 +19,7 @@ use super::options;
 use super::records::Records;
 use super::source::Span;
 use crate::adapter::{Applied, Position};
+use crate::command::adoption;
 use crate::error::{Outcome, StorageError};
 use crate::keyspace::Direction;
 
@@ -77,6 +78,8 @@ pub(crate) struct Store {
     /// The state that the last commit has written.
     state: Mutex<State>,
     now_ms: AtomicU64,
+    /// Whether data is being adopted.
+    loading: AtomicBool,
     /// Runs become visible under it, and records move from `held` to the database; whoever reads it meets neither.
     commits: RwLock<()>,
     /// Overrules what the database has.
@@ -138,6 +141,7 @@ impl Store {
         let state = State::decode(&stored).ok_or_else(|| damaged("its state record is cut short"))?;
         store.drop_unfinished(state.next_version)?;
         store.set_state(state);
+        store.set_loading(store.find_adoption().map_err(super::frozen::storage_error)?);
         store.load_journal()?;
         Ok(store)
     }
@@ -163,6 +167,7 @@ impl Store {
             journal: setup.journal.then(Journal::default),
             state: Mutex::default(),
             now_ms: AtomicU64::new(0),
+            loading: AtomicBool::new(false),
             commits: RwLock::default(),
             held: RwLock::default(),
             writing: Mutex::default(),
@@ -198,6 +203,19 @@ impl Store {
         self.now_ms.load(Ordering::Acquire)
     }
 
+    /// Whether data is being adopted.
+    pub(super) fn is_loading(&self) -> bool {
+        self.loading.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_loading(&self, loading: bool) {
+        self.loading.store(loading, Ordering::Release);
+    }
+
+    fn find_adoption(&self) -> Outcome<bool> {
+        Ok(self.get(None, Family::Meta, &meta_key(adoption::KEY), |_| ())?.is_some())
+    }
+
     /// Whether changes are journaled.
     pub(super) fn journal(&self) -> Option<&Journal> {
         self.journal.as_ref()
@@ -223,7 +241,8 @@ impl Store {
 
     /// Adds changes to the journal, with the batch that makes them.
     pub(super) fn note(&self, batch: &mut WriteBatch, changes: Changes) -> Result<(), StorageError> {
-        let Some(journal) = self.journal.as_ref().filter(|_| !changes.is_empty()) else { return Ok(()) };
+        let is_noted = |journal: &&Journal| !changes.is_empty() && !journal.is_idle();
+        let Some(journal) = self.journal.as_ref().filter(is_noted) else { return Ok(()) };
         let number = journal.end();
         self.put(batch, Family::Journal, &number.to_be_bytes(), &changes.encode()?)?;
         journal.set_end(number + 1);

@@ -255,6 +255,10 @@ impl<S: Source> Keyspace for Typed<S> {
         self.record(key)?.map_or(Ok(()), |record| self.need_whole(key, &record))
     }
 
+    fn is_loading(&self) -> Outcome<bool> {
+        Ok(self.source.is_loading())
+    }
+
     fn key_count(&self) -> Outcome<u64> {
         Ok(self.source.state()?.keys)
     }

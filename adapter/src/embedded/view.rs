@@ -143,6 +143,10 @@ impl Source for Fixed<'_> {
         }
     }
 
+    fn is_loading(&self) -> bool {
+        self.store.is_loading()
+    }
+
     fn elsewhere(&self) -> Option<&dyn Elsewhere> {
         self.elsewhere
     }

@@ -166,6 +166,11 @@ pub trait Keyspace {
     fn whole(&self, _key: &[u8]) -> Outcome<()> {
         Ok(())
     }
+    /// Whether data is being adopted ([`adoption`](crate::command::adoption)): then nothing is for clients yet. Asked
+    /// before every command.
+    fn is_loading(&self) -> Outcome<bool> {
+        Ok(self.meta(crate::command::adoption::KEY)?.is_some())
+    }
     /// How many keys there are, expired ones that are not yet removed included.
     fn key_count(&self) -> Outcome<u64>;
     /// How many keys have a deadline.

@@ -19,6 +19,7 @@ use super::client::{Client, Target};
 use super::command::{SAFE_ARGS, SAFE_BYTES};
 use super::fetch::{FetchError, Fetcher};
 use super::link::{Link, Missed, missing};
+use super::lone::LoneData;
 use super::plan::Lengths;
 use super::probe::Probed;
 use super::stream::{Freezes, Streaming};
@@ -56,6 +57,7 @@ pub struct KiwiAdapter {
     missed: Missed,
     /// The content is at an earlier position than reads have seen.
     rebuilding: AtomicBool,
+    lone: LoneData,
 }
 
 /// Counts the rounds in which a run has lacked the same value.
@@ -108,6 +110,13 @@ impl KiwiAdapter {
         let (freezes, missed) = (Freezes::default(), Missed::default());
         let safe_reply = client.safe_reply();
         let lengths = Lengths { keep: config.keep_values, reply: safe_reply };
+        let lone = LoneData {
+            client: Arc::clone(&client),
+            index: Arc::clone(&index),
+            connections: config.connections,
+            progress: Arc::default(),
+            work: Arc::clone(&work),
+        };
         let hauler = Hauler {
             freezes: freezes.clone(),
             missed: missed.clone(),
@@ -140,6 +149,7 @@ impl KiwiAdapter {
             freezes,
             missed,
             rebuilding: AtomicBool::new(false),
+            lone,
         })
     }
 
@@ -324,6 +334,10 @@ impl Adapter for KiwiAdapter {
         self.rebuilding.store(rebuilding, Ordering::SeqCst);
     }
 
+    fn lone_data(&self) -> Option<LoneData> {
+        Some(self.lone.clone())
+    }
+
     fn health(&self) -> Health {
         let bytes = self.index.health().bytes;
         let (ok, what) = match self.link.borrow().check() {
@@ -331,7 +345,7 @@ impl Adapter for KiwiAdapter {
                 (false, "it has lost data, and the node is being rebuilt".to_owned())
             }
             Ok(()) => (true, format!("{} changes to be carried over", self.waiting())),
-            Err(reason) => (false, reason),
+            Err(reason) => (false, self.lone.progress.sentence().unwrap_or(reason)),
         };
         Health { ok, detail: format!("Kiwi at {}; {what}", self.config.address), bytes }
     }

@@ -209,14 +209,18 @@ impl Hauler {
         self.runtime.block_on(probe::refuse_raft_mode(&self.client))?;
         let will_be_emptied = carrier.refill.as_ref().is_some_and(|refill| !refill.emptied);
         match self.runtime.block_on(marks::read(&self.client, &carrier))? {
-            Marks::Foreign(reason) => Err(WaveError::Refused(reason)),
-            _ if will_be_emptied => Ok(()),
-            Marks::Ahead(reason) => Err(WaveError::Refused(reason)),
-            Marks::Behind(reason) => Err(self.lose(&store, reason)),
-            Marks::Ours | Marks::Empty if carrier.lost => Err(WaveError::Lost(self.was_emptied())),
-            Marks::Ours => Ok(()),
-            Marks::Empty => Ok(self.runtime.block_on(marks::set(&self.client, &carrier))?),
+            Marks::Foreign(reason) | Marks::Unmarked(reason) => {
+                return Err(self.refuse(&store, will_be_emptied, reason));
+            }
+            _ if will_be_emptied => {}
+            Marks::Ahead(reason) | Marks::Adopted(reason) => return Err(WaveError::Refused(reason)),
+            Marks::Behind(reason) => return Err(self.lose(&store, reason)),
+            Marks::Ours | Marks::Empty if carrier.lost => return Err(WaveError::Lost(self.was_emptied())),
+            Marks::Ours => {}
+            Marks::Empty => self.runtime.block_on(marks::set(&self.client, &carrier))?,
         }
+        store.note_changes(true)?;
+        Ok(())
     }
 
     fn was_emptied(&self) -> String {
@@ -227,6 +231,12 @@ impl Hauler {
     fn lose(&self, store: &Store, reason: String) -> WaveError {
         let lost = store.carrier().and_then(|carrier| store.set_carrier(&Carrier { lost: true, ..carrier }));
         lost.map_or_else(WaveError::from, |()| WaveError::Lost(reason))
+    }
+
+    /// Until a person has changed something, changes of a storage that will be filled anew need not pile up.
+    fn refuse(&self, store: &Store, will_be_emptied: bool, reason: String) -> WaveError {
+        let noted = if will_be_emptied { store.note_changes(false) } else { Ok(()) };
+        noted.map_or_else(WaveError::from, |()| WaveError::Refused(reason))
     }
 
     /// Carries over what has changed.

@@ -102,6 +102,11 @@ impl Client {
         if is_loopback { SAFE_REPLY_LOCAL } else { SAFE_REPLY }
     }
 
+    /// How long one answer may take.
+    pub(super) fn timeout(&self) -> Duration {
+        self.target.timeout
+    }
+
     /// Where Kiwi is.
     pub(super) fn address(&self) -> &str {
         &self.target.address

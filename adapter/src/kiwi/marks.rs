@@ -24,14 +24,32 @@ pub(super) enum Marks {
     Ours,
     /// Data is missing.
     Behind(String),
-    /// They are this node's, and of a wave that it does not know.
+    /// They are this node's, and of a wave that it does not know of.
     Ahead(String),
-    /// The data is not this node's.
+    /// The data is another node's.
     Foreign(String),
+    /// There is data, and no mark of anybody.
+    Unmarked(String),
+    /// There is data that this node's cluster has adopted, and no other mark.
+    Adopted(String),
 }
 
 fn key(number: usize) -> Vec<u8> {
     [RESERVED, b"mark:", number.to_string().as_bytes()].concat()
+}
+
+/// Says that the data is adopted, and by whom. It goes with the data, when Kiwi is emptied to be filled anew.
+fn adopted_key() -> Vec<u8> {
+    [RESERVED, b"adopted"].concat()
+}
+
+fn adopter(carrier: &Carrier) -> String {
+    format!("{:032x}", carrier.owner)
+}
+
+/// Marks the data as adopted.
+pub(super) async fn set_adopted(client: &Client, carrier: &Carrier) -> Result<(), Trouble> {
+    client.call(Request::new(&[b"SET", &adopted_key(), adopter(carrier).as_bytes()])).await.map(drop)
 }
 
 fn mark(carrier: &Carrier) -> String {
@@ -78,19 +96,7 @@ pub(super) async fn read(client: &Client, carrier: &Carrier) -> Result<Marks, Tr
         .map(|value| bulk(value).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
         .collect();
     if found.iter().all(Option::is_none) {
-        return if is_empty(client).await? {
-            match carrier.wave {
-                0 => Ok(Marks::Empty),
-                _ => {
-                    Ok(Marks::Behind(format!("{} holds none of this node's data any more", client.address())))
-                }
-            }
-        } else {
-            Ok(Marks::Foreign(format!(
-                "{} holds data without this node's mark; give the node an empty Kiwi (FLUSHALL, or another data-dir)",
-                client.address()
-            )))
-        };
+        return unmarked(client, carrier).await;
     }
     for value in &found {
         let Some((owner, wave)) = value.as_deref().and_then(|value| value.split_once(':')) else {
@@ -120,6 +126,24 @@ pub(super) async fn read(client: &Client, carrier: &Carrier) -> Result<Marks, Tr
         }
     }
     Ok(Marks::Ours)
+}
+
+/// What a Kiwi without marks is.
+async fn unmarked(client: &Client, carrier: &Carrier) -> Result<Marks, Trouble> {
+    let address = client.address();
+    if is_empty(client).await? {
+        return Ok(match carrier.wave {
+            0 => Marks::Empty,
+            _ => Marks::Behind(format!("{address} holds none of this node's data any more")),
+        });
+    }
+    let reason = format!(
+        "{address} holds data without this node's mark; give the node an empty Kiwi (FLUSHALL, or another data-dir), or \
+         make that data the cluster's: RAFT.CLUSTER INIT ADOPT on this node"
+    );
+    let found = client.call(Request::new(&[b"GET", &adopted_key()])).await?;
+    let is_adopted = bulk(found).is_some_and(|found| *found == *adopter(carrier).as_bytes());
+    Ok(if is_adopted { Marks::Adopted(reason) } else { Marks::Unmarked(reason) })
 }
 
 /// Whether there is no key.

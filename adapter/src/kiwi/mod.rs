@@ -16,6 +16,7 @@
 //! | [`stream`] | all content at one position, while writes go on |
 //! | [`probe`] | what Kiwi can do, tried before it is used |
 //! | [`marks`] | whose data Kiwi holds, and how much of it |
+//! | [`lone`] | the data of a Kiwi that no node has marked, to be adopted |
 //! | [`client`] | connections |
 //! | [`command`] | requests, and sizes that are safe |
 //! | [`link`] | how it stands with Kiwi |
@@ -27,9 +28,11 @@ mod client;
 mod command;
 mod fetch;
 mod link;
+mod lone;
 mod marks;
 mod plan;
 mod probe;
 mod stream;
 
 pub use adapter::KiwiAdapter;
+pub use lone::{LoneData, LoneError};

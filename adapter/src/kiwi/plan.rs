@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use super::at_hand::Need;
 use super::command::{Filling, Request};
+use crate::RESERVED;
 use crate::command::number::format_f64;
 use crate::embedded::behind::{Arrived, Cut, Entry, Intent, Placed, Stored, place_of_key};
 use crate::embedded::encoding::{
@@ -104,6 +105,10 @@ impl<'c, 's> Planner<'c, 's> {
         placed: Option<Placed>,
         mut parts: Parts,
     ) -> Result<(), StorageError> {
+        // What the index keeps for itself is all in the index.
+        if key.starts_with(RESERVED) {
+            return Ok(());
+        }
         self.plan.keys += 1;
         let has_moved = parts.remove(&moved());
         match self.cut.entry(key)? {

@@ -1,9 +1,48 @@
 //! What operators ask of the cluster through the Redis port.
 
+use adapter::command::{arg, text};
 use adapter::error::Outcome;
 use adapter::{Adapter, FactValue, Reply, Stop};
+use raft::handle::Role;
 
-use super::Context;
+use super::{Context, help};
+
+/// Runs a subcommand of `RAFT.CLUSTER`.
+pub(super) async fn run<A: Adapter>(context: &Context<'_, A>, name: &str, args: &[&[u8]]) -> Outcome<Reply> {
+    match (name, &args[2..]) {
+        ("help", _) => Ok(help::reply(help::RAFT_CLUSTER)),
+        ("init", [adopt, rest @ ..]) if arg::is(adopt, "adopt") => init_adopt(context, rest).await,
+        ("init", [] | [_]) => {
+            if context.shared.handle.status().role == Role::Standalone {
+                return Err(STANDALONE);
+            }
+            // The members in the configuration form it by themselves.
+            Err(Stop::text("ERR Already cluster member"))
+        }
+        _ => Err(text::SYNTAX),
+    }
+}
+
+const STANDALONE: Stop = Stop::text("ERR this node runs without a cluster (cluster.enabled = false)");
+
+/// `RAFT.CLUSTER INIT ADOPT [ABORT]`: makes the data that this node's storage has the cluster's.
+async fn init_adopt<A: Adapter>(context: &Context<'_, A>, rest: &[&[u8]]) -> Outcome<Reply> {
+    let shared = context.shared;
+    let status = shared.handle.status();
+    if status.role == Role::Standalone {
+        return Err(STANDALONE);
+    }
+    let ended = match rest {
+        [] => shared.adoption.run(&shared.handle).await,
+        [abort] if arg::is(abort, "abort") => shared.adoption.abort(&shared.handle).await,
+        _ => return Err(text::SYNTAX),
+    };
+    match ended {
+        Ok(()) if rest.is_empty() => Ok(Reply::Status(format!("OK {}", status.cluster_id).into())),
+        Ok(()) => Ok(Reply::OK),
+        Err(error) => Err(Stop::say(format!("ERR {}", error.replace(['\r', '\n'], " ")))),
+    }
+}
 
 /// `RAFT.STATUS`: how all members are, as JSON.
 pub(super) async fn status<A: Adapter>(context: &Context<'_, A>) -> Outcome<Reply> {

@@ -47,6 +47,18 @@ pub(super) const CLIENT: &[&str] = &[
     "    Prints this help.",
 ];
 
+/// `RAFT.CLUSTER HELP`
+pub(super) const RAFT_CLUSTER: &[&str] = &[
+    "RAFT.CLUSTER <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+    "INIT ADOPT",
+    "    Make the data that this node's storage already has the data of the cluster, which must be empty.",
+    "    Clients are answered LOADING meanwhile. Answers when it is done.",
+    "INIT ADOPT ABORT",
+    "    Give up what INIT ADOPT has begun, on whichever node; the storage keeps its data.",
+    "HELP",
+    "    Prints this help.",
+];
+
 /// `CONFIG HELP`
 pub(super) const CONFIG: &[&str] = &[
     "CONFIG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",

@@ -55,6 +55,7 @@ pub(crate) async fn run<A: Adapter>(
         ("command", false) => Ok(command::all()),
         ("config", true) => config::run(context, found.spec.name, args),
         ("info", _) => Ok(info::info(context, &args[1..]).await),
+        ("raft.cluster", true) => cluster::run(context, found.spec.name, args).await,
         ("raft.status", _) => cluster::status(context).await,
         ("raft.backend", _) => Ok(cluster::backend(context)),
         ("raft.digest", _) => cluster::digest(context).await,

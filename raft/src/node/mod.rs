@@ -346,6 +346,13 @@ impl<A: Adapter> Service<A> for Member<A> {
         Box::pin(self.member_statuses())
     }
 
+    fn make_snapshot(&self) -> Boxed<'_, ()> {
+        Box::pin(async {
+            // It fails when the node ends.
+            let _ = self.raft.trigger().snapshot().await;
+        })
+    }
+
     fn shutdown(&self) -> Boxed<'_, ()> {
         Box::pin(self.leave())
     }

@@ -1,0 +1,282 @@
+//! Reading one key of a Kiwi, and finding all of them, by requests whose answers Kiwi gives whole.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use redis_protocol::resp2::types::BytesFrame;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::super::client::{Client, Trouble};
+use super::super::command::Request;
+use super::super::fetch::bulk;
+use super::{KINDS, LoneError, Progress};
+use crate::RESERVED;
+use crate::command::adoption::Op;
+use crate::keyspace::Kind;
+
+/// An answer that has not come whole by then does not come whole.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Keys that one answer is asked for, at first.
+const SCAN_KEYS: usize = 1000;
+/// For any part of a string Kiwi reads all of it: of a long one it is asked for more at once.
+const LONG_STRING: u64 = 16 << 20;
+const LONG_PIECES: u64 = 3;
+
+/// A key as it was found.
+pub(super) struct Seen {
+    pub(super) key: Bytes,
+    pub(super) kind: Kind,
+    /// Bytes of a string, elements of a collection.
+    pub(super) len: u64,
+    pub(super) has_deadline: bool,
+}
+
+impl Seen {
+    /// Stands for all that is known of it.
+    pub(super) fn hash(&self) -> u128 {
+        xxh3_128(&[&[self.kind.code()], &self.len.to_be_bytes()[..], &self.key].concat())
+    }
+}
+
+/// Why there is no answer.
+pub(super) enum AskError {
+    /// It did not come whole.
+    Cut,
+    /// Anything else.
+    Other(LoneError),
+}
+
+/// Asks a Kiwi. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Reader {
+    client: Arc<Client>,
+    progress: Arc<Progress>,
+    patience: Duration,
+}
+
+impl Reader {
+    pub(super) fn new(client: Arc<Client>, progress: Arc<Progress>) -> Self {
+        let patience = PATIENCE.min(client.timeout() * 3 / 4);
+        Self { client, progress, patience }
+    }
+
+    /// Bytes of values that one answer is asked for.
+    pub(super) fn page_bytes(&self) -> usize {
+        self.client.safe_reply()
+    }
+
+    /// Asks for something. Kiwi drops what does not fit into the socket's buffer, and the rest is waited for in vain.
+    pub(super) async fn ask(&self, key: &[u8], request: Request) -> Result<BytesFrame, AskError> {
+        match timeout(self.patience, self.client.call(request)).await {
+            Err(_) => Err(AskError::Cut),
+            Ok(Ok(reply)) => Ok(reply),
+            Ok(Err(Trouble::Refused { error, .. }))
+                if error.contains("WRONGTYPE") || error.contains("Key not found") =>
+            {
+                Err(AskError::Other(changed(key)))
+            }
+            Ok(Err(trouble)) => Err(AskError::Other(trouble.into())),
+        }
+    }
+
+    /// Asks for a number.
+    async fn number(&self, command: &str, key: &[u8]) -> Result<i64, LoneError> {
+        let reply = self.ask(key, Request::new(&[command.as_bytes(), key])).await;
+        match reply.map_err(|error| whole(key, error))? {
+            BytesFrame::Integer(number) => Ok(number),
+            _ => Err(unreadable(key, format!("{command} answers no number"))),
+        }
+    }
+
+    /// The next keys, and where the scan goes on.
+    pub(super) async fn scan(
+        &self,
+        cursor: &[u8],
+        kind: Option<Kind>,
+    ) -> Result<(Vec<u8>, Vec<Bytes>), LoneError> {
+        let mut count = SCAN_KEYS;
+        loop {
+            let mut request = Request::new(&[b"SCAN", cursor, b"COUNT", count.to_string().as_bytes()]);
+            if let Some(kind) = kind {
+                request.push(b"TYPE");
+                request.push(kind.name().as_bytes());
+            }
+            match self.ask(b"", request).await {
+                Ok(reply) => {
+                    return scanned(reply).ok_or_else(|| {
+                        LoneError::Trouble("it does not answer SCAN as Kiwi does".to_owned())
+                    });
+                }
+                Err(AskError::Cut) if count > 1 => count /= 8.min(count),
+                Err(error) => return Err(whole(b"", error)),
+            }
+        }
+    }
+
+    /// Looks at a key, and has its content sent as pieces if that is wanted. None if it is gone, because its deadline has
+    /// passed.
+    pub(super) async fn key(
+        &self,
+        kind: Kind,
+        key: Bytes,
+        pieces: Option<mpsc::Sender<Op>>,
+    ) -> Result<Option<Seen>, LoneError> {
+        let left = self.number("PTTL", &key).await?;
+        if left == -2 {
+            return Ok(None);
+        }
+        let deadline = u64::try_from(left).ok().map(|left| unix_ms().saturating_add(left));
+        match self.content(kind, &key, deadline, pieces.as_ref()).await {
+            Ok(len) => Ok(Some(Seen { key, kind, len, has_deadline: deadline.is_some() })),
+            Err(_) if deadline.is_some() && self.number("EXISTS", &key).await? == 0 => {
+                if let Some(pieces) = &pieces {
+                    send(pieces, Op::New(key)).await?;
+                }
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Answers the length.
+    async fn content(
+        &self,
+        kind: Kind,
+        key: &Bytes,
+        deadline: Option<u64>,
+        pieces: Option<&mpsc::Sender<Op>>,
+    ) -> Result<u64, LoneError> {
+        let command = match kind {
+            Kind::String => "STRLEN",
+            Kind::List => "LLEN",
+            Kind::Set => "SCARD",
+            Kind::SortedSet => "ZCARD",
+            Kind::Hash => "HLEN",
+        };
+        let len = u64::try_from(self.number(command, key).await?).map_err(|_| changed(key))?;
+        let Some(pieces) = pieces else { return Ok(len) };
+        match kind {
+            Kind::String => self.string(key, len, pieces).await?,
+            _ => self.collection(kind, key, len, pieces).await?,
+        }
+        if let Some(deadline) = deadline {
+            send(pieces, Op::Deadline(key.clone(), deadline)).await?;
+        }
+        self.progress.keys.fetch_add(1, Ordering::Relaxed);
+        Ok(len)
+    }
+
+    async fn string(&self, key: &Bytes, len: u64, pieces: &mpsc::Sender<Op>) -> Result<(), LoneError> {
+        let page = self.page_bytes() as u64 * if len > LONG_STRING { LONG_PIECES } else { 1 };
+        let mut start = 0;
+        loop {
+            let end = len.min(start + page);
+            let range = [start, end.saturating_sub(1)].map(|number| number.to_string());
+            let bytes = if len == 0 {
+                Bytes::new()
+            } else {
+                let request = Request::new(&[b"GETRANGE", key, range[0].as_bytes(), range[1].as_bytes()]);
+                let reply = self.ask(key, request).await.map_err(|error| whole(key, error))?;
+                bulk(reply).filter(|bytes| bytes.len() as u64 == end - start).ok_or_else(|| changed(key))?
+            };
+            self.note(bytes.len());
+            send(pieces, Op::Piece(key.clone(), start, bytes)).await?;
+            start = end;
+            if start >= len {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Counts bytes that have been read.
+    pub(super) fn note(&self, bytes: usize) {
+        self.progress.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// How many keys there are, of any type.
+    pub(super) async fn count(&self) -> Result<u64, LoneError> {
+        let (mut count, mut cursor) = (0, b"0".to_vec());
+        loop {
+            let (next, keys) = self.scan(&cursor, None).await?;
+            count += keys.iter().filter(|key| !key.starts_with(RESERVED)).count() as u64;
+            if next == b"0" {
+                return Ok(count);
+            }
+            cursor = next;
+        }
+    }
+
+    /// A key of a type that is not known here, and the type.
+    pub(super) async fn odd_one(&self) -> Result<Option<(String, String)>, LoneError> {
+        let mut cursor = b"0".to_vec();
+        loop {
+            let (next, keys) = self.scan(&cursor, None).await?;
+            let mut asking = JoinSet::new();
+            for key in keys {
+                let reader = self.clone();
+                asking.spawn(async move {
+                    let reply = reader.ask(&key, Request::new(&[b"TYPE", &key])).await;
+                    (key, reply)
+                });
+            }
+            while let Some(asked) = asking.join_next().await {
+                let (key, reply) = asked.map_err(|_| LoneError::BrokenOff)?;
+                let kind = bulk(reply.map_err(|error| whole(&key, error))?).unwrap_or_default();
+                let is_known =
+                    &kind[..] == b"none" || KINDS.iter().any(|known| known.name().as_bytes() == &kind[..]);
+                if !is_known {
+                    return Ok(Some((key.escape_ascii().to_string(), kind.escape_ascii().to_string())));
+                }
+            }
+            if next == b"0" {
+                return Ok(None);
+            }
+            cursor = next;
+        }
+    }
+}
+
+/// Passes a piece on, when there is room for it.
+pub(super) async fn send(pieces: &mpsc::Sender<Op>, piece: Op) -> Result<(), LoneError> {
+    pieces.send(piece).await.map_err(|_| LoneError::BrokenOff)
+}
+
+/// What is wrong where an answer cannot be asked for in smaller parts.
+pub(super) fn whole(key: &[u8], error: AskError) -> LoneError {
+    match error {
+        AskError::Other(error) => error,
+        AskError::Cut if key.is_empty() => LoneError::Trouble("it does not answer SCAN in time".to_owned()),
+        AskError::Cut => unreadable(
+            key,
+            "Kiwi does not answer a request for it whole; a single value that is larger than what Kiwi delivers over this \
+             connection must be removed or be made smaller before"
+                .to_owned(),
+        ),
+    }
+}
+
+pub(super) fn unreadable(key: &[u8], reason: String) -> LoneError {
+    LoneError::Unreadable { key: key.escape_ascii().to_string(), reason }
+}
+
+pub(super) fn changed(key: &[u8]) -> LoneError {
+    LoneError::Changed(format!("key '{}' has changed while it was read", key.escape_ascii()))
+}
+
+/// The cursor and the elements that a scanning command has answered.
+pub(super) fn scanned(reply: BytesFrame) -> Option<(Vec<u8>, Vec<Bytes>)> {
+    let BytesFrame::Array(parts) = reply else { return None };
+    let [cursor, BytesFrame::Array(elements)] = <[BytesFrame; 2]>::try_from(parts).ok()? else { return None };
+    let elements: Option<Vec<Bytes>> = elements.into_iter().map(bulk).collect();
+    Some((bulk(cursor)?.to_vec(), elements?))
+}
+
+fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
