@@ -183,6 +183,7 @@ pub trait Frozen: Send {
     /// What is in it.
     fn applied(&self) -> &Applied;
 
-    /// Writes it as a snapshot stream. Blocking: call it on a thread that may block.
-    fn write(self, out: &mut (dyn Write + Send)) -> Result<(), StorageError>;
+    /// Writes it as a snapshot stream of this cluster, or of none if the id is empty; answers the digest of the
+    /// content. Blocking: call it on a thread that may block.
+    fn write(self, cluster_id: Bytes, out: &mut (dyn Write + Send)) -> Result<Digest, StorageError>;
 }

@@ -16,7 +16,7 @@ use super::view::View;
 use crate::adapter::{Applied, Frozen};
 use crate::error::{Outcome, Stop, StorageError};
 use crate::keyspace::Kind;
-use crate::snapshot::{ContentSink, Header, SnapshotWriter, walk};
+use crate::snapshot::{ContentSink, Digest, Header, SnapshotWriter, walk};
 
 /// Blocks between the two threads.
 const BLOCKS: usize = 4;
@@ -80,13 +80,14 @@ enum Message {
     /// The next bytes of the stream.
     Block(Vec<u8>),
     /// The stream ends, whole or with an error.
-    End(Result<(), StorageError>),
+    End(Result<Digest, StorageError>),
 }
 
 /// A frozen store.
 pub(crate) struct FrozenStore {
     applied: Applied,
-    start: Sender<()>,
+    /// Begins the stream, of this cluster.
+    start: Sender<Bytes>,
     messages: Receiver<Message>,
 }
 
@@ -110,16 +111,17 @@ impl Frozen for FrozenStore {
         &self.applied
     }
 
-    fn write(self, out: &mut (dyn Write + Send)) -> Result<(), StorageError> {
-        self.start.send(()).map_err(StorageError::engine("write a snapshot"))?;
+    fn write(self, cluster_id: Bytes, out: &mut (dyn Write + Send)) -> Result<Digest, StorageError> {
+        self.start.send(cluster_id).map_err(StorageError::engine("write a snapshot"))?;
         loop {
             match self.messages.recv().map_err(StorageError::engine("write a snapshot"))? {
                 Message::Block(block) => {
                     out.write_all(&block).map_err(StorageError::engine("write a snapshot"))?;
                 }
                 Message::End(result) => {
-                    result?;
-                    return out.flush().map_err(StorageError::engine("write a snapshot"));
+                    let digest = result?;
+                    out.flush().map_err(StorageError::engine("write a snapshot"))?;
+                    return Ok(digest);
                 }
             }
         }
@@ -131,7 +133,7 @@ fn hold(
     store: &Store,
     elsewhere: Option<MakeElsewhere>,
     ready: &SyncSender<Result<Applied, StorageError>>,
-    started: &Receiver<()>,
+    started: &Receiver<Bytes>,
     messages: SyncSender<Message>,
 ) {
     // Time stands at 0, so that expired keys that the log has not removed are part of the content.
@@ -139,24 +141,29 @@ fn hold(
     let view = View::fixed(store, 0).with(elsewhere.as_deref());
     let applied = view.source.state().map(|state| state.applied).map_err(storage_error);
     // Whoever waited for this may be gone; then nothing is to be written either.
-    if ready.send(applied.clone()).is_err() || started.recv().is_err() {
+    if ready.send(applied.clone()).is_err() {
         return;
     }
-    let result = applied.and_then(|applied| write_stream(&view, elsewhere.as_deref(), applied, &messages));
+    let Ok(cluster_id) = started.recv() else { return };
+    let result = applied.and_then(|applied| {
+        let header = Header { cluster_id, applied };
+        write_stream(&view, elsewhere.as_deref(), &header, &messages)
+    });
     let _ = messages.send(Message::End(result));
 }
 
 fn write_stream(
     view: &View<'_>,
     elsewhere: Option<&dyn Elsewhere>,
-    applied: Applied,
+    header: &Header,
     messages: &SyncSender<Message>,
-) -> Result<(), StorageError> {
+) -> Result<Digest, StorageError> {
     let pipe = Pipe { block: Vec::with_capacity(BLOCK), messages };
-    let mut writer = SnapshotWriter::new(pipe, &Header { cluster_id: Bytes::new(), applied })?;
+    let mut writer = SnapshotWriter::new(pipe, header)?;
     walk_on(view, elsewhere, &mut writer)?;
-    let (mut pipe, _) = writer.finish()?;
-    pipe.hand_over().map_err(StorageError::engine("write a snapshot"))
+    let (mut pipe, digest) = writer.finish()?;
+    pipe.hand_over().map_err(StorageError::engine("write a snapshot"))?;
+    Ok(digest)
 }
 
 /// Gathers what is written into blocks and hands them over.

@@ -146,10 +146,10 @@ impl Frozen for FrozenMemory {
         &self.applied
     }
 
-    fn write(self, out: &mut (dyn Write + Send)) -> Result<(), StorageError> {
-        let header = Header { applied: self.applied, ..Header::default() };
+    fn write(self, cluster_id: Bytes, out: &mut (dyn Write + Send)) -> Result<Digest, StorageError> {
+        let header = Header { cluster_id, applied: self.applied };
         let mut writer = SnapshotWriter::new(out, &header)?;
         walk(&self.keyspace, &mut writer)?;
-        writer.finish().map(|_| ())
+        writer.finish().map(|(_, digest)| digest)
     }
 }

@@ -180,7 +180,7 @@ async fn the_time_and_the_position_of_what_is_applied_never_go_backwards_and_tra
     let frozen = source.freeze().unwrap();
     source.apply(run(3, 600, &[])).await.unwrap();
     let mut stream = Vec::new();
-    frozen.write(&mut stream).unwrap();
+    frozen.write(Bytes::from_static(b"cluster"), &mut stream).unwrap();
     let target = MemoryAdapter::new();
     assert!(target.install(std::io::Cursor::new(stream[..stream.len() - 1].to_vec())).await.is_err());
     assert_eq!(target.applied(), Applied::default());

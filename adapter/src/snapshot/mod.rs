@@ -31,7 +31,7 @@ mod tests;
 use bytes::Bytes;
 
 pub use digest::DigestBuilder;
-pub use reader::{Item, SnapshotReader};
+pub use reader::{Item, SnapshotReader, read_header};
 pub use transfer::{digest_keyspace, load_into, walk};
 pub use writer::SnapshotWriter;
 
@@ -52,7 +52,7 @@ impl std::fmt::Display for Digest {
 /// What a stream says of itself before its data.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Header {
-    /// Where the data comes from; opaque here, empty if it belongs to no cluster.
+    /// The id of the cluster that the data comes from; opaque here, empty if it comes from none.
     pub cluster_id: Bytes,
     /// The position and the time of the data.
     pub applied: Applied,

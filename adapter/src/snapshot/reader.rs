@@ -188,7 +188,8 @@ fn take_bytes(
     blocks.take(length, into)
 }
 
-fn read_header(input: &mut impl Read) -> Result<Header, StorageError> {
+/// Reads what a stream says of itself, and leaves the rest unread.
+pub fn read_header(input: &mut impl Read) -> Result<Header, StorageError> {
     let mut whole = vec![0; PREFIX];
     read_exact(input, &mut whole)?;
     let mut rest = whole.strip_prefix(MAGIC).ok_or_else(|| malformed("not a snapshot: no magic number"))?;

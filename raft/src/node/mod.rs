@@ -149,8 +149,13 @@ impl<A: Adapter> Member<A> {
 
         let mut log = open_log(&config.node.data_dir, Options::new(id, &config.raft)).await?;
         let adapter = Arc::new(adapter);
-        let state_machine =
-            KiwiStateMachine::open(Arc::clone(&adapter), &config.node.data_dir, log.reader()).await?;
+        let state_machine = KiwiStateMachine::open(
+            Arc::clone(&adapter),
+            &config.node.data_dir,
+            &identity.cluster_id,
+            log.reader(),
+        )
+        .await?;
         let (progress, rebuilder) = (state_machine.progress(), state_machine.rebuilder());
         let state = log.get_log_state().await.map_err(|error| StartError::Raft(error.to_string()))?;
         let is_empty = state.last_log_id.is_none()

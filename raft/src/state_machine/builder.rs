@@ -99,7 +99,7 @@ fn write<A: Adapter>(
     let meta = files::meta(&mark);
     let file = shared.files.unfinished(&meta);
     let mut out = BufWriter::with_capacity(BUFFER, File::create(&file.path)?);
-    frozen.write(&mut out)?;
+    frozen.write(shared.cluster_id.clone(), &mut out)?;
     out.flush()?;
     out.get_ref().sync_all()?;
     adapter::step::reached("snapshot-written");

@@ -6,6 +6,7 @@
 //! | [`files`] | the snapshots directory |
 //! | [`builder`] | a snapshot, written while writes go on |
 //! | [`rebuild`] | a storage that has lost data is given all of it again |
+//! | [`stream`] | a snapshot of this cluster, to be installed |
 //!
 //! The position is the adapter's: it is stored with the effects, so there is no second place that could disagree
 //! with it after a crash. Any failure here is fatal to the node; it must not guess what took effect.
@@ -14,15 +15,16 @@ mod builder;
 mod files;
 mod mark;
 mod rebuild;
+mod stream;
 
 #[cfg(test)]
 mod tests;
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use adapter::{Adapter, Batch, Run};
+use bytes::Bytes;
 use openraft::storage::RaftStateMachine;
 use openraft::{AnyError, EntryPayload, OptionalSend, Snapshot, SnapshotMeta, StorageIOError};
 use tokio::sync::watch;
@@ -74,6 +76,8 @@ struct Shared<A> {
     turn: Arc<tokio::sync::Mutex<()>>,
     files: Files,
     log: LogReader,
+    /// Stands in every snapshot.
+    cluster_id: Bytes,
     progress: watch::Sender<Progress>,
 }
 
@@ -116,7 +120,12 @@ pub struct KiwiStateMachine<A: Adapter> {
 impl<A: Adapter> KiwiStateMachine<A> {
     /// Puts an adapter under a Raft log, with snapshots in `<data_dir>/snapshots`. A storage that is behind the
     /// newest snapshot, as one in memory is after a restart, is restored from it.
-    pub async fn open(adapter: Arc<A>, data_dir: &Path, log: LogReader) -> Result<Self, OpenError> {
+    pub async fn open(
+        adapter: Arc<A>,
+        data_dir: &Path,
+        cluster_id: &str,
+        log: LogReader,
+    ) -> Result<Self, OpenError> {
         let path = data_dir.join("snapshots");
         let snapshots = |source| OpenError::Snapshots { path: path.clone(), source };
         let files = Files::open(path.clone()).map_err(snapshots)?;
@@ -126,13 +135,13 @@ impl<A: Adapter> KiwiStateMachine<A> {
         let snapshot = newest.as_ref().and_then(|(meta, _)| meta.last_log_id);
         if let Some((meta, file)) = newest.filter(|(meta, _)| meta.last_log_id > found.applied) {
             tracing::info!(snapshot = %meta, "the storage is behind the newest snapshot and is restored from it");
-            let stream = File::open(&file.path).map_err(snapshots)?;
+            let stream = stream::open(&file.path, cluster_id.as_bytes()).map_err(OpenError::Restore)?;
             applied = adapter.install(stream).await.map_err(OpenError::Restore)?;
         }
         let mark = Mark::of(&applied.position).map_err(OpenError::Position)?;
         let (progress, _) = watch::channel(Progress { applied: mark.applied, snapshot });
-        let turn = Arc::default();
-        Ok(Self { shared: Arc::new(Shared { adapter, turn, files, log, progress }), mark })
+        let (turn, cluster_id) = (Arc::default(), Bytes::copy_from_slice(cluster_id.as_bytes()));
+        Ok(Self { shared: Arc::new(Shared { adapter, turn, files, cluster_id, log, progress }), mark })
     }
 
     /// Tells how far the storage is, and every change of it. A reader that waits for an index wakes up when it is
@@ -243,7 +252,8 @@ impl<A: Adapter> RaftStateMachine<TypeConfig> for KiwiStateMachine<A> {
         };
         let turn = Arc::clone(&self.shared.turn);
         let _turn = turn.lock().await;
-        let stream = File::open(&snapshot.path).map_err(|error| failed(AnyError::new(&error)))?;
+        let stream = stream::open(&snapshot.path, &self.shared.cluster_id);
+        let stream = stream.map_err(|error| failed(AnyError::new(&error)))?;
         stream.sync_all().map_err(|error| failed(AnyError::new(&error)))?;
         let installed =
             self.shared.adapter.install(stream).await.map_err(|error| failed(AnyError::new(&error)))?;

@@ -4,7 +4,6 @@
 //! earlier position than reads have seen, and refuses them. After a crash in the middle it is simply behind, and
 //! openraft applies the log again from where it is.
 
-use std::fs::File;
 use std::io::Cursor;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +13,7 @@ use adapter::{Adapter, Applied};
 use openraft::RaftLogReader;
 
 use super::mark::Mark;
-use super::{Prepared, Shared};
+use super::{Prepared, Shared, stream};
 use crate::types::StorageError;
 
 /// The pause after a failure.
@@ -25,8 +24,6 @@ const RETRY: Duration = Duration::from_secs(5);
 pub(super) enum RebuildError {
     #[error(transparent)]
     Storage(#[from] adapter::StorageError),
-    #[error("the snapshot cannot be read: {0}")]
-    File(#[from] std::io::Error),
     #[error("{0}")]
     Position(String),
     #[error("the log cannot be read: {0}")]
@@ -84,7 +81,7 @@ pub(super) async fn rebuild<A: Adapter>(shared: &Shared<A>, reason: &str) -> Res
 /// Takes the storage back to the newest snapshot, or to the beginning of the log.
 async fn install<A: Adapter>(shared: &Shared<A>) -> Result<Mark, RebuildError> {
     let installed: Applied = match shared.files.newest() {
-        Some((_, file)) => shared.adapter.install(File::open(&file.path)?).await?,
+        Some((_, file)) => shared.adapter.install(stream::open(&file.path, &shared.cluster_id)?).await?,
         None => {
             let (nothing, _) = SnapshotWriter::new(Vec::new(), &Header::default())?.finish()?;
             shared.adapter.install(Cursor::new(nothing)).await?

@@ -7,7 +7,8 @@ use std::io::{Read, Write};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use adapter::snapshot::Digest;
+use adapter::keyspace::Kind;
+use adapter::snapshot::{ContentSink, Digest, Header, Item, SnapshotReader, SnapshotWriter};
 use adapter::{Applied, CommandBuffer, Frozen, Health, Position, ReadOutcome, Reply};
 use bytes::Bytes;
 use openraft::testing::{StoreBuilder, Suite};
@@ -37,6 +38,18 @@ impl Book {
     }
 }
 
+/// What a book's snapshot holds.
+fn content(stream: impl Read) -> Result<Content, adapter::StorageError> {
+    let (mut reader, mut bytes) = (SnapshotReader::new(stream)?, Vec::new());
+    loop {
+        match reader.next_item()? {
+            Item::Chunk(chunk) => bytes.extend_from_slice(chunk),
+            Item::End(_) => return Ok(postcard::from_bytes(&bytes).unwrap()),
+            _ => {}
+        }
+    }
+}
+
 struct Page(Applied, Content);
 
 impl Frozen for Page {
@@ -44,11 +57,15 @@ impl Frozen for Page {
         &self.0
     }
 
-    fn write(self, out: &mut (dyn Write + Send)) -> Result<(), adapter::StorageError> {
+    fn write(self, cluster_id: Bytes, out: &mut (dyn Write + Send)) -> Result<Digest, adapter::StorageError> {
         // Somebody who wants to write meanwhile gets the time to.
         std::thread::sleep(std::time::Duration::from_millis(20));
         let bytes = postcard::to_stdvec(&self.1).unwrap();
-        out.write_all(&bytes).map_err(adapter::StorageError::engine("write a page"))
+        let mut writer = SnapshotWriter::new(out, &Header { cluster_id, applied: self.0 })?;
+        writer.begin_key(Kind::String, None, b"content")?;
+        writer.string_chunk(&bytes)?;
+        writer.end_key()?;
+        writer.finish().map(|(_, digest)| digest)
     }
 }
 
@@ -90,15 +107,8 @@ impl Adapter for Book {
         Ok(Page(self.applied(), self.content.lock().unwrap().clone()))
     }
 
-    async fn install(
-        &self,
-        mut stream: impl Read + Send + 'static,
-    ) -> Result<Applied, adapter::StorageError> {
-        let malformed = |reason: String| adapter::StorageError::Malformed { what: "snapshot", reason };
-        let mut bytes = Vec::new();
-        stream.read_to_end(&mut bytes).map_err(|error| malformed(error.to_string()))?;
-        let content = postcard::from_bytes(&bytes).map_err(|error| malformed(error.to_string()))?;
-        *self.content.lock().unwrap() = content;
+    async fn install(&self, stream: impl Read + Send + 'static) -> Result<Applied, adapter::StorageError> {
+        *self.content.lock().unwrap() = content(stream)?;
         Ok(self.applied())
     }
 
@@ -133,7 +143,7 @@ fn members(index: u64, ids: impl IntoIterator<Item = NodeId>) -> Entry {
 async fn open(book: &Arc<Book>, directory: &Path) -> KiwiStateMachine<Book> {
     // It is closed, and its directory gone, when its last reader is.
     let log = LogStore::open(tempfile::tempdir().unwrap().path(), options()).unwrap().reader();
-    KiwiStateMachine::open(Arc::clone(book), directory, log).await.unwrap()
+    KiwiStateMachine::open(Arc::clone(book), directory, "ours", log).await.unwrap()
 }
 
 fn options() -> Options {
@@ -222,8 +232,7 @@ async fn a_snapshot_is_written_while_entries_are_applied_and_found_after_a_resta
     let found = machine.get_current_snapshot().await.unwrap().unwrap();
     assert_eq!(found.meta, built.meta);
     assert_eq!(machine.progress().borrow().snapshot, built.meta.last_log_id);
-    let (index, _, batches): Content =
-        postcard::from_bytes(&std::fs::read(&found.snapshot.path).unwrap()).unwrap();
+    let (index, _, batches) = content(std::fs::File::open(&found.snapshot.path).unwrap()).unwrap();
     assert_eq!((index, batches.len() as u64), (taken_at, taken_at - 1));
 }
 
@@ -293,4 +302,29 @@ async fn a_storage_that_lost_everything_is_restored_from_the_snapshot() {
     let mut machine = open(&empty, directory.path()).await;
     assert_eq!(empty.batches(), book.batches());
     assert_eq!(machine.applied_state().await.unwrap().0, Some(id(2)));
+}
+
+#[tokio::test]
+async fn a_snapshot_of_another_cluster_is_refused_and_one_of_none_is_taken() {
+    let sentence = "it is of the cluster theirs, and this node belongs to ours";
+    for (from, taken) in [("theirs", false), ("", true)] {
+        let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let mut source = KiwiStateMachine::open(Arc::<Book>::default(), there.path(), from).await.unwrap();
+        source.apply([write(1, 1)]).await.unwrap();
+        let sent = source.get_snapshot_builder().await.build_snapshot().await.unwrap();
+        let mut machine = open(&Arc::default(), here.path()).await;
+        let incoming = machine.begin_receiving_snapshot().await.unwrap();
+        std::fs::copy(&sent.snapshot.path, &incoming.path).unwrap();
+        let installed = machine.install_snapshot(&sent.meta, incoming).await;
+        // The same for one that lies in the node's own directory.
+        drop(source);
+        let opened = KiwiStateMachine::open(Arc::<Book>::default(), there.path(), "ours").await.map(drop);
+        if taken {
+            installed.unwrap();
+            opened.unwrap();
+        } else {
+            assert!(installed.unwrap_err().to_string().contains(sentence));
+            assert!(opened.unwrap_err().to_string().contains(sentence));
+        }
+    }
 }

@@ -3,6 +3,8 @@
 use std::io::{self, Read};
 use std::path::Path;
 
+use bytes::Bytes;
+
 use super::super::home::{Home, OpenError};
 use super::super::overlay::Txn;
 use super::super::store::{Log, State, Store};
@@ -100,7 +102,7 @@ fn stream() -> (Vec<u8>, Digest) {
     let digest = digest(&store);
     let frozen = super::super::frozen::FrozenStore::new(store.into(), None).unwrap();
     let mut out = Vec::new();
-    frozen.write(&mut out).unwrap();
+    frozen.write(Bytes::from_static(b"cluster"), &mut out).unwrap();
     (out, digest)
 }
 
@@ -190,7 +192,7 @@ fn a_frozen_position_stays_as_it_is_while_writes_and_an_install_go_on() {
     drop(given_up);
     assert_eq!(frozen.applied().position, position(10));
     let mut out = Vec::new();
-    frozen.write(&mut out).unwrap();
+    frozen.write(Bytes::from_static(b"cluster"), &mut out).unwrap();
     wait(adapter.install(io::Cursor::new(out))).unwrap();
     assert_eq!(wait(adapter.digest()).unwrap(), at_10);
 }
