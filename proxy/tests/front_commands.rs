@@ -154,3 +154,56 @@ async fn the_cluster_describes_itself() {
     let other = client.say("RAFT.DIGEST\r\n").await;
     assert!(other.starts_with("*2\r\n:1\r\n$32\r\n") && other[11..] != empty[11..], "{other}");
 }
+
+#[tokio::test]
+async fn a_digest_at_an_index_is_of_exactly_that_index() {
+    let server = TestServer::start().await;
+    let (mut client, mut other) = (server.client().await, server.client().await);
+    client.ask("SET a 1\r\n", "+OK\r\n").await;
+    let first = client.say("RAFT.DIGEST AT 1\r\n").await;
+    assert_eq!(first, client.say("RAFT.DIGEST\r\n").await);
+    let ahead = tokio::spawn(async move { other.say("RAFT.DIGEST AT 3\r\n").await });
+    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    for value in 2..=5 {
+        client.ask(&format!("SET a {value}\r\n"), "+OK\r\n").await;
+    }
+    let at_three = ahead.await.unwrap();
+    client.ask("SET a 3\r\n", "+OK\r\n").await;
+    let same = client.say("RAFT.DIGEST\r\n").await;
+    assert_eq!(at_three, same.replace(":6\r\n", ":3\r\n"));
+    let passed = "-ERR this node has applied 6 already; ask for an index ahead of that\r\n";
+    client.ask("RAFT.DIGEST AT 1\r\n", passed).await;
+    client.ask("RAFT.DIGEST AT 9\r\n", "-TIMEOUT this node has applied 6 so far, not 9\r\n").await;
+    client.ask("RAFT.DIGEST AT -1\r\n", "-ERR value is not an integer or out of range\r\n").await;
+    client.ask("RAFT.DIGEST 1\r\n", "-ERR syntax error\r\n").await;
+}
+
+#[tokio::test]
+async fn a_snapshot_is_read_in_pieces_and_stays_as_it_was() {
+    let server = TestServer::start().await;
+    let mut client = server.client().await;
+    client.ask("SET a 1\r\n", "+OK\r\n").await;
+    let begun = client.say("RAFT.SNAPSHOT BEGIN\r\n").await;
+    let name = begun.split("\r\n").nth(2).unwrap().to_owned();
+    assert_eq!(begun, format!("*2\r\n$16\r\n{name}\r\n:1\r\n"));
+    client.ask("SET a 2\r\n", "+OK\r\n").await;
+    // The length is known once it is written.
+    let length: u64 = loop {
+        let piece = client.say(&format!("RAFT.SNAPSHOT READ {name} 0 8\r\n")).await;
+        let rest = piece.strip_prefix("*2\r\n$8\r\nKIWISNAP\r\n");
+        if let Some(length) = rest.and_then(|rest| rest.strip_prefix(':')) {
+            break length.trim_end().parse().unwrap();
+        }
+    };
+    let end = format!("*2\r\n$0\r\n\r\n:{length}\r\n");
+    client.ask(&format!("RAFT.SNAPSHOT READ {name} {length} 8\r\n"), &end).await;
+    let beyond = "-ERR the snapshot is shorter than that\r\n";
+    client.ask(&format!("RAFT.SNAPSHOT READ {name} {} 8\r\n", length + 1), beyond).await;
+    client.ask(&format!("RAFT.SNAPSHOT END {name}\r\n"), "+OK\r\n").await;
+    let gone = "-ERR there is no such snapshot, or it was not read for 60 seconds\r\n";
+    client.ask(&format!("RAFT.SNAPSHOT READ {name} 0 8\r\n"), gone).await;
+    for _ in 0..4 {
+        assert!(client.say("RAFT.SNAPSHOT BEGIN\r\n").await.starts_with("*2"));
+    }
+    client.ask("RAFT.SNAPSHOT BEGIN\r\n", "-BUSY 4 snapshots are being read already\r\n").await;
+}

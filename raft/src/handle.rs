@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
+use adapter::snapshot::Digest;
 use adapter::{Adapter, CommandBuffer, Health, Reply};
 use serde::{Deserialize, Serialize};
 
+use crate::backup::{Backups, Begun, TakeError};
+use crate::freezer::DigestError;
 use crate::types::NodeId;
 
 /// Why a write has no reply.
@@ -132,6 +135,12 @@ pub trait Service<A: Adapter>: Send + Sync + 'static {
     fn members(&self) -> Boxed<'_, Vec<MemberStatus>>;
     /// Has this node make a snapshot, beside everything else.
     fn make_snapshot(&self) -> Boxed<'_, ()>;
+    /// The digest of the content at exactly this index, which is waited for as long as a request may take.
+    fn digest_at(&self, index: u64) -> Boxed<'_, Result<Digest, DigestError>>;
+    /// Begins a snapshot that holds every write that was answered before the call.
+    fn begin_backup(&self) -> Boxed<'_, Result<Begun, TakeError>>;
+    /// The snapshots that have begun and are being read.
+    fn backups(&self) -> &Backups;
     /// Hands leadership over where there is somebody to take it, flushes, stops. Writes are refused from the
     /// first moment on.
     fn shutdown(&self) -> Boxed<'_, ()>;

@@ -11,13 +11,17 @@
 //! | [`proposer`] | many commands, one entry |
 //! | [`read_index`] | one quorum round for all reads that wait |
 //! | [`node`] | a member of a cluster, put together |
+//! | [`backup`] | a snapshot as a backup |
 //! | [`standalone`] | the same storage without a cluster |
+//! | [`freezer`] | the content between two runs |
 //! | [`handle`] | what the proxy sees of all this |
 //!
 //! Nothing here knows a Redis command by name, except the internal one that removes expired keys.
 
+pub mod backup;
 pub mod codec;
 mod durable_file;
+pub mod freezer;
 pub mod handle;
 pub mod identity;
 pub mod log_store;

@@ -6,10 +6,14 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use adapter::snapshot::Digest;
 use adapter::{Adapter, Batch, CommandBuffer, Position, Reply, Run};
+use bytes::Bytes;
 use conf::ClusterConfig;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::backup::{Backups, Begun, TakeError};
+use crate::freezer::{DigestError, Freezer};
 use crate::handle::{Boxed, Handle, MemberStatus, NodeStatus, ProposeError, ReadError, Role, Service};
 use crate::node::consensus::unix_ms;
 use crate::node::{limits, upkeep};
@@ -27,20 +31,24 @@ impl Standalone {
     pub fn start<A: Adapter>(config: &ClusterConfig, adapter: A) -> Handle<A> {
         let adapter = Arc::new(adapter);
         let now_ms = Mutex::new(adapter.applied().now_ms);
-        let proposer = Proposer::new(Direct { adapter: Arc::clone(&adapter), now_ms }, limits(config, 1));
+        let freezer = Arc::new(Freezer::new(Arc::clone(&adapter), Arc::default()));
+        let direct = Direct { adapter: Arc::clone(&adapter), freezer: Arc::clone(&freezer), now_ms };
+        let proposer = Proposer::new(direct, limits(config, 1));
         let expire = upkeep::expire_keys(Arc::clone(&adapter), Arc::clone(&proposer), || Route::Here);
         let tasks = vec![
             AbortOnDropHandle::new(tokio::spawn(Arc::clone(&proposer).run())),
             AbortOnDropHandle::new(tokio::spawn(expire)),
         ];
         let (config, started) = (config.clone(), Instant::now());
-        Handle::new(Arc::new(Alone { config, started, adapter, proposer, tasks: Mutex::new(tasks) }))
+        let (backups, tasks) = (Backups::new(&config.node.data_dir), Mutex::new(tasks));
+        Handle::new(Arc::new(Alone { config, started, adapter, proposer, freezer, backups, tasks }))
     }
 }
 
 /// Applies what is proposed.
 struct Direct<A> {
     adapter: Arc<A>,
+    freezer: Arc<Freezer<A>>,
     /// The time of the last batch.
     now_ms: Mutex<u64>,
 }
@@ -60,9 +68,14 @@ impl<A: Adapter> Consensus for Direct<A> {
 
     async fn submit(&self, groups: &[CommandBuffer]) -> Outcome {
         let batch = Batch::new(self.next_ms(), rand::random(), groups);
-        let position = Position { index: self.adapter.applied().position.index + 1, ..Position::default() };
+        let _turn = self.freezer.turn().await;
+        let index = self.adapter.applied().position.index + 1;
+        let position = Position { index, ..Position::default() };
         match self.adapter.apply(Run { batches: vec![batch], position }).await {
-            Ok(mut replies) => replies.pop().map_or(Outcome::Unknown, Outcome::Done),
+            Ok(mut replies) => {
+                self.freezer.reached(index);
+                replies.pop().map_or(Outcome::Unknown, Outcome::Done)
+            }
             Err(error) => {
                 // The storage is at an unknown place: what it would answer from here on may be wrong.
                 tracing::error!(%error, "the storage has failed; the process ends");
@@ -82,6 +95,8 @@ struct Alone<A: Adapter> {
     started: Instant,
     adapter: Arc<A>,
     proposer: Arc<Proposer<Direct<A>>>,
+    freezer: Arc<Freezer<A>>,
+    backups: Backups,
     tasks: Mutex<Vec<AbortOnDropHandle<()>>>,
 }
 
@@ -128,6 +143,19 @@ impl<A: Adapter> Service<A> for Alone<A> {
 
     fn make_snapshot(&self) -> Boxed<'_, ()> {
         Box::pin(std::future::ready(()))
+    }
+
+    fn digest_at(&self, index: u64) -> Boxed<'_, Result<Digest, DigestError>> {
+        Box::pin(self.freezer.digest_at(index, self.config.raft.request_timeout))
+    }
+
+    fn begin_backup(&self) -> Boxed<'_, Result<Begun, TakeError>> {
+        // A write is answered after its apply, so the storage holds it.
+        Box::pin(async { self.backups.begin(self.freezer.freeze().await?, Bytes::new()) })
+    }
+
+    fn backups(&self) -> &Backups {
+        &self.backups
     }
 
     fn shutdown(&self) -> Boxed<'_, ()> {

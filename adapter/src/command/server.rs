@@ -71,12 +71,33 @@ pub static COMMANDS: &[Spec] = &[
         "O(1)",
         "Returns what the storage of this node is, how it stands with it, and its limits.",
     ),
-    Spec::front("raft.digest", 1, Group::Cluster, TABLE).with(
+    Spec::front("raft.digest", -1, Group::Cluster, TABLE).with(
         Flags::NONE,
         "7.2.0",
         "O(N) where N is the size of the data",
-        "Returns the log index this node has applied and the digest of its data there.",
+        "Returns the log index this node has applied, or waits for one, and the digest of its data there.",
     ),
+    Spec {
+        subcommands: SNAPSHOT,
+        ..Spec::front("raft.snapshot", -2, Group::Cluster, Flags::NONE).with(
+            Flags::NONE,
+            "7.2.0",
+            "Depends on subcommand.",
+            "A container for commands that read a snapshot of all data, for a backup.",
+        )
+    },
+];
+
+/// `RAFT.SNAPSHOT`.
+static SNAPSHOT: &[Spec] = &[
+    cluster(
+        "begin",
+        2,
+        "O(N) where N is the size of the data",
+        "Begins a snapshot of all data as it is now.",
+    ),
+    cluster("end", 3, "O(1)", "Gives a snapshot up."),
+    cluster("read", 5, "O(N) where N is the length of the piece", "Returns a piece of a snapshot."),
 ];
 
 /// `RAFT.CLUSTER`.
@@ -139,6 +160,10 @@ const fn connection(
     summary: &'static str,
 ) -> Spec {
     Spec::front(name, arity, Group::Connection, flags).with(Flags::NONE, since, "O(1)", summary)
+}
+
+const fn cluster(name: &'static str, arity: i16, complexity: &'static str, summary: &'static str) -> Spec {
+    Spec::front(name, arity, Group::Cluster, MANAGE).with(Flags::NONE, "7.2.0", complexity, summary)
 }
 
 const fn server(

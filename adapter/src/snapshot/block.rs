@@ -92,6 +92,7 @@ pub(super) struct BlockReader<R> {
     at: usize,
     packed: Vec<u8>,
     sequence: u64,
+    raw_bytes: u64,
 }
 
 impl<R: Read> BlockReader<R> {
@@ -104,7 +105,13 @@ impl<R: Read> BlockReader<R> {
             at: 0,
             packed: Vec::with_capacity(MAX_PACKED),
             sequence: 0,
+            raw_bytes: 0,
         })
+    }
+
+    /// The bytes of all blocks that were read, unpacked.
+    pub(super) fn raw_bytes(&self) -> u64 {
+        self.raw_bytes
     }
 
     /// Replaces the content of `into` by the next `length` bytes. Memory grows with what arrives, not with what
@@ -175,6 +182,7 @@ impl<R: Read> BlockReader<R> {
         self.decompressor
             .decompress_to_buffer(&self.packed, &mut self.raw)
             .map_err(|error| malformed(format!("a block does not unpack: {error}")))?;
+        self.raw_bytes += raw as u64;
         if self.raw.len() == raw { Ok(true) } else { Err(malformed("a block unpacks to another length")) }
     }
 }

@@ -22,6 +22,7 @@
 mod block;
 mod digest;
 mod reader;
+mod survey;
 mod transfer;
 mod writer;
 
@@ -32,6 +33,7 @@ use bytes::Bytes;
 
 pub use digest::DigestBuilder;
 pub use reader::{Item, SnapshotReader, read_header};
+pub use survey::{Survey, survey};
 pub use transfer::{digest_keyspace, load_into, walk};
 pub use writer::SnapshotWriter;
 
@@ -91,7 +93,8 @@ pub trait ContentSink {
 }
 
 const MAGIC: &[u8; 8] = b"KIWISNAP";
-const VERSION: u16 = 1;
+/// The version of the form above.
+pub const VERSION: u16 = 1;
 /// Bytes in front of the header: magic, version, length.
 const PREFIX: usize = MAGIC.len() + 2 + 4;
 /// The longest header that is believed, bytes.

@@ -82,6 +82,11 @@ impl<R: Read> SnapshotReader<R> {
         &self.header
     }
 
+    /// How many bytes of records were unpacked so far.
+    pub fn raw_bytes(&self) -> u64 {
+        self.blocks.raw_bytes()
+    }
+
     /// The next item. Not to be called again after [`Item::End`] or an error.
     pub fn next_item(&mut self) -> Result<Item<'_>, StorageError> {
         match self.open {

@@ -1,4 +1,4 @@
-//! A small RESP2 client for `status` and `demo`.
+//! A small RESP2 client for `status`, `backup` and `demo`.
 
 use std::io::{Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};

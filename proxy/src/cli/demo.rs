@@ -8,7 +8,6 @@ use std::net::TcpListener;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -18,7 +17,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use raft::handle::{MemberStatus, Role};
 
-use super::{Failure, status};
+use super::{Failure, status, stop};
 
 /// How long the first election may take.
 const ELECTION: Duration = Duration::from_secs(30);
@@ -41,7 +40,7 @@ pub(super) fn run(args: &ArgMatches) -> Result<(), Failure> {
     let count = *args.get_one::<u16>("nodes").unwrap_or(&3);
     let port = *args.get_one::<u16>("port").unwrap_or(&6400);
     let backend = args.get_one::<String>("backend").map_or("embedded", String::as_str);
-    let stop = stop_flag()?;
+    let stop = stop::flag()?;
     check_ports(count, port)?;
     // Holds the temporary directory until the nodes have ended.
     let (dir, _temporary) = directory(args.get_one::<String>("dir").map(PathBuf::from))?;
@@ -52,18 +51,6 @@ pub(super) fn run(args: &ArgMatches) -> Result<(), Failure> {
         .and_then(|()| show(&mut nodes, &dir, &stop));
     stop_all(&mut nodes);
     outcome
-}
-
-fn stop_flag() -> Result<Arc<AtomicBool>, Failure> {
-    let flag = Arc::new(AtomicBool::new(false));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(Failure::because("cannot watch for signals"))?;
-    let set = Arc::clone(&flag);
-    std::thread::spawn(move || {
-        runtime.block_on(super::serve::stop_signal());
-        set.store(true, Ordering::Relaxed);
-    });
-    Ok(flag)
 }
 
 fn check_ports(count: u16, port: u16) -> Result<(), Failure> {

@@ -1,16 +1,21 @@
-//! The command line: `serve`, `check`, `config reference`, `status`, `demo`.
+//! The command line: `serve`, `check`, `config reference`, `status`, `backup`, `restore`,
+//! `snapshot inspect`, `demo`.
 //!
 //! Exit codes: 0 done; 1 it went wrong; 64 the command line or the configuration is wrong (`EX_USAGE`), and
 //! nothing was bound or written.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line speaks on its terminal")]
 
+mod backup;
 mod client;
 mod demo;
+mod inspect;
 mod logging;
 mod serve;
 mod settings;
 mod status;
+mod stop;
+mod stream;
 
 use std::process::ExitCode;
 
@@ -76,6 +81,11 @@ fn run(matches: &ArgMatches) -> Result<(), Failure> {
             Ok(())
         }
         Some(("status", args)) => status::run(args),
+        Some(("backup", args)) => backup::run(args),
+        Some(("snapshot", args)) => match args.subcommand() {
+            Some(("inspect", args)) => inspect::run(args),
+            _ => Err(Failure::Usage("no command; see raft-proxy snapshot --help".to_owned())),
+        },
         Some(("demo", args)) => demo::run(args),
         _ => Err(Failure::Usage("no command; see raft-proxy --help".to_owned())),
     }
@@ -127,7 +137,35 @@ fn command() -> Command {
                         .help("Any node's client port"),
                 )
                 .arg(password())
-                .arg(Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print JSON")),
+                .arg(json()),
+        )
+        .subcommand(
+            Command::new("backup")
+                .about("Write a snapshot of a running cluster to a file")
+                .arg(
+                    Arg::new("from")
+                        .long("from")
+                        .value_name("HOST:PORT")
+                        .default_value("127.0.0.1:6400")
+                        .help("Any node's client port"),
+                )
+                .arg(password())
+                .arg(
+                    Arg::new("force")
+                        .long("force")
+                        .action(ArgAction::SetTrue)
+                        .help("Replace FILE if it exists"),
+                )
+                .arg(Arg::new("file").value_name("FILE").required(true).help("The file to write"))
+                .arg(json()),
+        )
+        .subcommand(
+            Command::new("snapshot").about("About snapshot files").subcommand_required(true).subcommand(
+                Command::new("inspect")
+                    .about("Check a snapshot or backup file whole, and show what it holds")
+                    .arg(Arg::new("file").value_name("FILE").required(true).help("The file"))
+                    .arg(json()),
+            ),
         )
         .subcommand(
             Command::new("demo")
@@ -164,6 +202,10 @@ fn command() -> Command {
 
 fn number(name: &'static str, value: &'static str, default: &'static str, help: &'static str) -> Arg {
     Arg::new(name).long(name).value_name(value).default_value(default).help(help)
+}
+
+fn json() -> Arg {
+    Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print JSON")
 }
 
 fn password() -> Arg {

@@ -13,9 +13,8 @@ use adapter::memory::MemoryAdapter;
 use clap::ArgMatches;
 use conf::{ClusterConfig, ConfigError, Loaded, StorageKind};
 use raft::Handle;
-use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Failure, logging, settings};
+use super::{Failure, logging, settings, stop};
 use crate::server;
 
 /// The bound listeners of a node.
@@ -109,7 +108,7 @@ async fn serve_on<A: Adapter>(
     tracing::info!(node = config.node.id, clients = %config.listen.resp, "ready for clients");
     let stop = async move {
         tokio::select! {
-            () = stop_signal() => {}
+            () = stop::signalled() => {}
             () = stdin_closed(), if until_stdin_closes => {}
         }
     };
@@ -117,19 +116,6 @@ async fn serve_on<A: Adapter>(
     handle.shutdown().await;
     tracing::info!("stopped");
     Ok(())
-}
-
-/// Ends when the process is asked to stop.
-pub(super) async fn stop_signal() {
-    match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
-        (Ok(mut terminate), Ok(mut interrupt)) => {
-            tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
-        }
-        (Err(error), _) | (_, Err(error)) => {
-            tracing::error!(%error, "cannot watch for signals; end this process with SIGKILL");
-            std::future::pending::<()>().await;
-        }
-    }
 }
 
 /// Ends when standard input does. The thread that reads it is left behind: a read cannot be called off.

@@ -67,8 +67,25 @@ pub(super) fn backend<A: Adapter>(context: &Context<'_, A>) -> Reply {
 }
 
 /// `RAFT.DIGEST`: the log index that this node has applied and the digest of its data there, in 32 hexadecimal
-/// digits. Without a barrier: nodes are compared at equal indices.
-pub(super) async fn digest<A: Adapter>(context: &Context<'_, A>) -> Outcome<Reply> {
-    let (position, digest) = context.shared.handle.adapter().digest().await?;
-    Ok(Reply::Array(vec![Reply::count(position.index), Reply::Bulk(format!("{:032x}", digest.0).into())]))
+/// digits. Without a barrier: nodes are compared at equal indices. With `AT index` it is the digest at exactly this
+/// index, which is waited for; so nodes can be compared while they move on.
+pub(super) async fn digest<A: Adapter>(context: &Context<'_, A>, args: &[&[u8]]) -> Outcome<Reply> {
+    let handle = &context.shared.handle;
+    let (index, digest) = match args {
+        [_] => {
+            let (position, digest) = handle.adapter().digest().await?;
+            (position.index, digest)
+        }
+        [_, at, index] if arg::is(at, "at") => {
+            let index = number(index)?;
+            (index, handle.digest_at(index).await.map_err(|error| Stop::say(error.to_string()))?)
+        }
+        _ => return Err(text::SYNTAX),
+    };
+    Ok(Reply::Array(vec![Reply::count(index), Reply::Bulk(digest.to_string().into())]))
+}
+
+/// An index, an offset or a length.
+pub(super) fn number(given: &[u8]) -> Outcome<u64> {
+    u64::try_from(arg::int(given)?).map_err(|_| text::NOT_INTEGER)
 }

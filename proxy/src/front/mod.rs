@@ -12,6 +12,7 @@ mod help;
 mod info;
 mod info_raft;
 mod parameters;
+mod snapshot;
 
 use adapter::command::arg;
 use adapter::command::text::unknown_command;
@@ -58,7 +59,8 @@ pub(crate) async fn run<A: Adapter>(
         ("raft.cluster", true) => cluster::run(context, found.spec.name, args).await,
         ("raft.status", _) => cluster::status(context).await,
         ("raft.backend", _) => Ok(cluster::backend(context)),
-        ("raft.digest", _) => cluster::digest(context).await,
+        ("raft.digest", _) => cluster::digest(context, args).await,
+        ("raft.snapshot", true) => snapshot::run(context, found.spec.name, args).await,
         _ => Err(unknown_command(args)),
     };
     reply.map(Some)

@@ -8,8 +8,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use adapter::memory::MemoryAdapter;
+use adapter::snapshot::Digest;
 use adapter::{Adapter, Batch, CommandBuffer, Position, Reply, Run};
 use conf::ClusterConfig;
+use raft::backup::{Backups, Begun, TakeError};
+use raft::freezer::{DigestError, Freezer};
 use raft::handle::{Boxed, MemberStatus, NodeStatus, Role, Service};
 use raft::{Handle, ProposeError, ReadError};
 use raft_proxy::Server;
@@ -22,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 /// A storage without a cluster, which counts what it is asked and can be told to fail or to wait.
 pub(crate) struct TestService {
-    pub(crate) adapter: MemoryAdapter,
+    pub(crate) adapter: Arc<MemoryAdapter>,
     pub(crate) proposals: AtomicUsize,
     pub(crate) barriers: AtomicUsize,
     /// What the next proposals answer instead of being applied.
@@ -32,12 +35,17 @@ pub(crate) struct TestService {
     /// Proposals wait for a permit each.
     pub(crate) gate: Semaphore,
     index: tokio::sync::Mutex<u64>,
+    freezer: Freezer<MemoryAdapter>,
+    backups: Backups,
 }
 
 impl TestService {
     fn new() -> Self {
+        let adapter = Arc::new(MemoryAdapter::new());
         Self {
-            adapter: MemoryAdapter::new(),
+            freezer: Freezer::new(Arc::clone(&adapter), Arc::default()),
+            backups: Backups::new(&std::env::temp_dir()),
+            adapter,
             proposals: AtomicUsize::new(0),
             barriers: AtomicUsize::new(0),
             fails: Mutex::new(None),
@@ -57,7 +65,10 @@ impl TestService {
         *index += 1;
         let batch = Batch::new(unix_ms(), *index, [&commands]);
         let position = Position { index: *index, ..Position::default() };
-        Ok(self.adapter.apply(Run { batches: vec![batch], position }).await.unwrap().concat())
+        let _turn = self.freezer.turn().await;
+        let replies = self.adapter.apply(Run { batches: vec![batch], position }).await.unwrap();
+        self.freezer.reached(*index);
+        Ok(replies.concat())
     }
 }
 
@@ -101,6 +112,18 @@ impl Service<MemoryAdapter> for TestService {
         Box::pin(async move {
             vec![MemberStatus { id: 1, voter: true, raft: node.raft.clone(), node: Some(node) }]
         })
+    }
+
+    fn digest_at(&self, index: u64) -> Boxed<'_, Result<Digest, DigestError>> {
+        Box::pin(self.freezer.digest_at(index, Duration::from_millis(200)))
+    }
+
+    fn begin_backup(&self) -> Boxed<'_, Result<Begun, TakeError>> {
+        Box::pin(async { self.backups.begin(self.freezer.freeze().await?, bytes::Bytes::new()) })
+    }
+
+    fn backups(&self) -> &Backups {
+        &self.backups
     }
 
     fn shutdown(&self) -> Boxed<'_, ()> {

@@ -23,7 +23,9 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use adapter::snapshot::Digest;
 use adapter::{Adapter, CommandBuffer, Reply};
+use bytes::Bytes;
 use conf::ClusterConfig;
 use openraft::SnapshotPolicy;
 use openraft::storage::RaftLogStorage;
@@ -31,6 +33,8 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::backup::{Backups, Begun, TakeError};
+use crate::freezer::{DigestError, Freezer};
 use crate::handle::{Boxed, Handle, MemberStatus, NodeStatus, ProposeError, ReadError, Service};
 use crate::identity::{Identity, IdentityError};
 use crate::log_store::{LogStore, Options};
@@ -126,6 +130,8 @@ struct Member<A: Adapter> {
     progress: watch::Receiver<Progress>,
     proposer: Arc<Proposer<RaftConsensus<A>>>,
     reads: Arc<Reads>,
+    freezer: Arc<Freezer<A>>,
+    backups: Backups,
     stopping: Arc<AtomicBool>,
     /// Ends with the member.
     tasks: Mutex<Vec<AbortOnDropHandle<()>>>,
@@ -157,6 +163,7 @@ impl<A: Adapter> Member<A> {
         )
         .await?;
         let (progress, rebuilder) = (state_machine.progress(), state_machine.rebuilder());
+        let freezer = state_machine.freezer();
         let state = log.get_log_state().await.map_err(|error| StartError::Raft(error.to_string()))?;
         let is_empty = state.last_log_id.is_none()
             && log.current_vote().is_none_or(|vote| vote == Vote::default())
@@ -169,7 +176,7 @@ impl<A: Adapter> Member<A> {
         let raft = Raft::new(id, raft_config, network, log.clone(), state_machine)
             .await
             .map_err(|error| StartError::Raft(error.to_string()))?;
-        let member = Self::assemble(config, identity.cluster_id, adapter, raft, log, peers, progress);
+        let member = Self::assemble(config, adapter, raft, log, peers, progress, freezer);
         server.open(Arc::clone(&member) as Arc<dyn Inbound>);
         member.spawn_tasks(serving, elections);
         let fitness = Member::lead_only_when_fit(Arc::downgrade(&member));
@@ -182,12 +189,12 @@ impl<A: Adapter> Member<A> {
 
     fn assemble(
         config: &ClusterConfig,
-        cluster_id: String,
         adapter: Arc<A>,
         raft: Raft,
         log: LogStore,
         peers: Peers,
         progress: watch::Receiver<Progress>,
+        freezer: Arc<Freezer<A>>,
     ) -> Arc<Self> {
         let id = config.node.id;
         let timeout = config.raft.request_timeout;
@@ -197,7 +204,7 @@ impl<A: Adapter> Member<A> {
         let reads = Reads::new(id, leadership.clone(), log.clone(), progress.clone(), timeout);
         Arc::new(Self {
             id,
-            cluster_id,
+            cluster_id: raft.config().cluster_name.clone(),
             config: config.clone(),
             started: Instant::now(),
             adapter,
@@ -208,6 +215,8 @@ impl<A: Adapter> Member<A> {
             progress,
             proposer,
             reads,
+            freezer,
+            backups: Backups::new(&config.node.data_dir),
             stopping: Arc::default(),
             tasks: Mutex::default(),
         })
@@ -356,6 +365,22 @@ impl<A: Adapter> Service<A> for Member<A> {
             // It fails when the node ends.
             let _ = self.raft.trigger().snapshot().await;
         })
+    }
+
+    fn digest_at(&self, index: u64) -> Boxed<'_, Result<Digest, DigestError>> {
+        Box::pin(self.freezer.digest_at(index, self.config.raft.request_timeout))
+    }
+
+    fn begin_backup(&self) -> Boxed<'_, Result<Begun, TakeError>> {
+        Box::pin(async {
+            self.reads.barrier().await?;
+            let frozen = self.freezer.freeze().await?;
+            self.backups.begin(frozen, Bytes::copy_from_slice(self.cluster_id.as_bytes()))
+        })
+    }
+
+    fn backups(&self) -> &Backups {
+        &self.backups
     }
 
     fn shutdown(&self) -> Boxed<'_, ()> {

@@ -7,21 +7,21 @@ use crate::types::{LogId, StoredMembership};
 
 /// The last applied log id, and the last applied membership with the log id that brought it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Mark {
-    pub(super) applied: Option<LogId>,
-    pub(super) membership: StoredMembership,
+pub(crate) struct Mark {
+    pub(crate) applied: Option<LogId>,
+    pub(crate) membership: StoredMembership,
 }
 
 impl Mark {
     /// The position that says this.
-    pub(super) fn position(&self) -> Result<Position, String> {
+    pub(crate) fn position(&self) -> Result<Position, String> {
         let mark =
             postcard::to_stdvec(self).map_err(|error| format!("the position cannot be encoded: {error}"))?;
         Ok(Position { index: self.applied.map_or(0, |applied| applied.index), mark: mark.into() })
     }
 
     /// Reads a position. That of a storage in which nothing was applied yet has no mark.
-    pub(super) fn of(position: &Position) -> Result<Self, String> {
+    pub(crate) fn of(position: &Position) -> Result<Self, String> {
         if position.mark.is_empty() && position.index == 0 {
             return Ok(Self::default());
         }

@@ -30,8 +30,9 @@ use openraft::{AnyError, EntryPayload, OptionalSend, Snapshot, SnapshotMeta, Sto
 use tokio::sync::watch;
 
 use self::files::Files;
-use self::mark::Mark;
+pub(crate) use self::mark::Mark;
 use crate::TypeConfig;
+use crate::freezer::Freezer;
 use crate::log_store::LogReader;
 use crate::types::{Entry, LogId, NodeId, Peer, Replies, SnapshotFile, StorageError, StoredMembership};
 
@@ -74,6 +75,7 @@ struct Shared<A> {
     adapter: Arc<A>,
     /// The adapter has one writer at a time: whoever holds this. Not held while a snapshot is being written.
     turn: Arc<tokio::sync::Mutex<()>>,
+    freezer: Arc<Freezer<A>>,
     files: Files,
     log: LogReader,
     /// Stands in every snapshot.
@@ -141,7 +143,11 @@ impl<A: Adapter> KiwiStateMachine<A> {
         let mark = Mark::of(&applied.position).map_err(OpenError::Position)?;
         let (progress, _) = watch::channel(Progress { applied: mark.applied, snapshot });
         let (turn, cluster_id) = (Arc::default(), Bytes::copy_from_slice(cluster_id.as_bytes()));
-        Ok(Self { shared: Arc::new(Shared { adapter, turn, files, cluster_id, log, progress }), mark })
+        let freezer = Arc::new(Freezer::new(Arc::clone(&adapter), Arc::clone(&turn)));
+        Ok(Self {
+            shared: Arc::new(Shared { adapter, turn, freezer, files, log, cluster_id, progress }),
+            mark,
+        })
     }
 
     /// Tells how far the storage is, and every change of it. A reader that waits for an index wakes up when it is
@@ -153,6 +159,11 @@ impl<A: Adapter> KiwiStateMachine<A> {
     /// What rebuilds the storage when it has lost data.
     pub fn rebuilder(&self) -> Rebuilder<A> {
         Rebuilder { shared: Arc::clone(&self.shared) }
+    }
+
+    /// Fixes the content between two runs.
+    pub(crate) fn freezer(&self) -> Arc<Freezer<A>> {
+        Arc::clone(&self.shared.freezer)
     }
 
     /// Applies one run and answers its replies, one list per entry.
@@ -187,6 +198,7 @@ impl<A: Adapter> KiwiStateMachine<A> {
             let list = if has_batch { applied.next() } else { None };
             Replies(list.unwrap_or_default())
         }));
+        self.shared.freezer.reached(last.index);
         self.shared.progress.send_modify(|progress| progress.applied = Some(last));
         Ok(())
     }
@@ -225,7 +237,12 @@ impl<A: Adapter> RaftStateMachine<TypeConfig> for KiwiStateMachine<A> {
                 run_bytes = 0;
             }
             run_bytes += more;
+            let is_awaited = self.shared.freezer.is_awaited(entry.log_id.index);
             run.push(entry);
+            if is_awaited {
+                self.apply_run(std::mem::take(&mut run), &mut replies).await?;
+                run_bytes = 0;
+            }
         }
         self.apply_run(run, &mut replies).await?;
         Ok(replies)
@@ -268,6 +285,7 @@ impl<A: Adapter> RaftStateMachine<TypeConfig> for KiwiStateMachine<A> {
         published.map_err(|error| failed(AnyError::new(&error)))?;
         let applied = mark.applied;
         self.mark = mark;
+        self.shared.freezer.reached(applied.map_or(0, |applied| applied.index));
         self.shared.progress.send_modify(|progress| {
             *progress = Progress { applied, snapshot: progress.snapshot.max(applied) };
         });

@@ -1,0 +1,44 @@
+//! RAFT.SNAPSHOT: a snapshot of all data, read piece by piece; `raft-proxy backup` is its client.
+//!
+//! | call | reply |
+//! |---|---|
+//! | `RAFT.SNAPSHOT BEGIN` | its name, and the index of the last log entry whose effects are in it |
+//! | `RAFT.SNAPSHOT READ name offset length` | at most a MiB from there, empty if it is not written yet (after a second) or at the end; and the length of the whole, nil until it is known |
+//! | `RAFT.SNAPSHOT END name` | `OK`; it is gone |
+//!
+//! It holds every write that was answered before `BEGIN`, on whatever node that is called.
+
+use adapter::command::text;
+use adapter::error::Outcome;
+use adapter::{Adapter, Reply, Stop};
+use raft::backup::TakeError;
+
+use super::Context;
+use super::cluster::number;
+
+/// Runs a subcommand.
+pub(super) async fn run<A: Adapter>(context: &Context<'_, A>, name: &str, args: &[&[u8]]) -> Outcome<Reply> {
+    let handle = &context.shared.handle;
+    match (name, args) {
+        ("begin", _) => {
+            let begun = handle.begin_backup().await.map_err(failed)?;
+            Ok(Reply::Array(vec![Reply::bulk(begun.name.as_bytes()), Reply::count(begun.index)]))
+        }
+        ("read", [_, _, name, offset, length]) => {
+            let (offset, length) = (number(offset)?, number(length)?);
+            let name = String::from_utf8_lossy(name);
+            let piece = handle.backups().read(&name, offset, length).await.map_err(failed)?;
+            let whole = piece.length.map_or(Reply::Null, Reply::count);
+            Ok(Reply::Array(vec![Reply::Bulk(piece.bytes), whole]))
+        }
+        ("end", [_, _, name]) => {
+            handle.backups().end(&String::from_utf8_lossy(name)).map_err(failed)?;
+            Ok(Reply::OK)
+        }
+        _ => Err(text::unknown_subcommand("raft.snapshot", args[1])),
+    }
+}
+
+fn failed(error: TakeError) -> Stop {
+    Stop::say(error.to_string())
+}
