@@ -131,10 +131,10 @@ impl Cluster {
         self.nodes[index].link.as_ref().expect("the nodes are linked")
     }
 
-    /// Starts all Kiwis and nodes, and waits for a leader.
+    /// Starts all nodes, and the Kiwis that do not run yet, and waits for a leader.
     pub fn launch_all(&mut self) {
         for index in 0..self.nodes.len() {
-            if let Some(kiwi) = &mut self.nodes[index].kiwi {
+            if let Some(kiwi) = self.nodes[index].kiwi.as_mut().filter(|kiwi| !kiwi.runs()) {
                 kiwi.launch();
             }
             self.launch(index);

@@ -123,6 +123,11 @@ impl Kiwi {
         self.child.as_ref().expect("it runs").id()
     }
 
+    /// Whether it was started, and not ended since.
+    pub fn runs(&self) -> bool {
+        self.child.is_some()
+    }
+
     /// Whether its process, once started, is still there.
     pub fn is_alive(&mut self) -> bool {
         self.child.as_mut().is_some_and(|child| child.try_wait().unwrap().is_none())

@@ -1,5 +1,4 @@
-//! A lone Kiwi with data, and sidecars: its data becomes the cluster's. On the stand-in, or on a real Kiwi where
-//! `KIWI_BIN` names it.
+//! A lone Kiwi with data, and sidecars: its data becomes the cluster's.
 
 #![allow(
     clippy::unwrap_used,
@@ -14,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use redis::{Connection, Value, cmd};
 use tests::cluster::{Cluster, PATIENCE};
-use tests::kiwi::Kiwi;
+use tests::engine::{self, Engine};
 
 type Bytes = Vec<u8>;
 
@@ -173,44 +172,17 @@ impl Content {
 /// Three nodes; the first one's Kiwi has data.
 struct Nodes {
     cluster: Cluster,
-    kiwis: Vec<Kiwi>,
 }
 
 impl Nodes {
-    fn start(content: &Content) -> Self {
-        let settings = [
-            ("storage.kind", "kiwi"),
-            ("storage.settle_time", "1s"),
-            ("storage.timeout", "4s"),
-            ("storage.keep_values", "0"),
-        ];
-        let mut cluster = Cluster::prepare(3, &settings);
-        let kiwis: Vec<Kiwi> =
-            (0..3).map(|index| Kiwi::start(&cluster.dir().join(format!("kiwi{index}")), &[])).collect();
-        content.put(&mut kiwis[0].connect());
-        for (node, kiwi) in cluster.nodes.iter_mut().zip(&kiwis) {
-            node.settings.push(("storage.address".to_owned(), kiwi.address()));
-        }
-        for index in 0..3 {
-            cluster.launch(index);
-        }
-        cluster.leader();
-        let nodes = Self { cluster, kiwis };
-        nodes.wait_for(0, "RAFT.CLUSTER INIT ADOPT");
-        nodes
-    }
-
-    /// Waits until a node says this of its storage.
-    fn wait_for(&self, index: usize, sentence: &str) {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let storage = self.cluster.status(index).map(|status| status.storage);
-            if storage.as_ref().is_some_and(|storage| storage.detail.contains(sentence)) {
-                return;
-            }
-            assert!(Instant::now() < deadline, "{sentence}: {storage:?}\n{}", self.cluster.log(index));
-            sleep(Duration::from_millis(20));
-        }
+    fn start(engine: Engine, content: &Content) -> Self {
+        let settings = [("storage.timeout", "4s"), ("storage.keep_values", "0")];
+        let mut cluster = Cluster::prepare(&[engine; 3], &settings);
+        cluster.kiwi_mut(0).launch();
+        content.put(&mut cluster.kiwi(0).connect());
+        cluster.launch_all();
+        cluster.wait_for_storage(0, "RAFT.CLUSTER INIT ADOPT");
+        Self { cluster }
     }
 
     /// Has the first node adopt, in the background.
@@ -243,8 +215,8 @@ impl Nodes {
 
     /// Checks that everything is everywhere.
     fn check(&self, content: &Content) {
+        self.cluster.settle();
         for index in 0..3 {
-            self.wait_for(index, "; 0 changes");
             content.check(&mut self.cluster.connect(index));
         }
         self.cluster.assert_equal_digests();
@@ -261,9 +233,14 @@ fn ask(connection: &mut Connection, words: &[&str]) -> Result<Value, String> {
 
 #[test]
 fn the_data_of_a_lone_kiwi_becomes_the_clusters() {
+    engine::on_each_kiwi(adopt_all_kinds);
+}
+
+fn adopt_all_kinds(engine: Engine) {
     let mut content = Content::of_all_kinds();
-    let nodes = Nodes::start(&content);
-    let () = cmd("PSETEX").arg("soon gone").arg(700).arg("v").query(&mut nodes.kiwis[0].connect()).unwrap();
+    let nodes = Nodes::start(engine, &content);
+    let () =
+        cmd("PSETEX").arg("soon gone").arg(700).arg("v").query(&mut nodes.cluster.kiwi(0).connect()).unwrap();
     let mut first = nodes.cluster.connect(0);
     let again = ask(&mut first, &["RAFT.CLUSTER", "INIT"]).unwrap_err();
     assert!(again.contains("Already cluster member"), "{again}");
@@ -279,7 +256,7 @@ fn the_data_of_a_lone_kiwi_becomes_the_clusters() {
     assert_eq!(answer, format!("OK {id}"));
     sleep(Duration::from_millis(700));
     nodes.check(&content);
-    let mut kiwi = nodes.kiwis[0].connect();
+    let mut kiwi = nodes.cluster.kiwi(0).connect();
     assert_eq!(ask(&mut kiwi, &["PTTL", "zset"]), Ok(Value::Int(-1)), "the deadline is the index's");
     assert_eq!(ask(&mut kiwi, &["LLEN", "big list"]), Ok(Value::Int(5000)));
     assert_eq!(ask(&mut kiwi, &["EXISTS", "__raft_proxy__:mark:0"]), Ok(Value::Int(1)));
@@ -298,32 +275,40 @@ fn the_data_of_a_lone_kiwi_becomes_the_clusters() {
 
 #[test]
 fn only_an_empty_cluster_adopts_and_only_a_kiwis_data() {
+    engine::on_each_kiwi(adopt_where_it_is_refused);
+}
+
+fn adopt_where_it_is_refused(engine: Engine) {
     let content = Content::many_strings(100);
-    let nodes = Nodes::start(&content);
+    let nodes = Nodes::start(engine, &content);
     let mut client = nodes.cluster.connect(1);
     assert!(ask(&mut client, &["SET", "k", "v"]).is_ok());
     let refused = nodes.adopt().join().unwrap().unwrap_err();
     assert!(refused.contains("the cluster has data already"), "{refused}");
     let refused = ask(&mut client, &["RAFT.CLUSTER", "INIT", "ADOPT"]).unwrap_err();
     assert!(refused.contains("nothing to adopt"), "{refused}");
-    assert_eq!(ask(&mut nodes.kiwis[0].connect(), &["EXISTS", "key:000001"]), Ok(Value::Int(1)));
+    assert_eq!(ask(&mut nodes.cluster.kiwi(0).connect(), &["EXISTS", "key:000001"]), Ok(Value::Int(1)));
     assert!(ask(&mut client, &["FLUSHALL"]).is_ok());
     nodes.adopt().join().unwrap().unwrap();
     nodes.check(&content);
     drop(nodes);
 
-    let embedded = Cluster::start(1);
+    let embedded = Cluster::start(&[Engine::Embedded]);
     let refused = ask(&mut embedded.connect(0), &["RAFT.CLUSTER", "INIT", "ADOPT"]).unwrap_err();
     assert!(refused.contains("storage is of kind embedded"), "{refused}");
 }
 
 #[test]
 fn whoever_still_writes_to_the_lone_kiwi_is_noticed_and_nothing_is_lost() {
+    engine::on_each_kiwi(adopt_beside_a_writer);
+}
+
+fn adopt_beside_a_writer(engine: Engine) {
     let content = Content::many_strings(20_000);
-    let nodes = Nodes::start(&content);
+    let nodes = Nodes::start(engine, &content);
     let adopting = nodes.adopt();
     nodes.wait_for_loading(1, true);
-    let mut kiwi = nodes.kiwis[0].connect();
+    let mut kiwi = nodes.cluster.kiwi(0).connect();
     let mut written = 0;
     while !adopting.is_finished() {
         let () = cmd("SET").arg(format!("late:{written}")).arg("x").query(&mut kiwi).unwrap();
@@ -346,12 +331,16 @@ fn whoever_still_writes_to_the_lone_kiwi_is_noticed_and_nothing_is_lost() {
 
 #[test]
 fn kills_on_the_way_lose_nothing() {
+    engine::on_each_kiwi(adopt_and_kill);
+}
+
+fn adopt_and_kill(engine: Engine) {
     let content = Content::many_strings(20_000);
     let all: u64 = std::env::var("ADOPT_KILLS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(1);
     for round in 0..all {
         for victim in ["the adopting node", "the leader", "Kiwi"] {
             let delay = rand::random_range(0..1500);
-            let mut nodes = Nodes::start(&content);
+            let mut nodes = Nodes::start(engine, &content);
             let adopting = nodes.adopt();
             nodes.wait_for_loading(1, true);
             sleep(Duration::from_millis(delay));
@@ -360,9 +349,9 @@ fn kills_on_the_way_lose_nothing() {
             let done = adopting.is_finished();
             println!("round {round}: {victim} (node {}) after {delay} ms, done: {done}", node + 1);
             if victim == "Kiwi" {
-                nodes.kiwis[0].kill();
+                nodes.cluster.kiwi_mut(0).kill();
                 let answer = adopting.join().unwrap();
-                nodes.kiwis[0].launch();
+                nodes.cluster.kiwi_mut(0).launch();
                 if answer.is_err() {
                     nodes.adopt().join().unwrap().unwrap();
                 }
