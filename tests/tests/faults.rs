@@ -187,3 +187,68 @@ fn elect_beside_one_that_lacks_entries(engine: Engine) {
         assert_eq!(value, "v");
     }
 }
+
+#[test]
+fn a_snapshot_whose_transfer_breaks_off_goes_on_where_it_was() {
+    // No election while the link is cut, and no newer snapshot.
+    let settings = [
+        ("raft.election_timeout_min", "4s"),
+        ("raft.election_timeout_max", "5s"),
+        ("raft.snapshot_log_bytes", "4MiB"),
+        ("raft.keep_entries", "10"),
+    ];
+    let mut cluster = Cluster::start_linked(3, &settings);
+    let leader = cluster.leader();
+    let away = (leader + 1) % 3;
+    let before = cluster.status(away).unwrap().applied;
+    cluster.kill(away);
+    fill_with_noise(&mut cluster.connect(leader), 24);
+    let deadline = std::time::Instant::now() + Duration::from_secs(30);
+    while cluster.status(leader).unwrap().purged <= before {
+        assert!(std::time::Instant::now() < deadline, "the log is not purged: {:?}", cluster.status(leader));
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    // 64 KiB each time: some three seconds for a snapshot.
+    cluster.link(away).delay(Duration::from_millis(8));
+    cluster.launch(away);
+    let snapshots = cluster.nodes[away].dir.join("data/snapshots");
+    let arriving = || {
+        let files = std::fs::read_dir(&snapshots).into_iter().flatten().flatten();
+        files
+            .filter(|file| file.file_name().to_string_lossy().starts_with("incoming-"))
+            .filter_map(|file| file.metadata().ok())
+            .map(|file| file.len())
+            .max()
+    };
+    while arriving().is_none_or(|bytes| bytes < 4 << 20) {
+        assert!(std::time::Instant::now() < deadline, "no snapshot arrives\n{}", cluster.log(away));
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    cluster.link(away).cut();
+    std::thread::sleep(Duration::from_millis(500));
+    cluster.link(away).mend();
+    cluster.link(away).delay(Duration::ZERO);
+    while cluster.status(away).is_none_or(|status| status.snapshot <= before) {
+        assert!(std::time::Instant::now() < deadline, "it did not come by snapshot\n{}", cluster.log(away));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let log = cluster.log(away);
+    let line = log.lines().find(|line| line.contains("a snapshot's transfer goes on"));
+    let line = line.unwrap_or_else(|| panic!("it began anew\n{log}"));
+    let from = line.split("from=").nth(1).and_then(|rest| rest.split_whitespace().next());
+    let from: u64 = from.unwrap().parse().unwrap();
+    println!("went on from byte {from}");
+    // What was being written when the link was cut may not have been counted.
+    assert!(from >= 3 << 20, "it went on from byte {from}");
+    cluster.leader();
+    cluster.assert_equal_digests();
+}
+
+/// Values that cannot be packed, a MiB each.
+fn fill_with_noise(connection: &mut redis::Connection, count: u8) {
+    let noise: Vec<u8> = (0..1 << 20).map(|_| rand::random()).collect();
+    for key in 0..count {
+        let value: Vec<u8> = noise.iter().map(|byte| byte.wrapping_mul(2 * key + 1)).collect();
+        let () = redis::cmd("SET").arg(format!("noise:{key}")).arg(value).query(connection).unwrap();
+    }
+}

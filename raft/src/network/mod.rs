@@ -32,6 +32,8 @@ pub mod path {
     pub const VOTE: &str = "/raft/vote";
     /// A whole snapshot.
     pub const SNAPSHOT: &str = "/raft/snapshot";
+    /// How much of a snapshot has arrived already.
+    pub const SNAPSHOT_OFFSET: &str = "/raft/snapshot/offset";
     /// Whether a vote is still the highest that the peer has seen.
     pub const CONFIRM: &str = "/raft/confirm";
     /// Commands for the leader.

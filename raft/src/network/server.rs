@@ -3,6 +3,7 @@
 //! | path | answers |
 //! |---|---|
 //! | `/raft/append`, `/raft/vote`, `/raft/snapshot` | the RPCs of Raft, handed to openraft |
+//! | `/raft/snapshot/offset` | how much of a snapshot that broke off is here |
 //! | `/raft/elect` | nothing; this node stands for election, at the wish of the leader that goes |
 //! | `/raft/confirm` | one byte: 1 if the vote in the body is this node's present vote; never waits for openraft |
 //! | `/forward/propose` | a reply list or an error for each group of commands |
@@ -28,7 +29,7 @@ use tokio::task::JoinSet;
 use super::body::Outgoing;
 use super::credentials::{Credentials, Refusal};
 use super::pool::{BodyError, MAX_IDLE_AGE, read_body};
-use super::snapshot::{self, ReceiveError};
+use super::snapshot::{ReceiveError, Receiving};
 use super::wire::{Answers, Malformed, ReadIndexAnswer};
 use super::{path, wire};
 use crate::handle::{Boxed, NodeStatus};
@@ -72,7 +73,7 @@ pub(crate) struct Server {
     credentials: Credentials,
     max_body_bytes: usize,
     connections: Arc<Semaphore>,
-    receiving: Semaphore,
+    receiving: Receiving,
     elections: Arc<Elections>,
     node: OnceLock<Arc<dyn Inbound>>,
 }
@@ -91,7 +92,7 @@ impl Server {
             credentials,
             max_body_bytes,
             connections: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
-            receiving: Semaphore::new(1),
+            receiving: Receiving::default(),
             elections,
             node: OnceLock::new(),
         })
@@ -104,6 +105,13 @@ impl Server {
 
     /// Serves until it is dropped; the connections end with it.
     pub(crate) async fn run(self: Arc<Self>, listener: TcpListener) {
+        tokio::select! {
+            () = Arc::clone(&self).accept(listener) => {}
+            never = self.receiving.forget() => match never {},
+        }
+    }
+
+    async fn accept(self: Arc<Self>, listener: TcpListener) {
         let mut serving = JoinSet::new();
         loop {
             let stream = match listener.accept().await {
@@ -184,7 +192,8 @@ impl Server {
                 let vote = wire::decode_vote(small(body).await?)?;
                 Ok(Bytes::from_static(if node.vote() == vote { &[1] } else { &[0] }).into())
             }
-            path::SNAPSHOT => self.receive_snapshot(&**node, body).await,
+            path::SNAPSHOT => Ok(self.receiving.receive(sender, node.raft(), node.vote(), body).await?),
+            path::SNAPSHOT_OFFSET => Ok(self.receiving.offset(sender, &small(body).await?)?),
             path::PROPOSE => {
                 let (budget_ms, groups) = wire::decode_groups(&read_body(body, self.max_body_bytes).await?)?;
                 Ok(wire::encode(&node.propose(Duration::from_millis(budget_ms.into()), groups).await).into())
@@ -197,13 +206,6 @@ impl Server {
             path::STATUS => Ok(wire::encode(&node.report(sender)).into()),
             other => Err(Failure(StatusCode::NOT_FOUND, format!("there is nothing at {other}"))),
         }
-    }
-
-    async fn receive_snapshot(&self, node: &dyn Inbound, body: Incoming) -> Result<Outgoing, Failure> {
-        let Ok(_only_one) = self.receiving.try_acquire() else {
-            return Err(Failure(StatusCode::SERVICE_UNAVAILABLE, "another snapshot is arriving".to_owned()));
-        };
-        Ok(snapshot::receive(node.raft(), node.vote(), body).await?)
     }
 }
 
@@ -230,7 +232,13 @@ impl From<BodyError> for Failure {
 
 impl From<ReceiveError> for Failure {
     fn from(error: ReceiveError) -> Self {
-        tracing::warn!(%error, "a snapshot was not received");
-        Self(StatusCode::BAD_REQUEST, error.to_string())
+        let status = match error {
+            ReceiveError::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            _ => {
+                tracing::warn!(%error, "a snapshot was not received");
+                StatusCode::BAD_REQUEST
+            }
+        };
+        Self(status, error.to_string())
     }
 }
