@@ -13,6 +13,8 @@ use crate::durable_file;
 use crate::types::NodeId;
 
 const FILE: &str = "identity";
+/// Stands in a directory that a backup is being restored to, until that is done.
+pub(crate) const RESTORING: &str = "restoring";
 const VERSION: u32 = 1;
 
 /// Whose data directory this is.
@@ -66,6 +68,12 @@ pub enum IdentityError {
         /// The data directory.
         directory: PathBuf,
     },
+    /// A restore into it was begun and not finished.
+    #[error("data directory {} is half restored from a backup: run raft-proxy restore again, which begins anew", directory.display())]
+    HalfRestored {
+        /// The data directory.
+        directory: PathBuf,
+    },
     /// The file system refused.
     #[error("{} cannot be {what}: {source}", path.display())]
     Io {
@@ -105,6 +113,9 @@ impl Identity {
         cluster_id: &str,
     ) -> Result<Self, IdentityError> {
         let path = directory.join(FILE);
+        if directory.join(RESTORING).exists() {
+            return Err(IdentityError::HalfRestored { directory: directory.to_owned() });
+        }
         let found = match std::fs::read_to_string(&path) {
             Ok(text) => parse(&path, &text)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -123,7 +134,8 @@ impl Identity {
     }
 }
 
-fn create(directory: &Path, node_id: NodeId, cluster_id: &str) -> Result<Identity, IdentityError> {
+/// Makes a directory without identity this node's, durably.
+pub(crate) fn create(directory: &Path, node_id: NodeId, cluster_id: &str) -> Result<Identity, IdentityError> {
     if directory.join("log").exists() {
         return Err(IdentityError::Missing { directory: directory.to_owned() });
     }

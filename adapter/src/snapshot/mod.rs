@@ -35,7 +35,7 @@ pub use digest::DigestBuilder;
 pub use reader::{Item, SnapshotReader, read_header};
 pub use survey::{Survey, survey};
 pub use transfer::{digest_keyspace, load_into, walk};
-pub use writer::SnapshotWriter;
+pub use writer::{SnapshotWriter, with_header};
 
 use crate::adapter::Applied;
 use crate::error::StorageError;

@@ -1,8 +1,9 @@
 //! Writing a snapshot stream.
 
-use std::io::Write;
+use std::io::{Cursor, Read, Write};
 
 use super::block::BlockWriter;
+use super::reader::read_header;
 use super::{ContentSink, Digest, DigestBuilder, END, Header, MAGIC, MAX_HEADER, MAX_ITEM, PIECE, VERSION};
 use crate::error::StorageError;
 use crate::keyspace::Kind;
@@ -113,6 +114,12 @@ impl<W: Write> ContentSink for SnapshotWriter<W> {
         }
         self.digest.end_key()
     }
+}
+
+/// The same stream with another header. What is behind the header is neither read here nor checked.
+pub fn with_header<R: Read>(mut stream: R, header: &Header) -> Result<impl Read + use<R>, StorageError> {
+    read_header(&mut stream)?;
+    Ok(Cursor::new(encode_header(header)?).chain(stream))
 }
 
 fn encode_header(header: &Header) -> Result<Vec<u8>, StorageError> {

@@ -6,6 +6,7 @@
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use clap::ArgMatches;
@@ -29,12 +30,7 @@ pub(super) fn run(args: &ArgMatches) -> Result<(), Failure> {
         return Err(exists(&path));
     }
     let mut client = Client::connect(text("from").unwrap_or_default(), text("password"), PATIENCE)?;
-    let mut file = beside(&path)?;
-    let unfinished = file.path().to_owned();
-    stop::exit_after(move || {
-        // It is gone if the file has just got its name.
-        let _ = std::fs::remove_file(unfinished);
-    })?;
+    let mut file = make_unfinished(&path)?;
     let index = receive(&mut client, file.as_file_mut(), &path)?;
     file.as_file().sync_all().map_err(Failure::because(path.display()))?;
     let (survey, bytes) = stream::check(file.path(), "checking")?;
@@ -60,6 +56,23 @@ fn exists(path: &Path) -> Failure {
 
 fn directory(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Makes a file beside the one that is wanted, which also goes when the process is asked to stop.
+fn make_unfinished(path: &Path) -> Result<NamedTempFile, Failure> {
+    let made = Arc::new(Mutex::new(None::<PathBuf>));
+    let unfinished = Arc::clone(&made);
+    stop::exit_after(move || {
+        // Held while the file is being made.
+        if let Some(path) = unfinished.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            // It is gone if it has just got its name.
+            let _ = std::fs::remove_file(path);
+        }
+    })?;
+    let mut made = made.lock().unwrap_or_else(PoisonError::into_inner);
+    let file = beside(path)?;
+    *made = Some(file.path().to_owned());
+    Ok(file)
 }
 
 /// A file beside the one that is wanted, which is removed if it is not given its name. Only its owner can read it.

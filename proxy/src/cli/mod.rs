@@ -11,6 +11,7 @@ mod client;
 mod demo;
 mod inspect;
 mod logging;
+mod restore;
 mod serve;
 mod settings;
 mod status;
@@ -82,6 +83,7 @@ fn run(matches: &ArgMatches) -> Result<(), Failure> {
         }
         Some(("status", args)) => status::run(args),
         Some(("backup", args)) => backup::run(args),
+        Some(("restore", args)) => restore::run(args),
         Some(("snapshot", args)) => match args.subcommand() {
             Some(("inspect", args)) => inspect::run(args),
             _ => Err(Failure::Usage("no command; see raft-proxy snapshot --help".to_owned())),
@@ -159,6 +161,18 @@ fn command() -> Command {
                 .arg(Arg::new("file").value_name("FILE").required(true).help("The file to write"))
                 .arg(json()),
         )
+        .subcommand(settings::add(
+            Command::new("restore")
+                .about("Make the data directory of a node of a new cluster from a backup")
+                .arg(Arg::new("file").value_name("FILE").required(true).help("The backup"))
+                .arg(
+                    Arg::new("dir")
+                        .long("dir")
+                        .value_name("DIR")
+                        .conflicts_with("node.data_dir")
+                        .help("The directory to make, if it is not node.data_dir"),
+                ),
+        ))
         .subcommand(
             Command::new("snapshot").about("About snapshot files").subcommand_required(true).subcommand(
                 Command::new("inspect")

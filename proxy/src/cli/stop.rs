@@ -1,23 +1,39 @@
 //! Being asked to stop: by SIGTERM or SIGINT (Ctrl-C).
 
+use std::io;
 use std::process::exit;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Failure;
 
 /// The exit code of a command that was interrupted, as shells give it (128 + SIGINT).
 const INTERRUPTED: i32 = 130;
 
+/// The signals that ask the process to stop; from the making of this on, they do nothing else.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// Must be called on a runtime.
+    fn new() -> io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn any(&mut self) {
+        tokio::select! { _ = self.terminate.recv() => {}, _ = self.interrupt.recv() => {} }
+    }
+}
+
 /// Ends when the process is asked to stop.
 pub(super) async fn signalled() {
-    match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
-        (Ok(mut terminate), Ok(mut interrupt)) => {
-            tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
-        }
-        (Err(error), _) | (_, Err(error)) => {
+    match Signals::new() {
+        Ok(mut signals) => signals.any().await,
+        Err(error) => {
             tracing::error!(%error, "cannot watch for signals; end this process with SIGKILL");
             std::future::pending::<()>().await;
         }
@@ -41,10 +57,15 @@ pub(super) fn exit_after(clean_up: impl FnOnce() + Send + 'static) -> Result<(),
 }
 
 fn watch(then: impl FnOnce() + Send + 'static) -> Result<(), Failure> {
+    let cannot = "cannot watch for signals";
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(Failure::because("cannot watch for signals"))?;
+    let runtime = runtime.map_err(Failure::because(cannot))?;
+    let mut signals = {
+        let _inside = runtime.enter();
+        Signals::new().map_err(Failure::because(cannot))?
+    };
     std::thread::spawn(move || {
-        runtime.block_on(signalled());
+        runtime.block_on(signals.any());
         then();
     });
     Ok(())

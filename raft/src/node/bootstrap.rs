@@ -7,6 +7,9 @@
 //!   without this node, knows whether this node's log had got anywhere: if so it is refused, else it joins;
 //! - if a majority (itself included) is as empty as it is, they form the cluster;
 //! - else it waits for a leader.
+//!
+//! The same holds for a node that was restored from a backup and has not been in a cluster since: its log begins at the
+//! backup's index instead of 0, and who restores a lost node once more is told so.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -31,7 +34,7 @@ const FIRST_FORMER_ALONE: Duration = Duration::from_millis(700);
 const NOTICE_EVERY: u32 = 50;
 
 /// The members that form the cluster.
-pub(super) type Members = BTreeMap<NodeId, Peer>;
+pub(crate) type Members = BTreeMap<NodeId, Peer>;
 
 /// How an empty node goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,11 +57,16 @@ enum Heard {
     Refusal(String),
 }
 
-/// Asks the members until it is clear how this node, whose log is empty, goes on.
-pub(super) async fn admit(peers: &Peers, me: NodeId, members: &Members) -> Result<Admission, StartError> {
+/// Asks the members until it is clear how this node, whose log is empty behind `base`, goes on.
+pub(super) async fn admit(
+    peers: &Peers,
+    me: NodeId,
+    members: &Members,
+    base: u64,
+) -> Result<Admission, StartError> {
     let mut attempt: u32 = 0;
     loop {
-        let heard = ask_all(peers, me, members).await;
+        let heard = ask_all(peers, me, members, base).await;
         if let Some(decision) = decide(me, members.len(), &heard) {
             return decision;
         }
@@ -97,23 +105,23 @@ fn refusal(heard: &Heard) -> Option<String> {
     }
 }
 
-async fn ask_all(peers: &Peers, me: NodeId, members: &Members) -> Vec<Heard> {
+async fn ask_all(peers: &Peers, me: NodeId, members: &Members, base: u64) -> Vec<Heard> {
     let mut asking = JoinSet::new();
     for (id, peer) in members.iter().filter(|(id, _)| **id != me) {
         let pool = peers.at(*id, &peer.raft);
         asking.spawn(async move {
             let answer = pool.call(path::STATUS, Vec::new(), Instant::now() + STATUS_TIMEOUT).await;
-            hear(answer.map(|answer| wire::decode::<StatusReport>(&answer)))
+            hear(answer.map(|answer| wire::decode::<StatusReport>(&answer)), base)
         });
     }
     asking.join_all().await
 }
 
-fn hear(answer: Result<Result<StatusReport, wire::Malformed>, CallError>) -> Heard {
+fn hear(answer: Result<Result<StatusReport, wire::Malformed>, CallError>, base: u64) -> Heard {
     match answer {
         Ok(Ok(report)) if report.leads => Heard::Leader { matched: report.matched },
-        // Index 0 is the membership that every founder writes.
-        Ok(Ok(report)) if report.status.last_log == 0 => Heard::Empty,
+        // Index 0 is the membership that every founder writes, or the backup's is that which every member begins with.
+        Ok(Ok(report)) if report.status.last_log <= base => Heard::Empty,
         Ok(Ok(_)) => Heard::Follower,
         Err(CallError::Refused { status: StatusCode::SERVICE_UNAVAILABLE, .. }) => Heard::Empty,
         Err(error @ CallError::Refused { .. }) => Heard::Refusal(error.to_string()),

@@ -46,7 +46,8 @@ use crate::network::wire::{Answers, ReadIndexAnswer};
 use crate::proposer::{Limits, Proposer};
 use crate::state_machine::{KiwiStateMachine, Progress};
 use crate::types::{NodeId, Peer, Raft, Vote};
-use bootstrap::{Admission, Members};
+use bootstrap::Admission;
+pub(crate) use bootstrap::Members;
 use consensus::{Leadership, RaftConsensus};
 use elections::Elections;
 use reads::Reads;
@@ -85,7 +86,8 @@ pub enum StartError {
     },
     /// Its data is lost.
     #[error(
-        "node {node} has an empty log, but the cluster has seen its log up to index {index}: its data is lost. \
+        "node {node} has an empty log, or one that begins with a backup, but the cluster has seen its log up to index \
+         {index}: its data is lost. \
          Under this id it could undo writes that were acknowledged. Restore its data directory, or add it with a \
          new id"
     )]
@@ -99,7 +101,7 @@ pub enum StartError {
 
 /// What stands in the place of the cluster's id in the directory of a node without one. The blank keeps it from being
 /// any cluster's id.
-const STANDALONE: &str = "(stand alone)";
+pub(crate) const STANDALONE: &str = "(stand alone)";
 
 /// A member of a cluster.
 pub struct Node;
@@ -165,10 +167,14 @@ impl<A: Adapter> Member<A> {
         let (progress, rebuilder) = (state_machine.progress(), state_machine.rebuilder());
         let freezer = state_machine.freezer();
         let state = log.get_log_state().await.map_err(|error| StartError::Raft(error.to_string()))?;
+        let applied = progress.borrow().applied;
+        // Nobody is ever elected in term 0: what was applied in it was restored from a backup.
         let is_empty = state.last_log_id.is_none()
             && log.current_vote().is_none_or(|vote| vote == Vote::default())
-            && progress.borrow().applied.is_none();
-        let admission = if is_empty { Some(bootstrap::admit(&peers, id, &members).await?) } else { None };
+            && applied.is_none_or(|applied| applied.leader_id.term == 0);
+        let base = applied.map_or(0, |applied| applied.index);
+        let admission =
+            if is_empty { Some(bootstrap::admit(&peers, id, &members, base).await?) } else { None };
 
         let raft_config = Arc::new(openraft_config(config, &identity.cluster_id)?);
         let interval = config.raft.heartbeat_interval;
@@ -181,7 +187,8 @@ impl<A: Adapter> Member<A> {
         member.spawn_tasks(serving, elections);
         let fitness = Member::lead_only_when_fit(Arc::downgrade(&member));
         member.tasks().extend([spawn(fitness), spawn(rebuilder.run())]);
-        if admission == Some(Admission::Form) {
+        // Restored, it has a membership already.
+        if admission == Some(Admission::Form) && applied.is_none() {
             bootstrap::form(&member.raft, id, &members).await?;
         }
         Ok(member)
@@ -270,7 +277,7 @@ async fn open_log(data_dir: &Path, options: Options) -> Result<LogStore, StartEr
 }
 
 /// The members, with this node among them; without any in the configuration, this node alone.
-fn members(config: &ClusterConfig) -> Result<Members, StartError> {
+pub(crate) fn members(config: &ClusterConfig) -> Result<Members, StartError> {
     let at = |raft: String| Peer { raft, resp: String::new() };
     if config.cluster.members.is_empty() {
         return Ok(Members::from([(config.node.id, at(config.advertised_raft()))]));

@@ -26,17 +26,17 @@ const META: &str = "meta";
 const INCOMING: &str = "incoming-";
 const MAGIC: &[u8; 4] = b"KRS1";
 
-pub(super) type Meta = SnapshotMeta<NodeId, Peer>;
+pub(crate) type Meta = SnapshotMeta<NodeId, Peer>;
 
 /// The directory, open.
-pub(super) struct Files {
+pub(crate) struct Files {
     directory: PathBuf,
     received: AtomicU64,
     current: Mutex<Option<Meta>>,
 }
 
 /// What openraft wants to know of the snapshot at this place in the log.
-pub(super) fn meta(mark: &Mark) -> Meta {
+pub(crate) fn meta(mark: &Mark) -> Meta {
     let snapshot_id =
         mark.applied.map_or("0-0".to_owned(), |id| format!("{}-{}", id.index, id.leader_id.term));
     Meta { last_log_id: mark.applied, last_membership: mark.membership.clone(), snapshot_id }
@@ -44,7 +44,7 @@ pub(super) fn meta(mark: &Mark) -> Meta {
 
 impl Files {
     /// Opens or creates the directory, finds the newest snapshot and removes everything else.
-    pub(super) fn open(directory: PathBuf) -> io::Result<Self> {
+    pub(crate) fn open(directory: PathBuf) -> io::Result<Self> {
         std::fs::create_dir_all(&directory)?;
         directory.parent().map_or(Ok(()), durable_file::sync_directory)?;
         let mut current: Option<Meta> = None;
@@ -84,7 +84,7 @@ impl Files {
     }
 
     /// A new, empty file to write a snapshot into.
-    pub(super) fn unfinished(&self, meta: &Meta) -> SnapshotFile {
+    pub(crate) fn unfinished(&self, meta: &Meta) -> SnapshotFile {
         // Two builders never share a file: the number is theirs.
         let number = self.received.fetch_add(1, Ordering::Relaxed);
         let path = self.directory.join(format!("{}-{number}", meta.snapshot_id));
@@ -93,7 +93,7 @@ impl Files {
 
     /// Makes a file, which is synced already, the newest snapshot and removes the one before; a file that is older
     /// than the newest is removed instead. A file that is not temporary belongs to somebody else and is copied.
-    pub(super) fn publish(&self, meta: &Meta, mut file: SnapshotFile) -> io::Result<()> {
+    pub(crate) fn publish(&self, meta: &Meta, mut file: SnapshotFile) -> io::Result<()> {
         let mut current = self.current();
         if current.as_ref().is_some_and(|current| current.last_log_id > meta.last_log_id) {
             return Ok(());

@@ -12,7 +12,7 @@
 //! with it after a crash. Any failure here is fatal to the node; it must not guess what took effect.
 
 mod builder;
-mod files;
+pub(crate) mod files;
 mod mark;
 mod rebuild;
 mod stream;
