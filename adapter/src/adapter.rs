@@ -149,6 +149,12 @@ pub trait Adapter: Send + Sync + 'static {
     /// The hash of the logical content at the present position.
     fn digest(&self) -> impl Future<Output = Result<(Position, Digest), StorageError>> + Send;
 
+    /// Ends what the storage does by itself, while what it needs for that is still there. Nothing is asked of it any
+    /// more.
+    fn close(&self) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
+    }
+
     /// Data that the storage may have which belongs to no cluster yet.
     fn lone_data(&self) -> Option<LoneData> {
         None

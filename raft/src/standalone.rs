@@ -141,10 +141,6 @@ impl<A: Adapter> Service<A> for Alone<A> {
         Box::pin(std::future::ready(vec![only]))
     }
 
-    fn make_snapshot(&self) -> Boxed<'_, ()> {
-        Box::pin(std::future::ready(()))
-    }
-
     fn digest_at(&self, index: u64) -> Boxed<'_, Result<Digest, DigestError>> {
         Box::pin(self.freezer.digest_at(index, self.config.raft.request_timeout))
     }
@@ -166,6 +162,7 @@ impl<A: Adapter> Service<A> for Alone<A> {
             if let Err(error) = self.adapter.flush().await {
                 tracing::error!(%error, "the storage could not be flushed");
             }
+            self.adapter.close().await;
         })
     }
 }

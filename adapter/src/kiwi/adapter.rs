@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use conf::Storage;
@@ -39,6 +39,9 @@ const MISSING_ROUNDS: u32 = 20;
 const LOADING: &str = "LOADING Raft module is loading data";
 /// A run waits while more changes than this have not been carried over.
 const MOST_WAITING: usize = 500_000;
+
+/// How long a request to Kiwi that is under way is waited for at the end.
+const HAULING_ENDS: Duration = Duration::from_secs(3);
 
 /// Keys in an index beside Kiwi, values on Kiwi.
 pub struct KiwiAdapter {
@@ -211,6 +214,19 @@ impl KiwiAdapter {
         Ok(self.index.store().carrier()?.lost)
     }
 
+    /// Lets the request under way be answered, for a while. That needs a runtime that runs.
+    fn stop_hauling(&self) {
+        self.stopping.store(true, Ordering::Release);
+        self.work.notify_one();
+        let Some(thread) = self.hauling.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
+        blocking(|| {
+            let deadline = Instant::now() + HAULING_ENDS;
+            while !thread.is_finished() && Instant::now() < deadline {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        });
+    }
+
     async fn backpressure(&self) {
         while self.index.store().waiting() > MOST_WAITING {
             tokio::time::sleep(RETRY).await;
@@ -220,12 +236,7 @@ impl KiwiAdapter {
 
 impl Drop for KiwiAdapter {
     fn drop(&mut self) {
-        self.stopping.store(true, Ordering::Release);
-        self.work.notify_one();
-        if let Some(thread) = self.hauling.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            // It ends by itself; a panic of it has been reported.
-            let _ = blocking(|| thread.join());
-        }
+        self.stop_hauling();
     }
 }
 
@@ -332,6 +343,10 @@ impl Adapter for KiwiAdapter {
 
     fn set_rebuilding(&self, rebuilding: bool) {
         self.rebuilding.store(rebuilding, Ordering::SeqCst);
+    }
+
+    async fn close(&self) {
+        self.stop_hauling();
     }
 
     fn lone_data(&self) -> Option<LoneData> {

@@ -5,6 +5,7 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::time::Duration;
 
 use adapter::Adapter;
 use adapter::embedded::EmbeddedAdapter;
@@ -16,6 +17,9 @@ use raft::Handle;
 
 use super::{Failure, logging, settings, stop};
 use crate::server;
+
+/// How long what still runs has to end, when everything that matters has.
+const LAST_TASKS: Duration = Duration::from_secs(1);
 
 /// The bound listeners of a node.
 struct Listeners {
@@ -32,7 +36,10 @@ pub(super) fn run(args: &ArgMatches) -> Result<(), Failure> {
     raise_file_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(Failure::because("cannot start the runtime"))?;
-    runtime.block_on(serve(loaded.config, listeners, args.get_flag("until-stdin-closes")))
+    let served = runtime.block_on(serve(loaded.config, listeners, args.get_flag("until-stdin-closes")));
+    // A snapshot that is being written is not waited for: what is there of it is removed at the next start.
+    runtime.shutdown_timeout(LAST_TASKS);
+    served
 }
 
 fn bind(loaded: &Loaded) -> Result<Listeners, ConfigError> {

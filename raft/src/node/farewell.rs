@@ -54,6 +54,7 @@ impl<A: Adapter> Member<A> {
                 tracing::error!(%error, "the storage could not be flushed; the log will bring it up to date")
             }
         }
+        self.adapter.close().await;
     }
 
     /// Gives up leading while this member's storage cannot be used and another's can. For ever.
