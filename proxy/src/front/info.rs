@@ -2,6 +2,7 @@
 
 use std::fmt::{Display, Write as _};
 
+use adapter::command::adoption::State;
 use adapter::command::arg;
 use adapter::{Adapter, Reply};
 use bytes::Bytes;
@@ -65,7 +66,7 @@ async fn write_section<A: Adapter>(shared: &Shared<A>, section: &str, text: &mut
         "persistence" => lines(
             text,
             &[
-                ("loading", &0),
+                ("loading", &u8::from(is_loading(shared).await)),
                 ("rdb_bgsave_in_progress", &0),
                 ("aof_enabled", &1),
                 ("aof_last_write_status", &"ok"),
@@ -158,6 +159,12 @@ fn storage<A: Adapter>(shared: &Shared<A>, text: &mut String) {
         // Writing to a string cannot fail.
         let _ = write!(text, "storage_{}:{}\r\n", fact.name, fact.value);
     }
+}
+
+/// Whether data is being adopted.
+async fn is_loading<A: Adapter>(shared: &Shared<A>) -> bool {
+    let read = shared.handle.adapter().read(vec![Bytes::from_static(b"raft.adoption")], 0).await;
+    State::from_reply(&read.reply).is_some()
 }
 
 /// Without a read barrier: INFO describes this node, also when it has no leader.
