@@ -12,7 +12,8 @@ BENCH ?=
 .PHONY: help demo build test unit lint bench deny python deps-build deps-test deps-bench
 
 help:
-	@echo 'make demo    a cluster of three nodes on this machine (DEMO="--nodes 5 --port 7000")'
+	@echo 'make demo    a cluster of three nodes on this machine (DEMO="--nodes 5 --port 7000";'
+	@echo '             on Kiwis: DEMO="--backend kiwi --kiwi-bin PATH")'
 	@echo 'make test    format, lints, documentation, all tests'
 	@echo 'make bench   the benchmark beside Redis, etcd and Kiwi (BENCH="--help", KIWI_BIN=PATH)'
 	@echo 'make build   the binary: $$CARGO_TARGET_DIR/release/raft-proxy'

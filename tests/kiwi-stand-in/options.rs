@@ -23,6 +23,7 @@ const INSTANCES: u16 = 3;
 struct Arguments {
     /// A file of `key value` lines: port, binding, data-dir, db-instance-num, requirepass; other keys are ignored.
     /// The options below win over it
+    #[arg(short, long)]
     config: Option<PathBuf>,
     /// The port to listen on [default: 7379]
     #[arg(long)]

@@ -89,7 +89,7 @@ impl Kiwi {
             }
             _ => {
                 let mut command = Command::new(beside_tests("kiwi-stand-in"));
-                command.arg(path).args(&self.options);
+                command.arg("--config").arg(path).args(&self.options);
                 command
             }
         };

@@ -3,6 +3,8 @@
 //! Each node is the same `raft-proxy serve` that an operator would run, with its own `cluster.conf`, data and log
 //! under the demo's directory, so that what is seen here can be taken along.
 
+mod kiwis;
+
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -16,6 +18,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use raft::handle::{MemberStatus, Role};
+
+use kiwis::Kiwi;
 
 use super::{Failure, status, stop};
 
@@ -35,28 +39,117 @@ struct DemoNode {
     ended: bool,
 }
 
+/// What runs, and where.
+struct Demo {
+    dir: PathBuf,
+    nodes: Vec<DemoNode>,
+    /// The Kiwi of each node, if that is the storage. They end behind the nodes.
+    kiwis: Vec<Kiwi>,
+}
+
 /// Starts the nodes, shows how they are, stops them.
 pub(super) fn run(args: &ArgMatches) -> Result<(), Failure> {
     let count = *args.get_one::<u16>("nodes").unwrap_or(&3);
     let port = *args.get_one::<u16>("port").unwrap_or(&6400);
     let backend = args.get_one::<String>("backend").map_or("embedded", String::as_str);
+    let program = args.get_one::<PathBuf>("kiwi-bin").map(PathBuf::as_path);
+    let program = match (backend, program) {
+        ("kiwi", program) => Some(kiwis::find(program)?),
+        (_, None) => None,
+        (_, Some(_)) => return Err(Failure::Usage("--kiwi-bin goes with --backend kiwi".to_owned())),
+    };
     let stop = stop::flag()?;
-    check_ports(count, port)?;
+    check_ports(count, port, program.is_some())?;
     // Holds the temporary directory until the nodes have ended.
     let (dir, _temporary) = directory(args.get_one::<String>("dir").map(PathBuf::from))?;
     write_configs(&dir, count, port, backend)?;
-    let mut nodes = Vec::new();
-    let outcome = (1..=count)
-        .try_for_each(|id| start(&dir, id, port + id - 1).map(|node| nodes.push(node)))
-        .and_then(|()| show(&mut nodes, &dir, &stop));
-    stop_all(&mut nodes);
+    let mut demo = Demo { dir, nodes: Vec::new(), kiwis: Vec::new() };
+    let outcome = demo.start(count, port, program.as_deref(), &stop).and_then(|()| demo.show(&stop));
+    stop_all(&mut demo.nodes);
     outcome
 }
 
-fn check_ports(count: u16, port: u16) -> Result<(), Failure> {
-    for port in (port..port + count).chain(port + RAFT_PORT_OFFSET..port + RAFT_PORT_OFFSET + count) {
-        TcpListener::bind(("127.0.0.1", port))
-            .map_err(|error| Failure::Usage(format!("port {port}: {error}; choose others with --port")))?;
+impl Demo {
+    fn start(
+        &mut self,
+        count: u16,
+        port: u16,
+        program: Option<&Path>,
+        stop: &AtomicBool,
+    ) -> Result<(), Failure> {
+        for id in (1..=count).filter(|_| program.is_some()) {
+            let (dir, port) = (node_dir(&self.dir, id), port + id - 1 + kiwis::PORT_OFFSET);
+            self.kiwis.extend(program.map(|program| Kiwi::start(program, &dir, port)).transpose()?);
+        }
+        for kiwi in &mut self.kiwis {
+            kiwi.wait(stop)?;
+        }
+        for id in 1..=count {
+            self.nodes.push(start(&self.dir, id, port + id - 1)?);
+        }
+        Ok(())
+    }
+
+    fn show(&mut self, stop: &AtomicBool) -> Result<(), Failure> {
+        let Some(members) = wait_for_leader(&mut self.nodes, stop)? else { return Ok(()) };
+        self.print_start(&members);
+        let line = ProgressBar::new_spinner();
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
+            line.set_style(style);
+        }
+        while !stop.load(Ordering::Relaxed) {
+            note_ended(&mut self.nodes, &line)?;
+            note_ended_kiwis(&mut self.kiwis, &line)?;
+            if !line.is_hidden() {
+                line.set_message(summary(&self.nodes));
+            }
+            line.tick();
+            std::thread::sleep(Duration::from_millis(500));
+        }
+        line.finish_and_clear();
+        println!("Stopping.");
+        Ok(())
+    }
+
+    fn print_start(&self, members: &[MemberStatus]) {
+        let leader = leader(members);
+        println!("A cluster of {} runs in {}:", self.nodes.len(), self.dir.display());
+        for (index, node) in self.nodes.iter().enumerate() {
+            let role = if leader == Some(u64::from(node.id)) { "leader" } else { "follower" };
+            let kiwi = self.kiwis.get(index);
+            let kiwi = kiwi.map(|kiwi| format!("  its Kiwi 127.0.0.1:{}  pid {}", kiwi.port, kiwi.pid()));
+            println!(
+                "  node {}  127.0.0.1:{}  {role:8}  pid {}{}",
+                node.id,
+                node.port,
+                node.child.id(),
+                kiwi.unwrap_or_default()
+            );
+        }
+        let first = self.nodes.first().map_or(6400, |node| node.port);
+        let last = self.nodes.last().map_or(first, |node| node.port);
+        println!("Try:");
+        println!("  redis-cli -p {first} SET greeting hello");
+        println!("  redis-cli -p {last} GET greeting");
+        if let Some(kiwi) = self.kiwis.last() {
+            println!(
+                "  redis-cli -p {} GET greeting    (what is on that Kiwi; write through the nodes only)",
+                kiwi.port
+            );
+        }
+        println!("  raft-proxy status --addr 127.0.0.1:{first}");
+        println!("Ctrl-C stops everything.");
+    }
+}
+
+fn check_ports(count: u16, port: u16, with_kiwis: bool) -> Result<(), Failure> {
+    let kiwis = with_kiwis.then_some(kiwis::PORT_OFFSET);
+    for offset in [Some(0), Some(RAFT_PORT_OFFSET), kiwis].into_iter().flatten() {
+        for port in port + offset..port + offset + count {
+            TcpListener::bind(("127.0.0.1", port)).map_err(|error| {
+                Failure::Usage(format!("port {port}: {error}; choose others with --port"))
+            })?;
+        }
     }
     Ok(())
 }
@@ -98,11 +191,15 @@ fn write_configs(dir: &Path, count: u16, port: u16, backend: &str) -> Result<(),
         fs::create_dir_all(&node).map_err(Failure::because(node.display()))?;
         let text = format!(
             "[node]\nid = {id}\ndata_dir = {:?}\n\n[listen]\nresp = \"127.0.0.1:{}\"\nraft = \"127.0.0.1:{}\"\n\n\
-             [cluster]\nsecret = {secret:?}\nmembers = [{}]\n\n[storage]\nkind = {backend:?}\n",
+             [cluster]\nsecret = {secret:?}\nmembers = [{}]\n\n[storage]\nkind = {backend:?}\n{}",
             node.join("data").display().to_string(),
             port + id - 1,
             port + RAFT_PORT_OFFSET + id - 1,
             members.join(", "),
+            match backend {
+                "kiwi" => format!("address = \"127.0.0.1:{}\"\n", port + id - 1 + kiwis::PORT_OFFSET),
+                _ => String::new(),
+            },
         );
         let path = node.join("cluster.conf");
         fs::write(&path, text).map_err(Failure::because(path.display()))?;
@@ -127,26 +224,6 @@ fn start(dir: &Path, id: u16, port: u16) -> Result<DemoNode, Failure> {
         .spawn()
         .map_err(Failure::because(format!("cannot start node {id}")))?;
     Ok(DemoNode { id, port, config, log, child, ended: false })
-}
-
-fn show(nodes: &mut [DemoNode], dir: &Path, stop: &AtomicBool) -> Result<(), Failure> {
-    let Some(members) = wait_for_leader(nodes, stop)? else { return Ok(()) };
-    print_start(nodes, &members, dir);
-    let line = ProgressBar::new_spinner();
-    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
-        line.set_style(style);
-    }
-    while !stop.load(Ordering::Relaxed) {
-        note_ended(nodes, &line)?;
-        if !line.is_hidden() {
-            line.set_message(summary(nodes));
-        }
-        line.tick();
-        std::thread::sleep(Duration::from_millis(500));
-    }
-    line.finish_and_clear();
-    println!("Stopping.");
-    Ok(())
 }
 
 /// The cluster's status once there is a leader; none if the demo is to stop.
@@ -195,22 +272,6 @@ fn is_leader(role: Role) -> bool {
     role == Role::Leader
 }
 
-fn print_start(nodes: &[DemoNode], members: &[MemberStatus], dir: &Path) {
-    let leader = leader(members);
-    println!("A cluster of {} runs in {}:", nodes.len(), dir.display());
-    for node in nodes {
-        let role = if leader == Some(u64::from(node.id)) { "leader" } else { "follower" };
-        println!("  node {}  127.0.0.1:{}  {role:8}  pid {}", node.id, node.port, node.child.id());
-    }
-    let first = nodes.first().map_or(6400, |node| node.port);
-    let last = nodes.last().map_or(first, |node| node.port);
-    println!("Try:");
-    println!("  redis-cli -p {first} SET greeting hello");
-    println!("  redis-cli -p {last} GET greeting");
-    println!("  raft-proxy status --addr 127.0.0.1:{first}");
-    println!("Ctrl-C stops everything.");
-}
-
 fn summary(nodes: &[DemoNode]) -> String {
     let Some(members) = ask_any(nodes) else { return "no node answers".to_owned() };
     let up: Vec<_> = members.iter().filter_map(|member| member.node.as_ref()).collect();
@@ -236,6 +297,16 @@ fn note_ended(nodes: &mut [DemoNode], line: &ProgressBar) -> Result<(), Failure>
         node.ended = true;
         let again = format!("raft-proxy serve --config {}", node.config.display());
         line.suspend(|| println!("node {} {}; start it again with: {again}", node.id, ending(status)));
+    }
+    Ok(())
+}
+
+fn note_ended_kiwis(kiwis: &mut [Kiwi], line: &ProgressBar) -> Result<(), Failure> {
+    for kiwi in kiwis {
+        if let Some(status) = kiwi.look()? {
+            let (port, ending, again) = (kiwi.port, ending(status), kiwi.command());
+            line.suspend(|| println!("the Kiwi of port {port} {ending}; start it again with: {again}"));
+        }
     }
     Ok(())
 }

@@ -193,7 +193,7 @@ fn command() -> Command {
                         "port",
                         "PORT",
                         "6400",
-                        "The first node's client port; the others follow, and the Raft ports 10000 above",
+                        "The first node's client port; the others follow, the Raft ports 10000 above, those of Kiwis 1000",
                     )
                     .value_parser(value_parser!(u16).range(1024..=55000)),
                 )
@@ -208,8 +208,15 @@ fn command() -> Command {
                         .long("backend")
                         .value_name("KIND")
                         .default_value("embedded")
-                        .value_parser(["embedded", "memory"])
+                        .value_parser(["embedded", "kiwi", "memory"])
                         .help("The storage"),
+                )
+                .arg(
+                    Arg::new("kiwi-bin")
+                        .long("kiwi-bin")
+                        .value_name("PATH")
+                        .value_parser(value_parser!(std::path::PathBuf))
+                        .help("The Kiwi of --backend kiwi, started once for each node; the one in PATH if not given"),
                 ),
         )
 }
