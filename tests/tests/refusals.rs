@@ -208,11 +208,13 @@ fn a_full_disk_at_start_is_told_and_nothing_is_written_over() {
 
 #[test]
 fn the_examples_are_valid() {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/three-nodes");
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
     for id in 1..=3 {
-        let path = dir.join(format!("node{id}.conf"));
-        let output = run(&["check", "--config", path.to_str().unwrap()]);
-        assert!(output.status.success(), "{}", stderr(&output));
+        for path in [format!("three-nodes/node{id}.conf"), format!("three-kiwi-nodes/node{id}/cluster.conf")]
+        {
+            let output = run(&["check", "--config", dir.join(path).to_str().unwrap()]);
+            assert!(output.status.success(), "{}", stderr(&output));
+        }
     }
 }
 
