@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use tests::cluster::{Cluster, SECRET, binary};
 use tests::engine::{self, Engine};
+use tests::kiwi::Kiwi;
 
 fn run(args: &[&str]) -> Output {
     Command::new(binary()).args(args).stdin(Stdio::null()).output().unwrap()
@@ -98,20 +99,21 @@ fn swap_data_directories(engine: Engine) {
 
 #[test]
 fn the_data_of_a_cluster_is_not_served_stand_alone_nor_the_other_way_round() {
+    engine::on_each(serve_alone_and_then_in_a_cluster);
+}
+
+fn serve_alone_and_then_in_a_cluster(engine: Engine) {
     let dir = tempfile::tempdir().unwrap();
-    let data = dir.path().join("data");
+    let kiwi = engine.is_kiwi().then(|| Kiwi::start(engine, &dir.path().join("kiwi"), &[]));
     let serve = |enabled: &str| {
         let mut command = Command::new(binary());
         command.args(["serve", "--until-stdin-closes", "--cluster-members", "1=127.0.0.1:16400"]);
-        command.args([
-            "--listen-resp",
-            "127.0.0.1:0",
-            "--listen-raft",
-            "127.0.0.1:0",
-            "--cluster-enabled",
-            enabled,
-        ]);
-        command.arg("--node-data-dir").arg(&data).stdin(Stdio::null()).output().unwrap()
+        command.args(["--listen-resp", "127.0.0.1:0", "--listen-raft", "127.0.0.1:0"]);
+        command.args(["--cluster-enabled", enabled, "--node-data-dir"]).arg(dir.path().join("data"));
+        if let Some(kiwi) = &kiwi {
+            command.args(["--storage-kind", "kiwi", "--storage-address", &kiwi.address()]);
+        }
+        command.stdin(Stdio::null()).output().unwrap()
     };
     let first = serve("false");
     assert!(first.status.success(), "{}", stderr(&first));
