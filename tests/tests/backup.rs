@@ -17,12 +17,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 use tests::cluster::{Cluster, PATIENCE, SECRET, binary};
+use tests::engine::{self, ALL_ON_KIWI, Engine};
 use tests::history::Writers;
-use tests::kiwi::Kiwi;
-
-fn ports(cluster: &Cluster) -> Vec<u16> {
-    cluster.nodes.iter().map(|node| node.port).collect()
-}
 
 /// `raft-proxy backup` of a node, not started yet.
 fn backup_command(cluster: &Cluster, index: usize, file: &Path) -> Command {
@@ -65,10 +61,7 @@ fn restore_all(cluster: &mut Cluster, file: &Path) {
         let restored = restore(cluster, index, file);
         assert!(restored.status.success(), "{}", complaint(&restored));
     }
-    for index in 0..cluster.nodes.len() {
-        cluster.launch(index);
-    }
-    cluster.leader();
+    cluster.launch_all();
 }
 
 fn digest_at(cluster: &Cluster, index: usize, at: u64) -> redis::RedisResult<(u64, String)> {
@@ -111,9 +104,13 @@ fn check_filled(connection: &mut redis::Connection) {
 
 #[test]
 fn a_backup_under_load_from_any_node_holds_all_that_was_answered_before_it() {
-    let cluster = Cluster::start(3);
+    engine::on_each(back_up_under_load);
+}
+
+fn back_up_under_load(engine: Engine) {
+    let cluster = Cluster::start_with(&[engine; 3], &ALL_ON_KIWI);
     fill(&mut cluster.connect(0));
-    let writers = Writers::start(12, ports(&cluster));
+    let writers = Writers::start(12, cluster.ports());
     writers.wait_for(300);
     let leader = cluster.leader();
     for (round, node) in [leader, (leader + 1) % 3, leader].into_iter().enumerate() {
@@ -197,10 +194,14 @@ impl Drop for Alone {
 
 #[test]
 fn a_cluster_is_restored_on_another_number_of_nodes_and_another_storage_and_back() {
+    engine::on_each_kiwi(restore_on_and_back);
+}
+
+fn restore_on_and_back(engine: Engine) {
     let files = tempfile::tempdir().unwrap();
     let (first, second) = (files.path().join("first"), files.path().join("second"));
     // One embedded node.
-    let source = Cluster::start(1);
+    let source = Cluster::start(&[Engine::Embedded]);
     fill(&mut source.connect(0));
     let told = backup(&source, 0, &first);
     let old_id = source.status(0).unwrap().cluster_id;
@@ -209,13 +210,7 @@ fn a_cluster_is_restored_on_another_number_of_nodes_and_another_storage_and_back
     drop(source);
 
     // Three nodes on a Kiwi each.
-    let settings = [("storage.kind", "kiwi"), ("storage.keep_values", "0"), ("storage.settle_time", "1s")];
-    let mut cluster = Cluster::prepare(3, &settings);
-    let kiwis: Vec<Kiwi> =
-        (0..3).map(|index| Kiwi::start(&cluster.dir().join(format!("kiwi{index}")), &[])).collect();
-    for (node, kiwi) in cluster.nodes.iter_mut().zip(&kiwis) {
-        node.settings.push(("storage.address".to_owned(), kiwi.address()));
-    }
+    let mut cluster = Cluster::prepare(&[engine; 3], &ALL_ON_KIWI);
     restore_all(&mut cluster, &first);
     let ids: Vec<String> = (0..3).map(|index| cluster.status(index).unwrap().cluster_id).collect();
     assert!(ids.iter().all(|id| *id == ids[0] && *id != old_id), "{ids:?}, was {old_id}");
@@ -225,7 +220,7 @@ fn a_cluster_is_restored_on_another_number_of_nodes_and_another_storage_and_back
     }
     let () = redis::cmd("SET").arg("after").arg("1").query(&mut cluster.connect(2)).unwrap();
     cluster.assert_equal_digests();
-    for kiwi in &kiwis {
+    for kiwi in cluster.nodes.iter().filter_map(|node| node.kiwi.as_ref()) {
         let deadline = Instant::now() + PATIENCE;
         while redis::cmd("STRLEN").arg("big").query::<u64>(&mut kiwi.connect()).unwrap() != 256 * 12_000 {
             assert!(Instant::now() < deadline, "the values are not on Kiwi");
@@ -241,10 +236,10 @@ fn a_cluster_is_restored_on_another_number_of_nodes_and_another_storage_and_back
     assert_eq!(told["cluster_id"].as_str(), Some(&*ids[0]));
     let (_, content) = digest(&cluster, follower);
     assert_eq!(told["digest"].as_str(), Some(&*content));
-    drop((cluster, kiwis));
+    drop(cluster);
 
     // And back.
-    let mut back = Cluster::prepare(3, &[]);
+    let mut back = Cluster::prepare(&[Engine::Embedded; 3], &[]);
     restore_all(&mut back, &second);
     assert_eq!(digest(&back, 0).1, content);
     check_filled(&mut back.connect(1));
@@ -266,13 +261,13 @@ fn a_cluster_is_restored_on_another_number_of_nodes_and_another_storage_and_back
 
 #[test]
 fn a_restore_is_refused_where_there_is_data_and_begun_anew_where_it_was_broken_off() {
-    let source = Cluster::start(1);
+    let source = Cluster::start(&[Engine::Embedded]);
     fill(&mut source.connect(0));
     let file = source.dir().join("backup");
     backup(&source, 0, &file);
     let old_id = source.status(0).unwrap().cluster_id;
     drop_cluster_but_keep(source, &file, |file| {
-        let mut cluster = Cluster::prepare(1, &[]);
+        let mut cluster = Cluster::prepare(&[Engine::Embedded], &[]);
         let data = cluster.nodes[0].dir.join("data");
         // The old cluster's own id.
         let node = &mut cluster.nodes[0];
@@ -313,7 +308,7 @@ fn drop_cluster_but_keep(cluster: Cluster, file: &Path, then: impl FnOnce(&Path)
 
 #[test]
 fn a_damaged_backup_is_refused_wherever_it_is_damaged() {
-    let source = Cluster::start(1);
+    let source = Cluster::start(&[Engine::Embedded]);
     fill(&mut source.connect(0));
     let file = source.dir().join("backup");
     backup(&source, 0, &file);
@@ -381,7 +376,7 @@ impl Drop for Small {
 
 #[test]
 fn a_backup_that_finds_the_disk_full_or_is_interrupted_leaves_nothing() {
-    let cluster = Cluster::start(1);
+    let cluster = Cluster::start(&[Engine::Embedded]);
     fill_with_noise(&mut cluster.connect(0), 24);
     let dir = cluster.dir().join("backups");
     fs::create_dir(&dir).unwrap();
@@ -434,8 +429,12 @@ fn a_backup_that_finds_the_disk_full_or_is_interrupted_leaves_nothing() {
 
 #[test]
 fn replicas_are_compared_at_an_index_while_writes_go_on() {
-    let cluster = Cluster::start(3);
-    let writers = Writers::start(12, ports(&cluster));
+    engine::on_each(compare_under_load);
+}
+
+fn compare_under_load(engine: Engine) {
+    let cluster = Cluster::start_with(&[engine; 3], &ALL_ON_KIWI);
+    let writers = Writers::start(12, cluster.ports());
     writers.wait_for(200);
     for _ in 0..5 {
         let at = cluster.status(0).unwrap().applied + 200;

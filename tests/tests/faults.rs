@@ -197,7 +197,7 @@ fn a_snapshot_whose_transfer_breaks_off_goes_on_where_it_was() {
         ("raft.snapshot_log_bytes", "4MiB"),
         ("raft.keep_entries", "10"),
     ];
-    let mut cluster = Cluster::start_linked(3, &settings);
+    let mut cluster = Cluster::start_linked(&[Engine::Embedded; 3], &settings);
     let leader = cluster.leader();
     let away = (leader + 1) % 3;
     let before = cluster.status(away).unwrap().applied;
