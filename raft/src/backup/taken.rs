@@ -36,6 +36,9 @@ pub enum TakeError {
     /// The node could not make sure that it is up to date.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// What reads have seen is not there: the storage is being given again what it has lost.
+    #[error("ERR the storage is being rebuilt; ask again later, or another node")]
+    Behind,
     /// The bound is reached.
     #[error("BUSY {MOST} snapshots are being read already")]
     Busy,

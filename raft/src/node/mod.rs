@@ -24,7 +24,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use adapter::snapshot::Digest;
-use adapter::{Adapter, CommandBuffer, Reply};
+use adapter::{Adapter, CommandBuffer, Frozen, Reply};
 use bytes::Bytes;
 use conf::ClusterConfig;
 use openraft::SnapshotPolicy;
@@ -381,7 +381,11 @@ impl<A: Adapter> Service<A> for Member<A> {
     fn begin_backup(&self) -> Boxed<'_, Result<Begun, TakeError>> {
         Box::pin(async {
             self.reads.barrier().await?;
+            let applied = reads::applied_index(&self.progress.borrow());
             let frozen = self.freezer.freeze().await?;
+            if frozen.applied().position.index < applied {
+                return Err(TakeError::Behind);
+            }
             self.backups.begin(frozen, Bytes::copy_from_slice(self.cluster_id.as_bytes()))
         })
     }
