@@ -227,9 +227,18 @@ impl KiwiAdapter {
         });
     }
 
+    /// The wait of a run before it asks again. At the end of the process it is for ever: the run is applied again from
+    /// the log, and there may be no clock any more.
+    async fn pause(&self) {
+        if self.stopping.load(Ordering::Acquire) {
+            std::future::pending::<()>().await;
+        }
+        tokio::time::sleep(RETRY).await;
+    }
+
     async fn backpressure(&self) {
         while self.index.store().waiting() > MOST_WAITING {
-            tokio::time::sleep(RETRY).await;
+            self.pause().await;
         }
     }
 }
@@ -268,7 +277,7 @@ impl Adapter for KiwiAdapter {
                 Err(error) if self.is_lost()? => return Err(StorageError::Lost(error.to_string())),
                 Err(error) => {
                     tracing::debug!(%error, "a run waits for values");
-                    tokio::time::sleep(RETRY).await;
+                    self.pause().await;
                 }
             }
         }

@@ -1,6 +1,6 @@
 //! Fetching values from Kiwi: what many readers lack at the same time travels in common requests.
 
-use std::collections::BTreeMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -168,15 +168,16 @@ impl Worker {
     }
 
     async fn round(self: Arc<Self>, asked: Vec<Asked>) {
-        let mut all: Vec<Need> = asked.iter().flat_map(|asked| asked.needs.iter().cloned()).collect();
+        // Readers of a hot key lack the same values: sorted is only what is left of them.
+        let different: HashSet<&Need> = asked.iter().flat_map(|asked| &asked.needs).collect();
+        let mut all: Vec<Need> = different.into_iter().cloned().collect();
         all.sort_by_cached_key(|(place, _)| order(place));
-        all.dedup();
         match self.find(all).await {
             Ok(found) => {
                 for Asked { needs, answer } in asked {
                     let mine = needs.into_iter().map(|need| {
                         let value = found
-                            .get(&order(&need.0))
+                            .get(&need.0)
                             .and_then(|(stub, value)| (*stub == need.1).then(|| value.clone()));
                         (need, value)
                     });
@@ -192,7 +193,7 @@ impl Worker {
         }
     }
 
-    async fn find(self: &Arc<Self>, needs: Vec<Need>) -> Result<BTreeMap<Order, (Stub, Bytes)>, FetchError> {
+    async fn find(self: &Arc<Self>, needs: Vec<Need>) -> Result<HashMap<Place, (Stub, Bytes)>, FetchError> {
         // Elements are found by their index, which moves while the carrier changes a list.
         let lists = Arc::clone(&self.lists);
         let _still = if needs.iter().any(|(place, _)| matches!(place.part, Part::Element(..))) {
@@ -215,13 +216,13 @@ impl Worker {
             // What it answers is of no matter.
             tokio::spawn(async move { worker.client.call(Request::new(&[b"EXISTS", RESERVED])).await });
         }
-        let mut found = BTreeMap::new();
+        let mut found = HashMap::new();
         while let Some(answered) = asking.join_next().await {
             let answered = answered.map_err(|error| FetchError::Down(error.to_string()))??;
             for ((place, stub), value) in answered {
                 if Stub::of(&value) == stub {
                     self.cache.put(place.clone(), stub, value.clone());
-                    found.insert(order(&place), (stub, value));
+                    found.insert(place, (stub, value));
                 }
             }
         }
