@@ -34,7 +34,8 @@ use super::wire::{Answers, Malformed, ReadIndexAnswer};
 use super::{path, wire};
 use crate::handle::{Boxed, NodeStatus};
 use crate::node::elections::Elections;
-use crate::types::{NodeId, Raft, Vote};
+use crate::state_machine::KeepError;
+use crate::types::{NodeId, Raft, SnapshotFile, Vote};
 
 /// Connections that are served at once; a peer uses about ten.
 const MAX_CONNECTIONS: usize = 512;
@@ -66,6 +67,8 @@ pub(crate) trait Inbound: Send + Sync + 'static {
     /// The read index, if this node leads.
     fn read_index(&self) -> Boxed<'_, ReadIndexAnswer>;
     fn report(&self, asker: NodeId) -> StatusReport;
+    /// Checks a snapshot that has arrived, and keeps it, before it is installed.
+    fn keep_snapshot(&self, file: Box<SnapshotFile>) -> Boxed<'_, Result<Box<SnapshotFile>, KeepError>>;
 }
 
 /// A listener that answers 503 until there is a node behind it.
@@ -192,7 +195,7 @@ impl Server {
                 let vote = wire::decode_vote(small(body).await?)?;
                 Ok(Bytes::from_static(if node.vote() == vote { &[1] } else { &[0] }).into())
             }
-            path::SNAPSHOT => Ok(self.receiving.receive(sender, node.raft(), node.vote(), body).await?),
+            path::SNAPSHOT => Ok(self.receiving.receive(sender, node, body).await?),
             path::SNAPSHOT_OFFSET => Ok(self.receiving.offset(sender, &small(body).await?)?),
             path::PROPOSE => {
                 let (budget_ms, groups) = wire::decode_groups(&read_body(body, self.max_body_bytes).await?)?;

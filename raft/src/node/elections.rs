@@ -53,8 +53,8 @@ impl Elections {
         heard.is_some_and(|heard| heard.elapsed() <= self.lease)
     }
 
-    /// Stands against lesser candidates. For ever.
-    pub(super) async fn stand(self: Arc<Self>, raft: Raft, log: LogStore, stopping: Arc<AtomicBool>) {
+    /// Stands against lesser candidates, unless this node is giving up leading. For ever.
+    pub(super) async fn stand(self: Arc<Self>, raft: Raft, log: LogStore, yielding: Arc<AtomicBool>) {
         let mut lesser = self.lesser.subscribe();
         while lesser.changed().await.is_ok() {
             let Some(candidate) = *lesser.borrow_and_update() else { continue };
@@ -63,7 +63,7 @@ impl Elections {
                 let vote = log.current_vote().unwrap_or_default();
                 // This node has stood above the candidate already, or voted for a better one.
                 let decided = vote.partial_cmp(&candidate).is_none_or(|order| order.is_gt());
-                if decided || self.has_leader() || stopping.load(Ordering::Acquire) {
+                if decided || self.has_leader() || yielding.load(Ordering::Acquire) {
                     break;
                 }
                 tracing::info!(%candidate, "a candidate's log is behind this node's: standing for election");

@@ -37,6 +37,7 @@ impl<A: Adapter> Member<A> {
         if self.stopping.swap(true, Ordering::AcqRel) {
             return;
         }
+        self.yielding.store(true, Ordering::Release);
         if self.leadership.route() == Route::Here {
             self.hand_over(self.heirs()).await;
         }
@@ -84,8 +85,10 @@ impl<A: Adapter> Member<A> {
             return;
         }
         tracing::warn!(storage = self.adapter.health().detail, "the storage cannot be used");
+        self.yielding.store(true, Ordering::Release);
         self.hand_over(heirs).await;
         if !self.stopping.load(Ordering::Acquire) {
+            self.yielding.store(false, Ordering::Release);
             self.raft.runtime_config().heartbeat(true);
         }
     }

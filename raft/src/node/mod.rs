@@ -44,8 +44,8 @@ use crate::network::peers::Peers;
 use crate::network::server::{Inbound, Server, StatusReport};
 use crate::network::wire::{Answers, ReadIndexAnswer};
 use crate::proposer::{Limits, Proposer};
-use crate::state_machine::{KiwiStateMachine, Progress};
-use crate::types::{NodeId, Peer, Raft, Vote};
+use crate::state_machine::{KeepError, Keeper, KiwiStateMachine, Progress};
+use crate::types::{NodeId, Peer, Raft, SnapshotFile, Vote};
 use bootstrap::Admission;
 pub(crate) use bootstrap::Members;
 use consensus::{Leadership, RaftConsensus};
@@ -133,8 +133,11 @@ struct Member<A: Adapter> {
     proposer: Arc<Proposer<RaftConsensus<A>>>,
     reads: Arc<Reads>,
     freezer: Arc<Freezer<A>>,
+    keeper: Keeper<A>,
     backups: Backups,
     stopping: Arc<AtomicBool>,
+    /// It gives up leading, for now or for good.
+    yielding: Arc<AtomicBool>,
     /// Ends with the member.
     tasks: Mutex<Vec<AbortOnDropHandle<()>>>,
 }
@@ -165,7 +168,7 @@ impl<A: Adapter> Member<A> {
         )
         .await?;
         let (progress, rebuilder) = (state_machine.progress(), state_machine.rebuilder());
-        let freezer = state_machine.freezer();
+        let content = (state_machine.freezer(), state_machine.keeper());
         let state = log.get_log_state().await.map_err(|error| StartError::Raft(error.to_string()))?;
         let applied = progress.borrow().applied;
         // Nobody is ever elected in term 0: what was applied in it was restored from a backup.
@@ -182,7 +185,7 @@ impl<A: Adapter> Member<A> {
         let raft = Raft::new(id, raft_config, network, log.clone(), state_machine)
             .await
             .map_err(|error| StartError::Raft(error.to_string()))?;
-        let member = Self::assemble(config, adapter, raft, log, peers, progress, freezer);
+        let member = Self::assemble(config, adapter, raft, log, peers, progress, content);
         server.open(Arc::clone(&member) as Arc<dyn Inbound>);
         member.spawn_tasks(serving, elections);
         let fitness = Member::lead_only_when_fit(Arc::downgrade(&member));
@@ -201,7 +204,7 @@ impl<A: Adapter> Member<A> {
         log: LogStore,
         peers: Peers,
         progress: watch::Receiver<Progress>,
-        freezer: Arc<Freezer<A>>,
+        (freezer, keeper): (Arc<Freezer<A>>, Keeper<A>),
     ) -> Arc<Self> {
         let id = config.node.id;
         let timeout = config.raft.request_timeout;
@@ -223,8 +226,10 @@ impl<A: Adapter> Member<A> {
             proposer,
             reads,
             freezer,
+            keeper,
             backups: Backups::new(&config.node.data_dir),
             stopping: Arc::default(),
+            yielding: Arc::default(),
             tasks: Mutex::default(),
         })
     }
@@ -255,7 +260,7 @@ impl<A: Adapter> Member<A> {
             spawn(bound),
             spawn(expire),
             spawn(follow),
-            spawn(elections.stand(self.raft.clone(), self.log.clone(), Arc::clone(&self.stopping))),
+            spawn(elections.stand(self.raft.clone(), self.log.clone(), Arc::clone(&self.yielding))),
             spawn(upkeep::watch_over(self.raft.clone(), Arc::clone(&self.stopping))),
         ];
         self.tasks().extend(tasks);
@@ -426,6 +431,10 @@ impl<A: Adapter> Inbound for Member<A> {
 
     fn read_index(&self) -> Boxed<'_, ReadIndexAnswer> {
         Box::pin(self.reads.leader_index())
+    }
+
+    fn keep_snapshot(&self, file: Box<SnapshotFile>) -> Boxed<'_, Result<Box<SnapshotFile>, KeepError>> {
+        Box::pin(self.keeper.keep(file))
     }
 
     fn report(&self, asker: NodeId) -> StatusReport {

@@ -5,6 +5,7 @@
 //! | [`mark`] | log id and membership, kept with the data |
 //! | [`files`] | the snapshots directory |
 //! | [`builder`] | a snapshot, written while writes go on |
+//! | [`keeper`] | a snapshot that was received, kept before anything else is done with it |
 //! | [`rebuild`] | a storage that has lost data is given all of it again |
 //! | [`stream`] | a snapshot of this cluster, to be installed |
 //!
@@ -13,6 +14,7 @@
 
 mod builder;
 pub(crate) mod files;
+mod keeper;
 mod mark;
 mod rebuild;
 mod stream;
@@ -22,6 +24,7 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use adapter::{Adapter, Batch, Run};
 use bytes::Bytes;
@@ -37,6 +40,7 @@ use crate::log_store::LogReader;
 use crate::types::{Entry, LogId, NodeId, Peer, Replies, SnapshotFile, StorageError, StoredMembership};
 
 pub use self::builder::SnapshotBuilder;
+pub(crate) use self::keeper::{KeepError, Keeper};
 pub use self::rebuild::Rebuilder;
 
 /// A run is closed at this many bytes of batches: a reader waits for at most that much to be applied at once.
@@ -78,6 +82,8 @@ struct Shared<A> {
     freezer: Arc<Freezer<A>>,
     files: Files,
     log: LogReader,
+    /// What is handed over for application up to here has been applied, with a snapshot that was installed early.
+    restored: AtomicU64,
     /// Stands in every snapshot.
     cluster_id: Bytes,
     progress: watch::Sender<Progress>,
@@ -145,7 +151,16 @@ impl<A: Adapter> KiwiStateMachine<A> {
         let (turn, cluster_id) = (Arc::default(), Bytes::copy_from_slice(cluster_id.as_bytes()));
         let freezer = Arc::new(Freezer::new(Arc::clone(&adapter), Arc::clone(&turn)));
         Ok(Self {
-            shared: Arc::new(Shared { adapter, turn, freezer, files, log, cluster_id, progress }),
+            shared: Arc::new(Shared {
+                adapter,
+                turn,
+                freezer,
+                files,
+                log,
+                restored: AtomicU64::new(0),
+                cluster_id,
+                progress,
+            }),
             mark,
         })
     }
@@ -159,6 +174,11 @@ impl<A: Adapter> KiwiStateMachine<A> {
     /// What rebuilds the storage when it has lost data.
     pub fn rebuilder(&self) -> Rebuilder<A> {
         Rebuilder { shared: Arc::clone(&self.shared) }
+    }
+
+    /// What takes received snapshots in.
+    pub(crate) fn keeper(&self) -> Keeper<A> {
+        Keeper { shared: Arc::clone(&self.shared) }
     }
 
     /// Fixes the content between two runs.
@@ -179,6 +199,11 @@ impl<A: Adapter> KiwiStateMachine<A> {
         let failed = |error: AnyError| StorageError::from(StorageIOError::apply(last, error));
         let expected = run.batches.len();
         let applied = loop {
+            if last.index <= self.shared.restored.load(Ordering::Acquire) {
+                // Only a follower is given a snapshot: nobody waits for these replies.
+                replies.extend(has_batch.iter().map(|_| Replies::default()));
+                return Ok(());
+            }
             match self.shared.adapter.apply(run.clone()).await {
                 Ok(applied) => break applied,
                 Err(adapter::StorageError::Lost(reason)) => {

@@ -6,6 +6,7 @@
 
 use std::io::Cursor;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use adapter::snapshot::{Header, SnapshotWriter};
@@ -42,8 +43,11 @@ impl<A: Adapter> Rebuilder<A> {
     pub async fn run(self) {
         loop {
             let reason = self.shared.adapter.lost().await;
-            let _turn = self.shared.turn.lock().await;
-            if let Err(error) = rebuild(&self.shared, &reason).await {
+            let rebuilt = {
+                let _turn = self.shared.turn.lock().await;
+                rebuild(&self.shared, &reason).await
+            };
+            if let Err(error) = rebuilt {
                 tracing::error!(%error, "the storage cannot be rebuilt");
                 tokio::time::sleep(RETRY).await;
             }
@@ -62,8 +66,16 @@ pub(super) async fn rebuild<A: Adapter>(shared: &Shared<A>, reason: &str) -> Res
         let next = mark.applied.map_or(0, |applied| applied.index + 1);
         let end = goal.map_or(next, |goal| goal.index + 1);
         let entries = log.limited_get_log_entries(next, end).await?;
-        let run = Prepared::new(entries, &mut mark).map_err(RebuildError::Position)?;
-        let Prepared { run, .. } = run.ok_or(RebuildError::Gap(next))?;
+        let Some(Prepared { run, .. }) = Prepared::new(entries, &mut mark).map_err(RebuildError::Position)?
+        else {
+            // A snapshot has arrived meanwhile, and the log below it is gone.
+            let before = mark.applied;
+            mark = install(shared).await?;
+            if mark.applied <= before {
+                return Err(RebuildError::Gap(next));
+            }
+            continue;
+        };
         match shared.adapter.apply(run).await {
             Ok(_) => adapter::step::reached("rebuild-applied"),
             Err(adapter::StorageError::Lost(reason)) => {
@@ -72,6 +84,10 @@ pub(super) async fn rebuild<A: Adapter>(shared: &Shared<A>, reason: &str) -> Res
             }
             Err(error) => return Err(error.into()),
         }
+    }
+    if mark.applied > goal {
+        let restored = mark.applied.map_or(0, |applied| applied.index);
+        shared.restored.store(restored, Ordering::Release);
     }
     shared.adapter.set_rebuilding(false);
     tracing::info!(?goal, "the storage has been rebuilt");

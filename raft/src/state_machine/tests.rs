@@ -141,9 +141,12 @@ fn members(index: u64, ids: impl IntoIterator<Item = NodeId>) -> Entry {
 }
 
 async fn open(book: &Arc<Book>, directory: &Path) -> KiwiStateMachine<Book> {
-    // It is closed, and its directory gone, when its last reader is.
-    let log = LogStore::open(tempfile::tempdir().unwrap().path(), options()).unwrap().reader();
-    KiwiStateMachine::open(Arc::clone(book), directory, "ours", log).await.unwrap()
+    KiwiStateMachine::open(Arc::clone(book), directory, "ours", empty_log()).await.unwrap()
+}
+
+/// It is closed, and its directory gone, when its last reader is.
+fn empty_log() -> LogReader {
+    LogStore::open(tempfile::tempdir().unwrap().path(), options()).unwrap().reader()
 }
 
 fn options() -> Options {
@@ -309,7 +312,8 @@ async fn a_snapshot_of_another_cluster_is_refused_and_one_of_none_is_taken() {
     let sentence = "it is of the cluster theirs, and this node belongs to ours";
     for (from, taken) in [("theirs", false), ("", true)] {
         let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let mut source = KiwiStateMachine::open(Arc::<Book>::default(), there.path(), from).await.unwrap();
+        let mut source =
+            KiwiStateMachine::open(Arc::<Book>::default(), there.path(), from, empty_log()).await.unwrap();
         source.apply([write(1, 1)]).await.unwrap();
         let sent = source.get_snapshot_builder().await.build_snapshot().await.unwrap();
         let mut machine = open(&Arc::default(), here.path()).await;
@@ -318,7 +322,8 @@ async fn a_snapshot_of_another_cluster_is_refused_and_one_of_none_is_taken() {
         let installed = machine.install_snapshot(&sent.meta, incoming).await;
         // The same for one that lies in the node's own directory.
         drop(source);
-        let opened = KiwiStateMachine::open(Arc::<Book>::default(), there.path(), "ours").await.map(drop);
+        let opened =
+            KiwiStateMachine::open(Arc::<Book>::default(), there.path(), "ours", empty_log()).await.map(drop);
         if taken {
             installed.unwrap();
             opened.unwrap();

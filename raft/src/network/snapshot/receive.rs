@@ -1,6 +1,7 @@
 //! The receiver: one snapshot at a time.
 
 use std::io::SeekFrom;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -16,7 +17,8 @@ use tokio::time::{Instant, sleep, timeout};
 use super::super::body::Outgoing;
 use super::super::wire;
 use super::{BUSY, DONE, Head, MAX_HEAD_BYTES, SIGN_OF_LIFE_INTERVAL, STALLED_AFTER};
-use crate::types::{LogId, NodeId, Raft, SnapshotFile, Vote};
+use crate::network::server::Inbound;
+use crate::types::{LogId, NodeId, SnapshotFile};
 
 /// What has arrived of a snapshot goes when nobody has gone on with it for this long.
 const KEPT_FOR: Duration = Duration::from_secs(600);
@@ -86,14 +88,14 @@ impl Receiving {
     }
 
     /// Writes a snapshot from a request's body to a file and has it installed. The answer is the response's body,
-    /// which ends when the installation does. `current` is the vote of this node.
+    /// which ends when the installation does.
     pub(crate) async fn receive(
         &self,
         sender: NodeId,
-        raft: &Raft,
-        current: Vote,
+        node: &Arc<dyn Inbound>,
         mut body: Incoming,
     ) -> Result<Outgoing, ReceiveError> {
+        let (raft, current) = (node.raft(), node.vote());
         let mut partial = self.0.try_lock().map_err(|_| ReceiveError::Busy)?;
         let (head, rest) = read_head(&mut body).await?;
         if head.vote < current {
@@ -119,7 +121,7 @@ impl Receiving {
         }
         let Some(Partial { file, .. }) = partial.take() else { return Err(ReceiveError::Busy) };
         tracing::info!(snapshot = %head.meta.snapshot_id, bytes = head.bytes, "a snapshot has arrived");
-        Ok(install(raft, head, file))
+        Ok(install(Arc::clone(node), head, file))
     }
 
     /// Removes what nobody goes on with. For ever.
@@ -166,12 +168,16 @@ impl Partial {
     }
 }
 
-/// Has a file installed, and answers with signs of life until that is done.
-fn install(raft: &Raft, head: Head, file: Box<SnapshotFile>) -> Outgoing {
+/// Has a file kept and installed, and answers with signs of life until that is done.
+fn install(node: Arc<dyn Inbound>, head: Head, file: Box<SnapshotFile>) -> Outgoing {
     let (signs, source) = mpsc::channel(1);
-    let raft = raft.clone();
     tokio::spawn(async move {
-        let install = raft.install_full_snapshot(head.vote, Snapshot { meta: head.meta, snapshot: file });
+        let install = async {
+            let snapshot = node.keep_snapshot(file).await.map_err(|error| error.to_string())?;
+            let snapshot = Snapshot { meta: head.meta, snapshot };
+            let installed = node.raft().install_full_snapshot(head.vote, snapshot).await;
+            installed.map_err(|error| error.to_string())
+        };
         tokio::pin!(install);
         let installed = loop {
             match timeout(SIGN_OF_LIFE_INTERVAL, &mut install).await {
@@ -182,7 +188,7 @@ fn install(raft: &Raft, head: Head, file: Box<SnapshotFile>) -> Outgoing {
         };
         match installed {
             Ok(response) => drop(signs.send(done(&response)).await),
-            Err(error) => tracing::error!(%error, "a snapshot could not be installed"),
+            Err(error) => tracing::error!(error, "a snapshot could not be installed"),
         }
     });
     Outgoing::Stream { source, length: None }
