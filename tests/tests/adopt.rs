@@ -6,6 +6,7 @@
     clippy::panic,
     reason = "a test stops at the first surprise"
 )]
+#![allow(clippy::print_stdout, reason = "what was done is shown if the test fails")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::thread::{JoinHandle, sleep, spawn};

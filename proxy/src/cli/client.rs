@@ -1,6 +1,6 @@
 //! A small RESP2 client for `status`, `backup` and `demo`.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
@@ -69,9 +69,12 @@ impl Client {
 
     fn read_more(&mut self) -> Result<(), Failure> {
         let mut chunk = [0; 16 * 1024];
-        match self.stream.read(&mut chunk).map_err(Failure::because("no reply"))? {
-            0 => Err(Failure::Failed("the node closed the connection".to_owned())),
-            n => {
+        match self.stream.read(&mut chunk) {
+            // Whoever handles the signal sees to what comes of it.
+            Err(error) if error.kind() == ErrorKind::Interrupted => Ok(()),
+            Err(error) => Err(Failure::because("no reply")(error)),
+            Ok(0) => Err(Failure::Failed("the node closed the connection".to_owned())),
+            Ok(n) => {
                 self.buffer.extend_from_slice(&chunk[..n]);
                 Ok(())
             }
