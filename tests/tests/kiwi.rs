@@ -8,12 +8,16 @@
 )]
 #![allow(clippy::print_stdout, reason = "what was measured is shown on request")]
 
+use std::collections::HashMap;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use tests::cluster::{Cluster, PATIENCE};
 use tests::engine::{self, ALL_ON_KIWI, Engine};
 use tests::history::Writers;
 use tests::kiwi::Kiwi;
+use tests::ports;
 
 #[test]
 fn what_is_written_is_on_every_kiwi() {
@@ -143,6 +147,56 @@ fn put_others_in_a_kiwis_place(engine: Engine) {
     cluster.wait_for_storage(victim, "without this node's mark");
     let value: String = redis::cmd("GET").arg("precious").query(&mut stranger.connect()).unwrap();
     assert_eq!(value, "v");
+}
+
+#[test]
+fn how_it_stands_with_kiwi_is_told_over_resp_and_to_prometheus() {
+    engine::on_each_kiwi(ask_how_it_stands);
+}
+
+fn ask_how_it_stands(engine: Engine) {
+    let mut cluster =
+        Cluster::prepare(&[engine], &[("storage.keep_values", "0"), ("storage.cache_size", "1MiB")]);
+    let http = ports::free();
+    cluster.nodes[0].set("listen.http", &format!("127.0.0.1:{http}"));
+    cluster.launch_all();
+    let mut client = cluster.connect(0);
+    let () = redis::cmd("SET").arg("k").arg("v").query(&mut client).unwrap();
+    cluster.settle();
+    for _ in 0..3 {
+        let value: String = redis::cmd("GET").arg("k").query(&mut client).unwrap();
+        assert_eq!(value, "v");
+    }
+    let told: HashMap<String, redis::Value> = redis::cmd("RAFT.BACKEND").query(&mut client).unwrap();
+    let text = |name: &str| redis::from_redis_value::<String>(told[name].clone()).unwrap();
+    assert_eq!(
+        (text("kind"), text("state"), text("instances")),
+        ("kiwi".into(), "up".into(), "several".into())
+    );
+    assert_eq!(text("address"), cluster.kiwi(0).address());
+    assert_eq!(text("waiting_changes"), "0");
+    assert!(text("cache_hits").parse::<u64>().unwrap() >= 2);
+    let info: String = redis::cmd("INFO").arg("storage").query(&mut client).unwrap();
+    assert!(info.contains("storage_kind:kiwi\r\n") && info.contains("storage_state:up\r\n"), "{info}");
+    let metrics = scrape(http);
+    for line in
+        ["raft_proxy_storage_up 1", "raft_proxy_storage_cache_hits_total ", "raft_proxy_storage_cache_bytes "]
+    {
+        assert!(metrics.contains(line), "{line}\n{metrics}");
+    }
+    cluster.kiwi_mut(0).kill();
+    cluster.wait_for_storage(0, "nobody listens");
+    let told: HashMap<String, redis::Value> = redis::cmd("RAFT.BACKEND").query(&mut client).unwrap();
+    assert_eq!(redis::from_redis_value::<String>(told["state"].clone()).unwrap(), "down");
+    assert!(scrape(http).contains("raft_proxy_storage_up 0"));
+}
+
+fn scrape(port: u16) -> String {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
 }
 
 #[test]

@@ -10,6 +10,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
 use tests::cluster::{Cluster, PATIENCE};
 use tests::engine::{self, ALL_ON_KIWI, Engine};
 use tests::history::Writers;
@@ -128,4 +129,47 @@ fn a_value_that_somebody_has_removed_from_kiwi_is_noticed_by_its_reader() {
 fn a_kiwi_that_lost_its_tail_in_a_power_cut_is_filled_again() {
     // Only the stand-in can lose power.
     recovers_from(Loss::PowerCut, Engine::StandIn, &[]);
+}
+
+/// Writes that Kiwi refuses may be carried out later, on top of newer ones that it has acknowledged.
+#[test]
+fn what_kiwi_carries_out_late_never_lands_on_newer_data() {
+    // Only the stand-in can be made to. It gives a refused write up after a second.
+    let mut cluster = Cluster::prepare(&[Engine::StandIn], &ALL_ON_KIWI);
+    cluster.kiwi_mut(0).options =
+        ["--unavailable-for", "0.5", "--queued-for", "1"].map(str::to_owned).to_vec();
+    cluster.nodes[0].set("storage.settle_time", "1500ms");
+    cluster.launch_all();
+    let mut client = cluster.connect(0);
+    for round in 0..4 {
+        let deadline = Instant::now() + Duration::from_millis(1500);
+        let mut number = 0;
+        while Instant::now() < deadline {
+            number += 1;
+            if number == 3 {
+                cluster.kiwi(0).signal(Signal::SIGUSR2);
+            }
+            for key in 0..20 {
+                let value = format!("{round}:{number}");
+                let () = redis::cmd("SET").arg(format!("k{key}")).arg(value).query(&mut client).unwrap();
+                let () = redis::cmd("RPUSH").arg("list").arg(number).query(&mut client).unwrap();
+            }
+        }
+        cluster.settle();
+        // Whatever was still to land has landed.
+        std::thread::sleep(Duration::from_millis(1100));
+        let mut plain = cluster.kiwi(0).connect();
+        for key in 0..20 {
+            let on_kiwi: String = redis::cmd("GET").arg(format!("k{key}")).query(&mut plain).unwrap();
+            assert_eq!(on_kiwi, format!("{round}:{number}"), "k{key}");
+        }
+        let (there, here): (u64, u64) = (
+            redis::cmd("LLEN").arg("list").query(&mut plain).unwrap(),
+            redis::cmd("LLEN").arg("list").query(&mut client).unwrap(),
+        );
+        assert_eq!(there, here);
+    }
+    let log = cluster.log(0);
+    assert!(log.contains("Storage unavailable"), "nothing was refused\n{log}");
+    assert!(!log.contains("has been rebuilt"), "{log}");
 }

@@ -82,7 +82,7 @@ struct Shared<A> {
     freezer: Arc<Freezer<A>>,
     files: Files,
     log: LogReader,
-    /// What is handed over for application up to here has been applied, with a snapshot that was installed early.
+    /// What is handed over for application below this index has been applied, with a snapshot that was installed early.
     restored: AtomicU64,
     /// Stands in every snapshot.
     cluster_id: Bytes,
@@ -199,7 +199,7 @@ impl<A: Adapter> KiwiStateMachine<A> {
         let failed = |error: AnyError| StorageError::from(StorageIOError::apply(last, error));
         let expected = run.batches.len();
         let applied = loop {
-            if last.index <= self.shared.restored.load(Ordering::Acquire) {
+            if last.index < self.shared.restored.load(Ordering::Acquire) {
                 // Only a follower is given a snapshot: nobody waits for these replies.
                 replies.extend(has_batch.iter().map(|_| Replies::default()));
                 return Ok(());

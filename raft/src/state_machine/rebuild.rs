@@ -86,7 +86,7 @@ pub(super) async fn rebuild<A: Adapter>(shared: &Shared<A>, reason: &str) -> Res
         }
     }
     if mark.applied > goal {
-        let restored = mark.applied.map_or(0, |applied| applied.index);
+        let restored = mark.applied.map_or(0, |applied| applied.index + 1);
         shared.restored.store(restored, Ordering::Release);
     }
     shared.adapter.set_rebuilding(false);
