@@ -41,6 +41,7 @@ fn change(store: &Store, index: u64) {
 #[test]
 fn after_a_crash_the_data_is_exactly_that_of_the_position_it_says() {
     let (dir, store) = new_store();
+    store.keep_files();
     let mut digests = vec![digest(&store)];
     for index in 1..=30 {
         change(&store, index);
@@ -84,6 +85,7 @@ fn with_its_own_log_nothing_that_was_applied_is_lost() {
     let mut with_log = setup();
     with_log.log = Log::EveryRun;
     let store = Store::create(&dir.path().join("1"), &with_log).unwrap();
+    store.keep_files();
     (1..=25).for_each(|index| change(&store, index));
     let copy = copy_of(dir.path());
     let after = Store::open(&copy.path().join("1"), &with_log).unwrap();
@@ -116,6 +118,7 @@ fn a_snapshot_replaces_all_content_and_survives_a_crash_right_after() {
     assert_eq!((applied.position.clone(), applied.now_ms), (position(30), 1030));
     assert_eq!(wait(adapter.digest()).unwrap(), (position(30), digest));
     assert_eq!(adapter.applied(), applied);
+    adapter.store_for_tests().keep_files();
     let copy = copy_of(dir.path());
     let after = open(copy.path()).unwrap();
     assert_eq!(wait(after.digest()).unwrap(), (position(30), digest));
