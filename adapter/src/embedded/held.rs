@@ -27,6 +27,8 @@ pub(super) struct Layers {
     pub(super) bound: usize,
     /// What comes in; it overrules the rest.
     pub(super) young: Held,
+    /// A run has been held since records were set aside last, though perhaps one without records.
+    pub(super) advanced: bool,
     /// What is being written.
     pub(super) aside: Option<Arc<Aside>>,
 }
@@ -39,7 +41,7 @@ pub(super) struct Aside {
 
 impl Default for Layers {
     fn default() -> Self {
-        Self { bound: BOUND, young: Held::default(), aside: None }
+        Self { bound: BOUND, young: Held::default(), advanced: false, aside: None }
     }
 }
 
@@ -59,10 +61,10 @@ impl Layers {
         !self.young.is_empty() || self.aside.is_some()
     }
 
-    /// Sets the young records aside. What was set aside before must be written.
+    /// Sets the young records aside, and where they lead to. What was set aside before must be written.
     pub(super) fn set_aside(&mut self, state: State) {
         debug_assert!(self.aside.is_none(), "records are set aside over others");
-        if self.young.is_empty() {
+        if !std::mem::take(&mut self.advanced) {
             return;
         }
         // The next will be about as many.

@@ -304,6 +304,7 @@ impl Store {
         let fill = {
             let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
             records.into_iter().for_each(|(place, record)| held.young.put(place, record));
+            held.advanced = true;
             held.fill()
         };
         self.set_state(state);

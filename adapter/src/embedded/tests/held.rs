@@ -116,3 +116,13 @@ fn a_flush_makes_what_was_held_durable_and_a_clearing_removes_it() {
     View::fixed(&store, 0).visit_keys(crate::keyspace::Point(0), &mut visit).unwrap();
     assert_eq!(keys, [b"d"]);
 }
+
+#[test]
+fn a_run_that_changes_nothing_moves_the_position_that_is_told_with_the_content() {
+    let dir = tempfile::tempdir().unwrap();
+    let adapter = EmbeddedAdapter::open(dir.path(), &setup().storage, false).unwrap();
+    wait(adapter.apply(run(1, &[&[b"SET", b"k", b"v"]]))).unwrap();
+    let (_, digest) = wait(adapter.digest()).unwrap();
+    wait(adapter.apply(run(2, &[&[b"DEL", b"missing"]]))).unwrap();
+    assert_eq!(wait(adapter.digest()).unwrap(), (position(2), digest));
+}
