@@ -9,12 +9,14 @@
 //! | [`snapshot`] | the engine-neutral snapshot stream and the content digest |
 //! | [`batch`] | how commands travel: the body of a log entry |
 //! | [`step`] | where tests have a process stop |
+//! | [`clock`] | Unix time |
 //! | [`reply`] | what a command answers, independent of the protocol version |
 //!
 //! Nothing here knows of Raft or of client sockets. Start reading at [`Adapter`], then [`Keyspace`], then
 //! [`command::Spec`].
 
 pub mod batch;
+pub mod clock;
 pub mod command;
 pub mod embedded;
 pub mod error;

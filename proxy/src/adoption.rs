@@ -15,7 +15,7 @@ use raft::handle::{Handle, ProposeError};
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 
-use crate::shared::unix_ms;
+use adapter::clock::unix_ms;
 
 /// A load is proposed at this many bytes.
 const LOAD_BYTES: usize = 512 * 1024;

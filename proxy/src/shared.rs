@@ -1,7 +1,7 @@
 //! What all connections of a server share.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use adapter::Adapter;
 use conf::ClusterConfig;
@@ -72,14 +72,4 @@ impl<A: Adapter> Shared<A> {
             }
         }
     }
-}
-
-/// Unix time by this machine's clock; zero for a clock before 1970.
-pub fn unix_time() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
-}
-
-/// Unix time, milliseconds.
-pub fn unix_ms() -> u64 {
-    u64::try_from(unix_time().as_millis()).unwrap_or(u64::MAX)
 }

@@ -6,6 +6,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use adapter::clock::unix_ms;
 use adapter::snapshot::Digest;
 use adapter::{Adapter, Batch, CommandBuffer, Position, Reply, Run};
 use bytes::Bytes;
@@ -15,7 +16,6 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::backup::{Backups, Begun, TakeError};
 use crate::freezer::{DigestError, Freezer};
 use crate::handle::{Boxed, Handle, MemberStatus, NodeStatus, ProposeError, ReadError, Role, Service};
-use crate::node::consensus::unix_ms;
 use crate::node::{limits, upkeep};
 use crate::proposer::{Consensus, Outcome, Proposer, Route};
 use crate::types::NodeId;

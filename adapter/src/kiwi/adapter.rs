@@ -24,6 +24,7 @@ use super::plan::Lengths;
 use super::probe::Probed;
 use super::stream::{Freezes, Streaming};
 use crate::adapter::{Adapter, Applied, Fact, Health, Position, ReadOutcome, Run};
+use crate::command::adoption::LOADING;
 use crate::embedded::behind::Carrier;
 use crate::embedded::engine::{blocking, run_read};
 use crate::embedded::{EmbeddedAdapter, OpenError};
@@ -35,8 +36,6 @@ use crate::snapshot::Digest;
 const RETRY: Duration = Duration::from_millis(50);
 /// Rounds in which one and the same value is not found before it counts as lost: in one or two it may just have changed.
 const MISSING_ROUNDS: u32 = 20;
-/// What reads are answered while the content is at an earlier position than they have seen.
-const LOADING: &str = "LOADING Raft module is loading data";
 /// A run waits while more changes than this have not been carried over.
 const MOST_WAITING: usize = 500_000;
 
@@ -284,8 +283,7 @@ impl Adapter for KiwiAdapter {
     }
 
     async fn read(&self, args: Vec<Bytes>, now_ms: u64) -> ReadOutcome {
-        let failed =
-            |reply: &str| ReadOutcome { reply: Reply::from_stop(Stop::say(reply)), expired: Vec::new() };
+        let failed = |stop: Stop| ReadOutcome { reply: Reply::from_stop(stop), expired: Vec::new() };
         let mut hand = AtHand::new(&self.cache);
         let mut patience = Patience::default();
         loop {
@@ -301,10 +299,11 @@ impl Adapter for KiwiAdapter {
                 Ok(None) => {}
                 Ok(Some(missing)) => {
                     if patience.is_over(missing.clone()).await {
-                        return failed(&format!("ERR the storage has lost data: {}", self.miss(&missing)));
+                        let reason = self.miss(&missing);
+                        return failed(Stop::say(format!("ERR the storage has lost data: {reason}")));
                     }
                 }
-                Err(error) => return failed(&format!("ERR {error}")),
+                Err(error) => return failed(Stop::say(format!("ERR {error}"))),
             }
         }
     }

@@ -20,7 +20,7 @@ use super::{Closed, Connection};
 use crate::front;
 use crate::resp::{Requests, reply};
 use crate::settings::Values;
-use crate::shared::unix_ms;
+use adapter::clock::unix_ms;
 
 /// Bytes at which a group of writes is closed, so that a pipeline of large values is not in memory twice.
 const WRITE_GROUP_BYTES: usize = 1024 * 1024;

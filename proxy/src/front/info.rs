@@ -9,7 +9,8 @@ use bytes::Bytes;
 
 use super::handshake::REDIS_VERSION;
 use super::{Context, info_raft};
-use crate::shared::{Shared, unix_time};
+use crate::shared::Shared;
+use adapter::clock::unix_time;
 
 /// The sections, in the order in which they are written.
 const SECTIONS: [&str; 10] = [

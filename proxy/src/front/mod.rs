@@ -21,7 +21,8 @@ use adapter::{Adapter, Reply, Stop};
 
 use crate::clients::Client;
 use crate::connection::{Found, Session};
-use crate::shared::{Shared, unix_time};
+use crate::shared::Shared;
+use adapter::clock::unix_time;
 
 /// Where a command of this kind runs.
 pub struct Context<'a, A: Adapter> {

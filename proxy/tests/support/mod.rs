@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use adapter::clock::unix_ms;
 use adapter::memory::MemoryAdapter;
 use adapter::snapshot::Digest;
 use adapter::{Adapter, Batch, CommandBuffer, Position, Reply, Run};
@@ -16,7 +17,6 @@ use raft::freezer::{DigestError, Freezer};
 use raft::handle::{Boxed, MemberStatus, NodeStatus, Role, Service};
 use raft::{Handle, ProposeError, ReadError};
 use raft_proxy::Server;
-use raft_proxy::shared::unix_ms;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;

@@ -1,8 +1,9 @@
 //! What the proposer proposes to: openraft here, or the leader over there.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
+use adapter::clock::unix_ms;
 use adapter::{Adapter, Batch, CommandBuffer};
 use openraft::error::ClientWriteError;
 use openraft::metrics::RaftServerMetrics;
@@ -152,10 +153,4 @@ fn outcome(answer: Result<Vec<adapter::Reply>, ProposeError>) -> Outcome {
             | ProposeError::ShuttingDown,
         ) => Outcome::NotDone,
     }
-}
-
-/// The wall clock, Unix milliseconds.
-pub(crate) fn unix_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

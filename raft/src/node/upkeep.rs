@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use adapter::clock::unix_ms;
 use adapter::{Adapter, command};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-use super::consensus::unix_ms;
 use crate::handle::ProposeError;
 use crate::log_store::LogStore;
 use crate::proposer::{Consensus, Proposer, Route};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use bytes::Bytes;
 use redis_protocol::resp2::types::BytesFrame;
@@ -16,6 +16,7 @@ use super::super::command::Request;
 use super::super::fetch::bulk;
 use super::{KINDS, LoneError, Progress};
 use crate::RESERVED;
+use crate::clock::unix_ms;
 use crate::command::adoption::Op;
 use crate::keyspace::Kind;
 
@@ -274,9 +275,4 @@ pub(super) fn scanned(reply: BytesFrame) -> Option<(Vec<u8>, Vec<Bytes>)> {
     let [cursor, BytesFrame::Array(elements)] = <[BytesFrame; 2]>::try_from(parts).ok()? else { return None };
     let elements: Option<Vec<Bytes>> = elements.into_iter().map(bulk).collect();
     Some((bulk(cursor)?.to_vec(), elements?))
-}
-
-fn unix_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
