@@ -380,15 +380,16 @@ fn a_backup_that_finds_the_disk_full_or_is_interrupted_leaves_nothing() {
     fill_with_noise(&mut cluster.connect(0), 24);
     let dir = cluster.dir().join("backups");
     fs::create_dir(&dir).unwrap();
-    // Interrupted, at several moments. A quick machine may be done before.
-    for (round, signal) in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGINT].into_iter().enumerate() {
+    // Interrupted, at several moments, and more often than the node has snapshots under way at once. A quick machine
+    // may be done before.
+    for (round, signal) in [Signal::SIGINT, Signal::SIGTERM].into_iter().cycle().take(6).enumerate() {
         let file = dir.join(format!("interrupted{round}"));
         let mut child = backup_command(&cluster, 0, &file).stdout(Stdio::null()).spawn().unwrap();
         let deadline = Instant::now() + PATIENCE;
         while names(&dir).is_empty() && Instant::now() < deadline {
             sleep(Duration::from_millis(1));
         }
-        sleep(Duration::from_millis(20 * round as u64));
+        sleep(Duration::from_millis(10 * round as u64));
         kill(Pid::from_raw(child.id() as i32), signal).unwrap();
         let status = child.wait().unwrap();
         if status.success() {
@@ -423,7 +424,7 @@ fn a_backup_that_finds_the_disk_full_or_is_interrupted_leaves_nothing() {
         }
     }
     // The node has not suffered, and with --force it is replaced.
-    backup_command(&cluster, 0, &file).arg("--force").output().unwrap();
+    said(&backup_command(&cluster, 0, &file).arg("--force").output().unwrap());
     assert_eq!(said(&inspect(&file))["keys"], 24);
 }
 

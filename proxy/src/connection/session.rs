@@ -1,10 +1,11 @@
 //! What a connection has agreed on with its client.
 
+use raft::backup::Hold;
+
 use crate::resp::Protocol;
 use crate::settings::Values;
 
 /// The state that commands of the connection itself change.
-#[derive(Clone, Debug)]
 pub struct Session {
     /// It has authenticated, or came when there was no password.
     pub authenticated: bool,
@@ -18,6 +19,8 @@ pub struct Session {
     pub skip_next: bool,
     /// The connection is closed once the reply is written.
     pub closing: bool,
+    /// Snapshots that are being read, which go with the connection.
+    pub snapshots: Vec<Hold>,
 }
 
 impl Session {
@@ -30,6 +33,7 @@ impl Session {
             skip: false,
             skip_next: false,
             closing: false,
+            snapshots: Vec::new(),
         }
     }
 

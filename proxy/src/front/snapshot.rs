@@ -6,7 +6,8 @@
 //! | `RAFT.SNAPSHOT READ name offset length` | at most a MiB from there, empty if it is not written yet (after a second) or at the end; and the length of the whole, nil until it is known |
 //! | `RAFT.SNAPSHOT END name` | `OK`; it is gone |
 //!
-//! It holds every write that was answered before `BEGIN`, on whatever node that is called.
+//! It holds every write that was answered before `BEGIN`, on whatever node that is called. It goes with the connection
+//! that began it; until then any connection can read it.
 
 use adapter::command::text;
 use adapter::error::Outcome;
@@ -17,11 +18,16 @@ use super::Context;
 use super::cluster::number;
 
 /// Runs a subcommand.
-pub(super) async fn run<A: Adapter>(context: &Context<'_, A>, name: &str, args: &[&[u8]]) -> Outcome<Reply> {
+pub(super) async fn run<A: Adapter>(
+    context: &mut Context<'_, A>,
+    name: &str,
+    args: &[&[u8]],
+) -> Outcome<Reply> {
     let handle = &context.shared.handle;
     match (name, args) {
         ("begin", _) => {
             let begun = handle.begin_backup().await.map_err(failed)?;
+            context.session.snapshots.push(begun.hold);
             Ok(Reply::Array(vec![Reply::bulk(begun.name.as_bytes()), Reply::count(begun.index)]))
         }
         ("read", [_, _, name, offset, length]) => {
@@ -32,7 +38,9 @@ pub(super) async fn run<A: Adapter>(context: &Context<'_, A>, name: &str, args: 
             Ok(Reply::Array(vec![Reply::Bulk(piece.bytes), whole]))
         }
         ("end", [_, _, name]) => {
-            handle.backups().end(&String::from_utf8_lossy(name)).map_err(failed)?;
+            let name = String::from_utf8_lossy(name);
+            handle.backups().end(&name).map_err(failed)?;
+            context.session.snapshots.retain(|hold| hold.name() != name);
             Ok(Reply::OK)
         }
         _ => Err(text::unknown_subcommand("raft.snapshot", args[1])),

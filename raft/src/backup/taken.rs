@@ -2,7 +2,8 @@
 //!
 //! Each is written, as fast as the disk takes it, to a file without a name, which goes with the last hold on it,
 //! whatever becomes of the process. Its reader follows behind, so that nobody slow holds up the storage, and nothing
-//! is in memory but a piece. One that nobody has asked for within [`IDLE`] is given up.
+//! is in memory but a piece. It is given up when the [`Hold`] on it is dropped, which whoever asked for it keeps as
+//! long as its client is there, and when nobody has read it within [`IDLE`].
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -42,8 +43,11 @@ pub enum TakeError {
     /// The bound is reached.
     #[error("BUSY {MOST} snapshots are being read already")]
     Busy,
-    /// It has another name, was not read for too long, or was ended.
-    #[error("ERR there is no such snapshot, or it was not read for {} seconds", IDLE.as_secs())]
+    /// It has another name, was not read for too long, was ended, or nobody holds it any more.
+    #[error(
+        "ERR there is no such snapshot; its connection was closed, or it was not read for {} seconds",
+        IDLE.as_secs()
+    )]
     Unknown,
     /// The reader has asked for what is behind the end.
     #[error("ERR the snapshot is shorter than that")]
@@ -66,12 +70,35 @@ impl From<io::Error> for TakeError {
 }
 
 /// A snapshot that has begun.
-#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Begun {
     /// The name under which it is read.
     pub name: String,
     /// The index of the last log entry whose effects are in it.
     pub index: u64,
+    /// The snapshot goes with it.
+    pub hold: Hold,
+}
+
+/// Gives a snapshot up when it is dropped.
+pub struct Hold {
+    name: String,
+    backups: Weak<Inner>,
+}
+
+impl Hold {
+    /// The snapshot's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        if let Some(backups) = self.backups.upgrade() {
+            // It may have been ended before.
+            drop(Backups(backups).end(&self.name));
+        }
+    }
 }
 
 /// A piece of a snapshot.
@@ -120,16 +147,17 @@ impl Backups {
             given_up: AtomicBool::new(false),
             asked: Mutex::new(Instant::now()),
         });
-        let begun =
-            Begun { name: format!("{:016x}", rand::random::<u64>()), index: frozen.applied().position.index };
+        let name = format!("{:016x}", rand::random::<u64>());
         {
             let mut all = self.taken();
             if all.len() >= MOST {
                 return Err(TakeError::Busy);
             }
-            all.insert(begun.name.clone(), Arc::clone(&taken));
+            all.insert(name.clone(), Arc::clone(&taken));
         }
-        tokio::spawn(self.clone().give_up_when_idle(begun.name.clone(), Arc::downgrade(&taken)));
+        let hold = Hold { name: name.clone(), backups: Arc::downgrade(&self.0) };
+        let begun = Begun { name: name.clone(), index: frozen.applied().position.index, hold };
+        tokio::spawn(self.clone().give_up_when_idle(name, Arc::downgrade(&taken)));
         tokio::task::spawn_blocking(move || {
             let written = write(&taken, frozen, cluster_id);
             if let Err(error) = &written {
