@@ -110,9 +110,6 @@ impl std::fmt::Display for FactValue {
 /// One writer: `apply`, `flush`, `snapshot` and `install` are called by the state machine, one at a time.
 /// Reads run beside them from any task.
 pub trait Adapter: Send + Sync + 'static {
-    /// Whether a read may have to wait for another process: then it pays to begin several at once.
-    const READS_WAIT: bool = false;
-
     /// What is in the storage now. After a crash: what survived.
     fn applied(&self) -> Applied;
 
@@ -125,6 +122,11 @@ pub trait Adapter: Send + Sync + 'static {
     /// Runs a reading command on what is applied. `now_ms` is the reader's clock: keys that are due at the later
     /// of it and the last batch's time are hidden.
     fn read(&self, args: Vec<Bytes>, now_ms: u64) -> impl Future<Output = ReadOutcome> + Send;
+
+    /// Whether a read may have to wait for another process: then it pays to begin several at once.
+    fn reads_wait(&self) -> bool {
+        false
+    }
 
     /// Keys due at `now_ms` by the deadlines that are stored, at most `limit`.
     fn due_keys(

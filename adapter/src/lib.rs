@@ -6,6 +6,7 @@
 //! | [`keyspace`] | the typed primitives a storage supplies ([`Keyspace`], [`KeyspaceMut`]), and the in-memory one |
 //! | [`embedded`] | a keyspace and an [`Adapter`] on RocksDB |
 //! | [`kiwi`] | an [`Adapter`] on an unchanged Kiwi, with an index beside it |
+//! | [`any`] | the [`Adapter`] that a configuration asks for |
 //! | [`snapshot`] | the engine-neutral snapshot stream and the content digest |
 //! | [`batch`] | how commands travel: the body of a log entry |
 //! | [`step`] | where tests have a process stop |
@@ -15,6 +16,7 @@
 //! Nothing here knows of Raft or of client sockets. Start reading at [`Adapter`], then [`Keyspace`], then
 //! [`command::Spec`].
 
+pub mod any;
 pub mod batch;
 pub mod clock;
 pub mod command;
@@ -33,6 +35,7 @@ mod adapter;
 pub const RESERVED: &[u8] = b"__raft_proxy__:";
 
 pub use adapter::{Adapter, Applied, Fact, FactValue, Frozen, Health, Position, ReadOutcome, Run};
+pub use any::AnyAdapter;
 pub use batch::{Batch, CommandBuffer};
 pub use command::{Call, Spec};
 pub use error::{Stop, StorageError};

@@ -309,6 +309,14 @@ fn outcome(view: &View<'_>, result: Result<Reply, Stop>) -> ReadOutcome {
     ReadOutcome { reply: result.unwrap_or_else(Reply::from_stop), expired: view.take_expired() }
 }
 
+/// Applies a run: a short one right here, which is quicker than to make room for others meanwhile.
+pub(crate) fn applying<T>(run: &Run, work: impl FnOnce() -> T) -> T {
+    let commands = run.batches.iter().map(|batch| u64::from(batch.count())).sum::<u64>();
+    let bytes = run.batches.iter().map(|batch| batch.raw().len()).sum::<usize>();
+    let is_short = commands <= SMALL_RUN_COMMANDS && bytes <= SMALL_RUN_BYTES;
+    if is_short { work() } else { blocking(work) }
+}
+
 /// Runs what may take long, without holding up other tasks where the runtime has more than one thread.
 pub(crate) fn blocking<T>(work: impl FnOnce() -> T) -> T {
     match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
@@ -323,13 +331,7 @@ impl Adapter for EmbeddedAdapter {
     }
 
     async fn apply(&self, run: Run) -> Result<Vec<Vec<Reply>>, StorageError> {
-        let commands = run.batches.iter().map(|batch| u64::from(batch.count())).sum::<u64>();
-        let bytes = run.batches.iter().map(|batch| batch.raw().len()).sum::<usize>();
-        if commands <= SMALL_RUN_COMMANDS && bytes <= SMALL_RUN_BYTES {
-            self.apply_run(&run)
-        } else {
-            blocking(|| self.apply_run(&run))
-        }
+        applying(&run, || self.apply_run(&run))
     }
 
     async fn read(&self, args: Vec<Bytes>, now_ms: u64) -> ReadOutcome {

@@ -54,5 +54,5 @@ mod view;
 mod tests;
 
 pub use engine::EmbeddedAdapter;
-pub(crate) use frozen::storage_error;
+pub(crate) use frozen::{FrozenStore, storage_error};
 pub use home::OpenError;

@@ -26,8 +26,8 @@ use super::stream::{Freezes, Streaming};
 use crate::adapter::{Adapter, Applied, Fact, Health, Position, ReadOutcome, Run};
 use crate::command::adoption::LOADING;
 use crate::embedded::behind::Carrier;
-use crate::embedded::engine::{blocking, run_read};
-use crate::embedded::{EmbeddedAdapter, OpenError};
+use crate::embedded::engine::{applying, blocking, run_read};
+use crate::embedded::{EmbeddedAdapter, FrozenStore, OpenError};
 use crate::error::{Stop, StorageError};
 use crate::reply::Reply;
 use crate::snapshot::Digest;
@@ -192,6 +192,11 @@ impl KiwiAdapter {
         reason
     }
 
+    pub(crate) fn frozen(&self) -> Result<FrozenStore, StorageError> {
+        let walk = self.walk();
+        self.index.freeze_with(Some(Box::new(move || Box::new(walk))))
+    }
+
     fn walk(&self) -> Streaming {
         Streaming {
             index: Arc::clone(&self.index),
@@ -249,7 +254,9 @@ impl Drop for KiwiAdapter {
 }
 
 impl Adapter for KiwiAdapter {
-    const READS_WAIT: bool = true;
+    fn reads_wait(&self) -> bool {
+        true
+    }
 
     fn applied(&self) -> Applied {
         self.index.applied()
@@ -261,7 +268,7 @@ impl Adapter for KiwiAdapter {
         hand.expect_many();
         let mut patience = Patience::default();
         loop {
-            if let Some(replies) = blocking(|| self.index.apply_with(&run, Some(&hand)))? {
+            if let Some(replies) = applying(&run, || self.index.apply_with(&run, Some(&hand)))? {
                 self.work.notify_one();
                 return Ok(replies);
             }
@@ -317,8 +324,7 @@ impl Adapter for KiwiAdapter {
     }
 
     fn freeze(&self) -> Result<impl crate::Frozen + 'static, StorageError> {
-        let walk = self.walk();
-        self.index.freeze_with(Some(Box::new(move || Box::new(walk))))
+        self.frozen()
     }
 
     async fn install(&self, stream: impl Read + Send + 'static) -> Result<Applied, StorageError> {

@@ -64,7 +64,7 @@ impl MemoryAdapter {
         self.state.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn frozen(&self) -> FrozenMemory {
+    pub(crate) fn frozen(&self) -> FrozenMemory {
         let state = self.state();
         FrozenMemory { keyspace: state.keyspace.at(0), applied: state.applied() }
     }
@@ -136,7 +136,7 @@ fn load(stream: impl Read) -> Result<(MemoryKeyspace, Applied), StorageError> {
 }
 
 /// The content at one position.
-struct FrozenMemory {
+pub(crate) struct FrozenMemory {
     keyspace: MemoryKeyspace,
     applied: Applied,
 }

@@ -11,5 +11,6 @@ mod write;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use adapter::FrozenMemory;
 pub use adapter::MemoryAdapter;
 pub use keyspace::MemoryKeyspace;

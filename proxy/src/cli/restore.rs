@@ -4,9 +4,7 @@ use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use adapter::Adapter;
-use adapter::embedded::EmbeddedAdapter;
-use adapter::kiwi::KiwiAdapter;
+use adapter::{Adapter, AnyAdapter};
 use clap::ArgMatches;
 use conf::{ClusterConfig, StorageKind};
 use raft::backup::{Restore, RestoreError};
@@ -61,20 +59,7 @@ fn fill(config: &ClusterConfig, backup: impl Read + Send + 'static) -> Result<()
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(Failure::because("cannot start the runtime"))?;
     let _inside = runtime.enter();
-    let dir = &config.node.data_dir;
-    let cannot = || "cannot open the storage";
-    let filled = match config.storage.kind {
-        StorageKind::Embedded => {
-            let adapter = EmbeddedAdapter::open(&dir.join("data"), &config.storage, true);
-            let adapter = adapter.map_err(Failure::because(cannot()))?;
-            runtime.block_on(adapter.install(backup))
-        }
-        StorageKind::Kiwi => {
-            let adapter = KiwiAdapter::open(&dir.join("index"), &config.storage, true);
-            let adapter = adapter.map_err(Failure::because(cannot()))?;
-            runtime.block_on(adapter.install(backup))
-        }
-        StorageKind::Memory => return Ok(()),
-    };
+    let adapter = AnyAdapter::open(config).map_err(Failure::because("cannot open the storage"))?;
+    let filled = runtime.block_on(adapter.install(backup));
     filled.map(drop).map_err(Failure::because("cannot fill the storage"))
 }

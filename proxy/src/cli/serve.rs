@@ -7,12 +7,9 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use adapter::Adapter;
-use adapter::embedded::EmbeddedAdapter;
-use adapter::kiwi::KiwiAdapter;
-use adapter::memory::MemoryAdapter;
+use adapter::AnyAdapter;
 use clap::ArgMatches;
-use conf::{ClusterConfig, ConfigError, Loaded, StorageKind};
+use conf::{ClusterConfig, ConfigError, Loaded};
 use raft::Handle;
 
 use super::{Failure, logging, settings, stop};
@@ -71,33 +68,8 @@ fn raise_file_limit() {
 
 async fn serve(config: ClusterConfig, listeners: Listeners, until_stdin_closes: bool) -> Result<(), Failure> {
     raft::node::claim_data_dir(&config).map_err(Failure::because("cannot start the node"))?;
-    match config.storage.kind {
-        StorageKind::Embedded => {
-            let adapter = EmbeddedAdapter::open(
-                &config.node.data_dir.join("data"),
-                &config.storage,
-                !config.cluster.enabled,
-            );
-            let adapter = adapter.map_err(Failure::because("cannot open the storage"))?;
-            serve_on(adapter, config, listeners, until_stdin_closes).await
-        }
-        StorageKind::Kiwi => {
-            let wal = !config.cluster.enabled;
-            let adapter = KiwiAdapter::open(&config.node.data_dir.join("index"), &config.storage, wal);
-            let adapter = adapter.map_err(Failure::because("cannot open the index beside the storage"))?;
-            serve_on(adapter, config, listeners, until_stdin_closes).await
-        }
-        StorageKind::Memory => serve_on(MemoryAdapter::new(), config, listeners, until_stdin_closes).await,
-    }
-}
-
-async fn serve_on<A: Adapter>(
-    adapter: A,
-    config: ClusterConfig,
-    listeners: Listeners,
-    until_stdin_closes: bool,
-) -> Result<(), Failure> {
-    let handle: Handle<A> = match listeners.raft {
+    let adapter = AnyAdapter::open(&config).map_err(Failure::because("cannot open the storage"))?;
+    let handle: Handle<AnyAdapter> = match listeners.raft {
         Some(raft) => {
             let raft = tokio::net::TcpListener::from_std(raft).map_err(Failure::because("cannot listen"))?;
             raft::node::Node::start(&config, adapter, raft)

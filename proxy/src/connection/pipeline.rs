@@ -181,7 +181,7 @@ impl<A: Adapter, S: AsyncRead + AsyncWrite + Unpin + Send> Connection<A, S> {
         let begin = |index: &usize| shared.handle.adapter().read(requests.shared_args(*index), now_ms);
         let mut begun = pin!(stream::iter(reads).map(begin).buffered(READS_AT_ONCE));
         for (position, index) in reads.iter().enumerate() {
-            let begun = if A::READS_WAIT { begun.next().await } else { None };
+            let begun = if shared.handle.adapter().reads_wait() { begun.next().await } else { None };
             let mut outcome = match (begun, &removal) {
                 (_, Removal::Done) => self.read(requests.shared_args(*index), 0).await,
                 (Some(outcome), _) => outcome,
