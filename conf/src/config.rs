@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::consistency::Consistency;
+
 /// Everything a node needs to know to start.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ClusterConfig {
@@ -45,6 +47,8 @@ pub struct Listen {
     pub http: Option<SocketAddr>,
     /// The password that clients must give (`requirepass`); empty for none.
     pub password: String,
+    /// The level of reads of clients that name none; none for that of `[raft]`.
+    pub consistency: Option<Consistency>,
 }
 
 /// `[advertise]`: host and port as others reach them; the listen addresses if not set.
@@ -114,6 +118,12 @@ pub struct Raft {
     pub snapshot_log_bytes: u64,
     /// Entries kept before the newest snapshot, for followers that are a little behind.
     pub keep_entries: u64,
+    /// The level of reads that name none.
+    pub consistency: Consistency,
+    /// Whether reads at the level `lease` rest on the leader's lease; if not, they are linearizable ones.
+    pub lease_reads: bool,
+    /// By how many percent one node's clock may be slower than another's.
+    pub max_clock_drift: u32,
 }
 
 /// The kind of storage.
@@ -219,7 +229,7 @@ impl Default for Node {
 impl Default for Listen {
     fn default() -> Self {
         let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
-        Self { resp: local(6400), raft: local(16400), http: None, password: String::new() }
+        Self { resp: local(6400), raft: local(16400), http: None, password: String::new(), consistency: None }
     }
 }
 
@@ -244,6 +254,9 @@ impl Default for Raft {
             entry_cache_bytes: 64 * MIB,
             snapshot_log_bytes: 512 * MIB as u64,
             keep_entries: 20_000,
+            consistency: Consistency::Linearizable,
+            lease_reads: false,
+            max_clock_drift: 10,
         }
     }
 }
@@ -292,6 +305,11 @@ impl ClusterConfig {
     /// `host:port` that other nodes are told to connect to.
     pub fn advertised_raft(&self) -> String {
         self.advertise.raft.clone().unwrap_or_else(|| self.listen.raft.to_string())
+    }
+
+    /// The level of reads of clients that name none.
+    pub fn default_consistency(&self) -> Consistency {
+        self.listen.consistency.unwrap_or(self.raft.consistency)
     }
 
     /// `host:port` that clients are told to connect to.

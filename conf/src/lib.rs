@@ -2,6 +2,7 @@
 //!
 //! | module | what it says |
 //! |---|---|
+//! | [`consistency`] | how recent a read must be |
 //! | [`config`] | the finished configuration that the rest of the system is given |
 //! | [`options`] | every option, declared once: unit, default, range, one sentence |
 //! | [`value`] | how the text of a value is read and written |
@@ -13,10 +14,12 @@
 
 pub mod check;
 pub mod config;
+pub mod consistency;
 pub mod load;
 pub mod options;
 pub mod reference;
 pub mod value;
 
 pub use config::*;
+pub use consistency::Consistency;
 pub use load::{ConfigError, Loaded, load};

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::{ClusterConfig, Durability, LogFormat, StorageKind};
+use crate::consistency::Consistency;
 use crate::value;
 
 /// How a value is written in TOML.
@@ -138,6 +139,10 @@ pub static OPTIONS: &[ConfigOption] = &[
         |c| c.listen.password.clone(),
         |c, t| put(&mut c.listen.password, Ok(t.to_owned())))
     },
+    option!("listen" "consistency", "level", "as raft.consistency; empty for raft.consistency", Text,
+        "How recent the reads of clients of listen.resp are that name no level.",
+        |c| c.listen.consistency.map(|level| level.to_string()).unwrap_or_default(),
+        |c, t| put(&mut c.listen.consistency, if t.is_empty() { Ok(None) } else { consistency(t).map(Some) })),
     option!("advertise" "resp", "host:port", "empty for listen.resp", Text,
         "What clients are told to connect to.",
         |c| c.advertise.resp.clone().unwrap_or_default(),
@@ -213,6 +218,18 @@ pub static OPTIONS: &[ConfigOption] = &[
         "Log entries kept before the newest snapshot, so that a follower a little behind needs no snapshot.",
         |c| c.raft.keep_entries.to_string(),
         |c, t| put(&mut c.raft.keep_entries, value::number(t, 0..=10_000_000))),
+    option!("raft" "consistency", "level", "linearizable, lease, session, bounded with a duration (\"bounded 500ms\") or eventual", Text,
+        "How recent reads are that name no level.",
+        |c| c.raft.consistency.to_string(),
+        |c, t| put(&mut c.raft.consistency, consistency(t))),
+    option!("raft" "lease_reads", "boolean", "true or false", Bare,
+        "Whether a leader answers reads at the level lease without asking the others, while its lease lasts. It rests on clocks; without it such reads are linearizable ones.",
+        |c| c.raft.lease_reads.to_string(),
+        |c, t| put(&mut c.raft.lease_reads, value::boolean(t))),
+    option!("raft" "max_clock_drift", "percent", "1 to 50", Bare,
+        "By how much one node's clock may run slower than another's; a lease is shorter by that.",
+        |c| c.raft.max_clock_drift.to_string(),
+        |c, t| put(&mut c.raft.max_clock_drift, value::number(t, 1..=50).map(|n| n as u32))),
     option!("storage" "kind", "embedded | kiwi | memory", "one of the three", Text,
         "The storage: RocksDB inside the proxy, a Kiwi beside it, or memory only (for tests: everything is gone with the process and comes back from the log).",
         |c| c.storage.kind.name().to_owned(),
@@ -319,6 +336,13 @@ fn one_of<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, String> {
     choices.iter().find(|(name, _)| *name == text).map(|(_, value)| *value).ok_or_else(|| {
         let names: Vec<_> = choices.iter().map(|(name, _)| format!("{name:?}")).collect();
         names.join(" or ")
+    })
+}
+
+fn consistency(text: &str) -> Result<Consistency, String> {
+    Consistency::parse(text).map_err(|_| {
+        "linearizable, lease, session, eventual, or bounded and a duration, as in \"bounded 500ms\""
+            .to_owned()
     })
 }
 

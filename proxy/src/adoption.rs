@@ -11,6 +11,7 @@ use adapter::command::adoption::{self, Op, State};
 use adapter::kiwi::{LoneData, LoneError};
 use adapter::{Adapter, CommandBuffer, Reply};
 use bytes::Bytes;
+use conf::Consistency;
 use raft::handle::{Handle, ProposeError};
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
@@ -189,8 +190,8 @@ async fn load<A: Adapter>(
 async fn propose<A: Adapter>(handle: &Handle<A>, command: impl Fn() -> CommandBuffer) -> End {
     loop {
         match handle.propose(command()).await {
-            Ok(replies) => {
-                return match replies.into_iter().find(Reply::is_error) {
+            Ok(committed) => {
+                return match committed.replies.into_iter().find(Reply::is_error) {
                     Some(Reply::Error(text)) => Err(text.strip_prefix("ERR ").unwrap_or(&text).to_owned()),
                     _ => Ok(()),
                 };
@@ -208,7 +209,7 @@ async fn propose<A: Adapter>(handle: &Handle<A>, command: impl Fn() -> CommandBu
 
 /// How an adoption stands, as of now.
 async fn state<A: Adapter>(handle: &Handle<A>) -> Result<Option<State>, String> {
-    handle.read_barrier().await.map_err(|error| error.to_string())?;
+    handle.read_barrier(Consistency::Linearizable, 0).await.map_err(|error| error.to_string())?;
     let outcome = handle.adapter().read(vec![Bytes::from_static(b"raft.adoption")], unix_ms()).await;
     match outcome.reply {
         Reply::Error(error) => Err(error.into_owned()),

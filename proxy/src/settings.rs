@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use conf::ClusterConfig;
+use conf::{ClusterConfig, Consistency};
 
 /// The values in force.
 #[derive(Clone, Debug)]
@@ -18,6 +18,8 @@ pub struct Values {
     pub idle_timeout: Duration,
     /// The longest argument, bytes.
     pub max_bulk_bytes: usize,
+    /// The level of reads of connections that name none.
+    pub consistency: Consistency,
 }
 
 /// The values in force, shared by all connections.
@@ -32,6 +34,7 @@ impl Settings {
             max_clients: config.limits.max_clients,
             idle_timeout: config.limits.idle_timeout,
             max_bulk_bytes: config.limits.max_bulk_bytes,
+            consistency: config.default_consistency(),
         }))
     }
 

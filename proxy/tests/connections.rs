@@ -33,7 +33,7 @@ async fn writes_of_a_pipeline_are_one_proposal_and_reads_share_one_barrier() {
     let values: String = (0..50).map(|n| format!("${}\r\n{n}\r\n", n.to_string().len())).collect();
     client.ask(writes.clone() + &reads, "+OK\r\n".repeat(50) + &values).await;
     assert_eq!(server.service.proposals.load(Ordering::Relaxed), 1);
-    assert_eq!(server.service.barriers.load(Ordering::Relaxed), 1);
+    assert_eq!(server.service.barriers.lock().unwrap().len(), 1);
 }
 
 #[tokio::test]

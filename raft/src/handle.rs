@@ -1,14 +1,25 @@
 //! What the proxy sees: propose writes, order reads, ask how things are.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use adapter::snapshot::Digest;
 use adapter::{Adapter, CommandBuffer, Health, Reply};
+use conf::Consistency;
 use serde::{Deserialize, Serialize};
 
 use crate::backup::{Backups, Begun, TakeError};
 use crate::freezer::DigestError;
 use crate::types::NodeId;
+
+/// What became of a group of commands.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Committed {
+    /// The index of the log entry that holds them; 0 where there were none. A storage that has applied it shows them.
+    pub index: u64,
+    /// One reply for each command.
+    pub replies: Vec<Reply>,
+}
 
 /// Why a write has no reply.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
@@ -42,6 +53,12 @@ pub enum ReadError {
     /// The leader could not confirm in time that it leads, or this node is too far behind it.
     #[error("TIMEOUT no quorum for read")]
     NoQuorum,
+    /// This node has not applied in time what the session has seen.
+    #[error("TIMEOUT this node has not applied index {0} yet")]
+    NotApplied(u64),
+    /// What this node has may be older than the bound of the read, and nobody could tell it better in time.
+    #[error("STALE this node may be behind the leader by more than {0} ms")]
+    Stale(u64),
 }
 
 /// A node's part in its cluster.
@@ -122,11 +139,21 @@ pub type Boxed<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// What a cluster node and a stand-alone node both offer.
 pub trait Service<A: Adapter>: Send + Sync + 'static {
-    /// Has the commands applied, in their order, next to each other or in one or more entries, and answers one
-    /// reply for each.
-    fn propose(&self, commands: CommandBuffer) -> Boxed<'_, Result<Vec<Reply>, ProposeError>>;
-    /// When this answers, the local storage holds every write that was answered before the call.
-    fn read_barrier(&self) -> Boxed<'_, Result<(), ReadError>>;
+    /// Has the commands applied, in their order and next to each other, and answers one reply for each.
+    fn propose(&self, commands: CommandBuffer) -> Boxed<'_, Result<Committed, ProposeError>>;
+    /// When this answers, a read of the local storage keeps what the level promises. `seen` is the position that the
+    /// session has seen.
+    fn read_barrier(&self, consistency: Consistency, seen: u64) -> Boxed<'_, Result<(), ReadError>>;
+    /// The position up to which the local storage has applied: no read that has ended has seen more.
+    fn applied(&self) -> u64;
+    /// Waits until the local storage has applied a position, for at most this long; whether it has.
+    fn wait_applied(&self, index: u64, timeout: Duration) -> Boxed<'_, bool>;
+    /// Waits until `wanted` members besides the leader have the log entry at this index, for at most this long; how
+    /// many are known to have it then.
+    fn wait_replicated(&self, index: u64, wanted: usize, timeout: Duration) -> Boxed<'_, usize>;
+    /// Waits until the log entry at this index, or its effects, are synced to this node's disk, for at most this
+    /// long; whether they are.
+    fn wait_synced(&self, index: u64, timeout: Duration) -> Boxed<'_, bool>;
     /// The local storage.
     fn adapter(&self) -> &A;
     /// How this node is.

@@ -10,6 +10,9 @@
 //! | [`network`] | nodes talking over HTTP |
 //! | [`proposer`] | many commands, one entry |
 //! | [`read_index`] | one quorum round for all reads that wait |
+//! | [`lease`] | for how long nobody else can have been elected |
+//! | [`freshness`] | how old what this node shows may be |
+//! | [`boot_clock`] | the clock that leases and bounds are measured by |
 //! | [`node`] | a member of a cluster, put together |
 //! | [`backup`] | a snapshot as a backup |
 //! | [`standalone`] | the same storage without a cluster |
@@ -19,11 +22,14 @@
 //! Nothing here knows a Redis command by name, except the internal one that removes expired keys.
 
 pub mod backup;
+mod boot_clock;
 pub mod codec;
 mod durable_file;
 pub mod freezer;
+mod freshness;
 pub mod handle;
 pub mod identity;
+mod lease;
 pub mod log_store;
 pub mod network;
 pub mod node;
@@ -33,7 +39,8 @@ pub mod standalone;
 pub mod state_machine;
 pub mod types;
 
-pub use handle::{Handle, ProposeError, ReadError};
+pub use conf::Consistency;
+pub use handle::{Committed, Handle, ProposeError, ReadError};
 pub use node::{Node, StartError};
 pub use standalone::Standalone;
 pub use types::TypeConfig;

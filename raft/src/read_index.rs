@@ -212,6 +212,8 @@ impl<F: Future<Output = bool>> Asked<F> {
 pub(crate) struct ReadIndex {
     pub(crate) leader: Arc<Rounds>,
     pub(crate) follower: Arc<Rounds>,
+    /// Those of a follower for whose reads the leader's lease is enough.
+    pub(crate) follower_by_lease: Arc<Rounds>,
 }
 
 #[cfg(test)]

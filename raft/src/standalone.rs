@@ -8,18 +8,22 @@ use std::time::{Duration, Instant};
 
 use adapter::clock::unix_ms;
 use adapter::snapshot::Digest;
-use adapter::{Adapter, Batch, CommandBuffer, Position, Reply, Run};
+use adapter::{Adapter, Batch, CommandBuffer, Position, Run};
 use bytes::Bytes;
-use conf::ClusterConfig;
+use conf::{ClusterConfig, Consistency, StorageKind};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::backup::{Backups, Begun, TakeError};
 use crate::freezer::{DigestError, Freezer};
-use crate::handle::{Boxed, Handle, MemberStatus, NodeStatus, ProposeError, ReadError, Role, Service};
+use crate::handle::{
+    Boxed, Committed, Handle, MemberStatus, NodeStatus, ProposeError, ReadError, Role, Service,
+};
 use crate::node::{limits, upkeep};
 use crate::proposer::{Consensus, Outcome, Proposer, Route};
 use crate::types::NodeId;
 
+/// How often it is looked whether an index is applied.
+const APPLY_PAUSE: Duration = Duration::from_millis(2);
 /// How long what is under way may take to be answered at the end.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -74,7 +78,8 @@ impl<A: Adapter> Consensus for Direct<A> {
         match self.adapter.apply(Run { batches: vec![batch], position }).await {
             Ok(mut replies) => {
                 self.freezer.reached(index);
-                replies.pop().map_or(Outcome::Unknown, Outcome::Done)
+                let committed = |replies| Outcome::Done(Committed { index, replies });
+                replies.pop().map_or(Outcome::Unknown, committed)
             }
             Err(error) => {
                 // The storage is at an unknown place: what it would answer from here on may be wrong.
@@ -101,13 +106,43 @@ struct Alone<A: Adapter> {
 }
 
 impl<A: Adapter> Service<A> for Alone<A> {
-    fn propose(&self, commands: CommandBuffer) -> Boxed<'_, Result<Vec<Reply>, ProposeError>> {
+    fn propose(&self, commands: CommandBuffer) -> Boxed<'_, Result<Committed, ProposeError>> {
         Box::pin(self.proposer.propose(commands))
     }
 
-    fn read_barrier(&self) -> Boxed<'_, Result<(), ReadError>> {
+    fn read_barrier(&self, _: Consistency, _: u64) -> Boxed<'_, Result<(), ReadError>> {
         // A write is answered after its apply, so the storage holds it.
         Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn applied(&self) -> u64 {
+        self.adapter.applied().position.index
+    }
+
+    fn wait_applied(&self, index: u64, timeout: Duration) -> Boxed<'_, bool> {
+        Box::pin(async move {
+            let deadline = Instant::now() + timeout;
+            while self.applied() < index && Instant::now() < deadline {
+                tokio::time::sleep(APPLY_PAUSE.min(timeout)).await;
+            }
+            self.applied() >= index
+        })
+    }
+
+    fn wait_replicated(&self, _: u64, wanted: usize, timeout: Duration) -> Boxed<'_, usize> {
+        Box::pin(async move {
+            if wanted > 0 {
+                // Nobody else will ever have it; who asks for somebody waits as long as it has said.
+                tokio::time::sleep(timeout).await;
+            }
+            0
+        })
+    }
+
+    fn wait_synced(&self, index: u64, timeout: Duration) -> Boxed<'_, bool> {
+        // Alone, every run is synced to the storage's own log before it is answered, if it has one.
+        let kept = self.config.storage.kind != StorageKind::Memory;
+        Box::pin(async move { kept && self.wait_applied(index, timeout).await })
     }
 
     fn adapter(&self) -> &A {

@@ -1,7 +1,7 @@
 //! Commands that the proxy answers: connection, server and cluster commands. They are declared here because the
 //! table is one; what they do is in the proxy. Two of them look at the storage, and so are here whole.
 
-use crate::command::{Call, Flags, Group, Keys, Spec};
+use crate::command::{Call, Flags, Group, Keys, Run, Spec, arg, resolve};
 use crate::error::Outcome;
 use crate::keyspace::Keyspace;
 use crate::reply::Reply;
@@ -31,6 +31,14 @@ pub static COMMANDS: &[Spec] = &[
     connection("quit", -1, SESSION.or(Flags::NO_AUTH), "1.0.0", "Closes the connection."),
     connection("reset", 1, SESSION.or(Flags::NO_AUTH), "6.2.0", "Resets the connection."),
     connection("select", 2, QUICK, "1.0.0", "Changes the selected database."),
+    connection("wait", 3, Flags::NOSCRIPT, "3.0.0", "Waits until other nodes have the connection's writes."),
+    connection(
+        "waitaof",
+        4,
+        Flags::NOSCRIPT,
+        "7.2.0",
+        "Waits until this node and others have synced the connection's writes to disk.",
+    ),
     // Server.
     Spec {
         subcommands: COMMAND,
@@ -77,6 +85,29 @@ pub static COMMANDS: &[Spec] = &[
         "O(N) where N is the size of the data",
         "Returns the log index this node has applied, or waits for one, and the digest of its data there.",
     ),
+    level("raft.consistency", -1, QUICK, "7.2.0", "Sets or returns how recent the connection's reads are."),
+    Spec::front("raft.read", -3, Group::Cluster, Flags::READONLY).keys(Keys::Found(keys_of_read)).with(
+        Flags::MOVABLE_KEYS,
+        "7.2.0",
+        "Depends on the command.",
+        "Runs a command that reads, at a level of consistency of its own.",
+    ),
+    level("raft.token", 1, QUICK, "7.2.0", "Returns the position in the log that the connection has seen."),
+    level(
+        "raft.wait",
+        3,
+        Flags::NOSCRIPT,
+        "7.2.0",
+        "Waits until this node has applied a position in the log.",
+    ),
+    level(
+        "readonly",
+        1,
+        QUICK,
+        "3.0.0",
+        "Enables read-only queries for a connection to any node, of whatever age its data is.",
+    ),
+    level("readwrite", 1, QUICK, "3.0.0", "Takes a connection's reads back to the default level."),
     Spec {
         subcommands: SNAPSHOT,
         ..Spec::front("raft.snapshot", -2, Group::Cluster, Flags::NONE).with(
@@ -162,6 +193,16 @@ const fn connection(
     Spec::front(name, arity, Group::Connection, flags).with(Flags::NONE, since, "O(1)", summary)
 }
 
+const fn level(
+    name: &'static str,
+    arity: i16,
+    flags: Flags,
+    since: &'static str,
+    summary: &'static str,
+) -> Spec {
+    Spec::front(name, arity, Group::Cluster, flags).with(Flags::NONE, since, "O(1)", summary)
+}
+
 const fn cluster(name: &'static str, arity: i16, complexity: &'static str, summary: &'static str) -> Spec {
     Spec::front(name, arity, Group::Cluster, MANAGE).with(Flags::NONE, "7.2.0", complexity, summary)
 }
@@ -174,6 +215,18 @@ const fn server(
     summary: &'static str,
 ) -> Spec {
     Spec::front(name, arity, Group::Server, flags).with(Flags::NONE, since, "O(1)", summary)
+}
+
+/// The keys of the command in `RAFT.READ level [MAXLAG ms] command …`.
+fn keys_of_read(args: &[&[u8]]) -> Vec<usize> {
+    let before = if args.get(2).is_some_and(|arg| arg::is(arg, "maxlag")) { 4 } else { 2 };
+    let Some(inner) = args.get(before..) else { return Vec::new() };
+    let Ok(spec) = resolve(inner) else { return Vec::new() };
+    // A `RAFT.READ` in a `RAFT.READ` is none that can be run.
+    if matches!(spec.run, Run::Front) {
+        return Vec::new();
+    }
+    spec.key_indices(inner).into_iter().map(|index| index + before).collect()
 }
 
 fn dbsize(keyspace: &dyn Keyspace, _call: &Call<'_>) -> Outcome<Reply> {

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use adapter::{Adapter, Reply, Spec};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
-pub(crate) use pipeline::Found;
+pub(crate) use pipeline::{Found, find};
 pub use session::Session;
 
 use crate::clients::{Client, Wish};

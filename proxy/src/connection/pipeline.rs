@@ -1,7 +1,7 @@
 //! A pipeline: the commands that have arrived, cut into groups and run in order.
 //!
-//! Writes that follow each other are one proposal; reads that follow each other wait for one read barrier; what the
-//! proxy answers itself stands alone. A group begins when the one before it is answered, so a read sees the writes
+//! Writes that follow each other are one proposal; reads of one level that follow each other wait for one read barrier;
+//! what the proxy answers itself stands alone. A group begins when the one before it is answered, so a read sees the writes
 //! before it, and replies are in the order of the requests.
 
 use std::borrow::Cow;
@@ -13,11 +13,12 @@ use adapter::command::{self, Flags, Run, text};
 use adapter::error::Outcome;
 use adapter::{Adapter, CommandBuffer, ReadOutcome, Reply, Spec};
 use bytes::Bytes;
+use conf::Consistency;
 use futures_util::{StreamExt, stream};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{Closed, Connection};
-use crate::front;
+use crate::front::{self, consistency::leveled};
 use crate::resp::{Requests, reply};
 use crate::settings::Values;
 use adapter::clock::unix_ms;
@@ -28,6 +29,9 @@ const WRITE_GROUP_BYTES: usize = 1024 * 1024;
 /// Reads that are begun at once, where reads wait.
 const READS_AT_ONCE: usize = 64;
 
+/// The command that names the level of the command in it.
+const READ: &str = "raft.read";
+
 /// A key of ours, on every storage alike.
 const RESERVED_KEY: adapter::Stop =
     adapter::Stop::text("ERR keys that begin with '__raft_proxy__:' are reserved");
@@ -36,8 +40,30 @@ const RESERVED_KEY: adapter::Stop =
 enum Group {
     Empty,
     Writes(CommandBuffer),
-    /// The indices of the requests.
-    Reads(Vec<usize>),
+    Reads(Reads),
+}
+
+/// Reads of one level.
+struct Reads {
+    consistency: Consistency,
+    calls: Vec<ReadCall>,
+}
+
+/// Where a reading command stands in the pipeline.
+#[derive(Clone, Copy)]
+struct ReadCall {
+    /// The index of the request.
+    request: usize,
+    /// The arguments of the request before the command: what names the level.
+    before: usize,
+}
+
+impl ReadCall {
+    fn args(self, requests: &Requests) -> Vec<Bytes> {
+        let mut args = requests.shared_args(self.request);
+        args.drain(..self.before);
+        args
+    }
 }
 
 /// How far the removal of due keys that a group of reads has met is. While it is done or was not needed, a read's
@@ -85,16 +111,19 @@ impl<A: Adapter, S: AsyncRead + AsyncWrite + Unpin + Send> Connection<A, S> {
                     }
                 }
                 Ok(Found { spec: Spec { run: Run::Read(_), .. }, .. }) => {
-                    if !matches!(group, Group::Reads(_)) {
-                        self.run_group(&mut group, requests).await?;
-                        group = Group::Reads(Vec::with_capacity(requests.len() - index));
-                    }
-                    let Group::Reads(reads) = &mut group else { continue };
-                    reads.push(index);
-                    if self.session.skip {
-                        self.run_group(&mut group, requests).await?;
-                    }
+                    let call = ReadCall { request: index, before: 0 };
+                    self.add_read(&mut group, call, self.session.consistency, requests).await?;
                 }
+                Ok(found) if found.spec.name == READ => match leveled(&args) {
+                    Ok((consistency, before)) => {
+                        let call = ReadCall { request: index, before };
+                        self.add_read(&mut group, call, consistency, requests).await?;
+                    }
+                    Err(stop) => {
+                        self.run_group(&mut group, requests).await?;
+                        self.put(&Reply::from_stop(stop)).await?;
+                    }
+                },
                 Ok(found) => {
                     self.run_group(&mut group, requests).await?;
                     self.run_front(found, &args).await?;
@@ -113,6 +142,28 @@ impl<A: Adapter, S: AsyncRead + AsyncWrite + Unpin + Send> Connection<A, S> {
             }
         }
         self.run_group(&mut group, requests).await
+    }
+
+    /// Adds a read to the group, if that is one of reads at this level, or to a new one.
+    async fn add_read(
+        &mut self,
+        group: &mut Group,
+        call: ReadCall,
+        consistency: Consistency,
+        requests: &Requests,
+    ) -> Result<(), Closed> {
+        if !matches!(group, Group::Reads(reads) if reads.consistency == consistency) {
+            self.run_group(group, requests).await?;
+            let calls = Vec::with_capacity(requests.len() - call.request);
+            *group = Group::Reads(Reads { consistency, calls });
+        }
+        if let Group::Reads(reads) = group {
+            reads.calls.push(call);
+        }
+        if self.session.skip {
+            self.run_group(group, requests).await?;
+        }
+        Ok(())
     }
 
     /// The error for a command that this connection may not call now.
@@ -147,11 +198,14 @@ impl<A: Adapter, S: AsyncRead + AsyncWrite + Unpin + Send> Connection<A, S> {
     async fn run_writes(&mut self, writes: CommandBuffer) -> Result<(), Closed> {
         let (count, began) = (writes.count() as usize, Instant::now());
         let replies = match self.shared.handle.propose(writes).await {
-            Ok(replies) if replies.len() == count => replies,
-            Ok(replies) => {
+            Ok(committed) if committed.replies.len() == count => {
+                self.session.wrote(committed.index);
+                committed.replies
+            }
+            Ok(committed) => {
                 tracing::error!(
                     count,
-                    replies = replies.len(),
+                    replies = committed.replies.len(),
                     "a group of writes got another number of replies"
                 );
                 // What became of which write cannot be told any more.
@@ -166,11 +220,12 @@ impl<A: Adapter, S: AsyncRead + AsyncWrite + Unpin + Send> Connection<A, S> {
         Ok(())
     }
 
-    async fn run_reads(&mut self, reads: &[usize], requests: &Requests) -> Result<(), Closed> {
+    async fn run_reads(&mut self, reads: &Reads, requests: &Requests) -> Result<(), Closed> {
         let began = Instant::now();
-        if let Err(error) = self.shared.handle.read_barrier().await {
+        let Reads { consistency, calls } = reads;
+        if let Err(error) = self.shared.handle.read_barrier(*consistency, self.session.seen).await {
             let reply = error_reply(&error);
-            for _ in reads {
+            for _ in calls {
                 self.put(&reply).await?;
             }
             return Ok(());
@@ -178,24 +233,25 @@ impl<A: Adapter, S: AsyncRead + AsyncWrite + Unpin + Send> Connection<A, S> {
         let now_ms = unix_ms();
         let mut removal = Removal::None;
         let shared = Arc::clone(&self.shared);
-        let begin = |index: &usize| shared.handle.adapter().read(requests.shared_args(*index), now_ms);
-        let mut begun = pin!(stream::iter(reads).map(begin).buffered(READS_AT_ONCE));
-        for (position, index) in reads.iter().enumerate() {
+        let begin = |call: &ReadCall| shared.handle.adapter().read(call.args(requests), now_ms);
+        let mut begun = pin!(stream::iter(calls).map(begin).buffered(READS_AT_ONCE));
+        for (position, call) in calls.iter().enumerate() {
             let begun = if shared.handle.adapter().reads_wait() { begun.next().await } else { None };
             let mut outcome = match (begun, &removal) {
-                (_, Removal::Done) => self.read(requests.shared_args(*index), 0).await,
+                (_, Removal::Done) => self.read(call.args(requests), 0).await,
                 (Some(outcome), _) => outcome,
-                (None, _) => self.read(requests.shared_args(*index), now_ms).await,
+                (None, _) => self.read(call.args(requests), now_ms).await,
             };
-            if !outcome.expired.is_empty() && matches!(removal, Removal::None) {
+            let removes = consistency.removes_what_is_due();
+            if removes && !outcome.expired.is_empty() && matches!(removal, Removal::None) {
                 let mut keys = std::mem::take(&mut outcome.expired);
                 // One removal for all reads of the group, not one for each.
-                for later in &reads[position + 1..] {
-                    keys.extend(self.read(requests.shared_args(*later), now_ms).await.expired);
+                for later in &calls[position + 1..] {
+                    keys.extend(self.read(later.args(requests), now_ms).await.expired);
                 }
                 removal = self.expire(&keys).await;
                 outcome = match &removal {
-                    Removal::Done => self.read(requests.shared_args(*index), 0).await,
+                    Removal::Done => self.read(call.args(requests), 0).await,
                     _ => ReadOutcome { expired: keys, ..outcome },
                 };
             }
@@ -207,6 +263,8 @@ impl<A: Adapter, S: AsyncRead + AsyncWrite + Unpin + Send> Connection<A, S> {
                 _ => self.put(&outcome.reply).await?,
             }
         }
+        // What they have seen was applied by now.
+        self.session.saw(self.shared.handle.applied());
         self.shared.stats.read(began.elapsed());
         Ok(())
     }
@@ -217,16 +275,17 @@ impl<A: Adapter, S: AsyncRead + AsyncWrite + Unpin + Send> Connection<A, S> {
 
     /// Has the log remove keys that are due, and waits until this node's storage has done so.
     async fn expire(&self, keys: &[Bytes]) -> Removal {
-        match self.shared.handle.propose(command::expire_due(keys)).await {
-            Ok(replies) => {
-                if let Some(error) = replies.into_iter().find(Reply::is_error) {
+        let index = match self.shared.handle.propose(command::expire_due(keys)).await {
+            Ok(committed) => {
+                if let Some(error) = committed.replies.into_iter().find(Reply::is_error) {
                     return Removal::Failed(error);
                 }
+                committed.index
             }
             Err(error) => return Removal::Failed(error_reply(&error)),
-        }
+        };
         // The leader has applied the removal; a follower may not have.
-        match self.shared.handle.read_barrier().await {
+        match self.shared.handle.read_barrier(Consistency::Session, index).await {
             Ok(()) => Removal::Done,
             Err(error) => Removal::Failed(error_reply(&error)),
         }
@@ -272,7 +331,7 @@ fn names_reserved_key(spec: &Spec, args: &[&[u8]]) -> bool {
 }
 
 /// Finds the command that a client calls, and checks the number of arguments. Internal commands are unknown.
-fn find(args: &[&[u8]]) -> Outcome<Found> {
+pub(crate) fn find(args: &[&[u8]]) -> Outcome<Found> {
     let spec = args
         .first()
         .and_then(|name| command::lookup(name))

@@ -1,5 +1,6 @@
 //! What a connection has agreed on with its client.
 
+use conf::Consistency;
 use raft::backup::Hold;
 
 use crate::resp::Protocol;
@@ -21,6 +22,12 @@ pub struct Session {
     pub closing: bool,
     /// Snapshots that are being read, which go with the connection.
     pub snapshots: Vec<Hold>,
+    /// How recent its reads are.
+    pub consistency: Consistency,
+    /// No write of this connection, and nothing that it has read, stands behind this index of the log.
+    pub seen: u64,
+    /// The index of its last write that was acknowledged; 0 for none.
+    pub written: u64,
 }
 
 impl Session {
@@ -34,7 +41,21 @@ impl Session {
             skip_next: false,
             closing: false,
             snapshots: Vec::new(),
+            consistency: settings.consistency,
+            seen: 0,
+            written: 0,
         }
+    }
+
+    /// A write of this connection was acknowledged.
+    pub fn wrote(&mut self, index: u64) {
+        self.written = self.written.max(index);
+        self.saw(index);
+    }
+
+    /// A read of this connection has seen what stands up to this index.
+    pub fn saw(&mut self, index: u64) {
+        self.seen = self.seen.max(index);
     }
 
     /// Whether the connection must authenticate before anything else.

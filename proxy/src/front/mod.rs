@@ -7,6 +7,7 @@ mod cluster;
 mod command;
 mod command_entry;
 mod config;
+pub(crate) mod consistency;
 mod handshake;
 mod help;
 mod info;
@@ -62,6 +63,11 @@ pub(crate) async fn run<A: Adapter>(
         ("raft.backend", _) => Ok(cluster::backend(context)),
         ("raft.digest", _) => cluster::digest(context, args).await,
         ("raft.snapshot", true) => snapshot::run(context, found.spec.name, args).await,
+        (
+            name @ ("raft.consistency" | "raft.token" | "raft.wait" | "readonly" | "readwrite" | "wait"
+            | "waitaof"),
+            _,
+        ) => consistency::run(context, name, args).await,
         _ => Err(unknown_command(args)),
     };
     reply.map(Some)

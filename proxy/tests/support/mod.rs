@@ -10,12 +10,12 @@ use std::time::Duration;
 use adapter::clock::unix_ms;
 use adapter::memory::MemoryAdapter;
 use adapter::snapshot::Digest;
-use adapter::{Adapter, Batch, CommandBuffer, Position, Reply, Run};
+use adapter::{Adapter, Batch, CommandBuffer, Position, Run};
 use conf::ClusterConfig;
 use raft::backup::{Backups, Begun, TakeError};
 use raft::freezer::{DigestError, Freezer};
 use raft::handle::{Boxed, MemberStatus, NodeStatus, Role, Service};
-use raft::{Handle, ProposeError, ReadError};
+use raft::{Committed, Consistency, Handle, ProposeError, ReadError};
 use raft_proxy::Server;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -27,7 +27,8 @@ use tokio_util::sync::CancellationToken;
 pub(crate) struct TestService {
     pub(crate) adapter: Arc<MemoryAdapter>,
     pub(crate) proposals: AtomicUsize,
-    pub(crate) barriers: AtomicUsize,
+    /// The level and the position of each barrier.
+    pub(crate) barriers: Mutex<Vec<(Consistency, u64)>>,
     /// What the next proposals answer instead of being applied.
     pub(crate) fails: Mutex<Option<ProposeError>>,
     /// Whether barriers fail.
@@ -47,7 +48,7 @@ impl TestService {
             backups: Backups::new(&std::env::temp_dir()),
             adapter,
             proposals: AtomicUsize::new(0),
-            barriers: AtomicUsize::new(0),
+            barriers: Mutex::default(),
             fails: Mutex::new(None),
             no_quorum: AtomicBool::new(false),
             gate: Semaphore::new(Semaphore::MAX_PERMITS),
@@ -55,32 +56,61 @@ impl TestService {
         }
     }
 
-    async fn apply(&self, commands: CommandBuffer) -> Result<Vec<Reply>, ProposeError> {
+    async fn apply(&self, commands: CommandBuffer) -> Result<Committed, ProposeError> {
         self.proposals.fetch_add(1, Ordering::Relaxed);
         let _permit = self.gate.acquire().await.unwrap();
         if let Some(error) = self.fails.lock().unwrap().clone() {
             return Err(error);
         }
-        let mut index = self.index.lock().await;
-        *index += 1;
-        let batch = Batch::new(unix_ms(), *index, [&commands]);
-        let position = Position { index: *index, ..Position::default() };
+        let mut last = self.index.lock().await;
+        *last += 1;
+        let index = *last;
+        let batch = Batch::new(unix_ms(), index, [&commands]);
+        let position = Position { index, ..Position::default() };
         let _turn = self.freezer.turn().await;
         let replies = self.adapter.apply(Run { batches: vec![batch], position }).await.unwrap();
-        self.freezer.reached(*index);
-        Ok(replies.concat())
+        self.freezer.reached(index);
+        Ok(Committed { index, replies: replies.concat() })
     }
 }
 
 impl Service<MemoryAdapter> for TestService {
-    fn propose(&self, commands: CommandBuffer) -> Boxed<'_, Result<Vec<Reply>, ProposeError>> {
+    fn propose(&self, commands: CommandBuffer) -> Boxed<'_, Result<Committed, ProposeError>> {
         Box::pin(self.apply(commands))
     }
 
-    fn read_barrier(&self) -> Boxed<'_, Result<(), ReadError>> {
-        self.barriers.fetch_add(1, Ordering::Relaxed);
+    fn read_barrier(&self, consistency: Consistency, seen: u64) -> Boxed<'_, Result<(), ReadError>> {
+        self.barriers.lock().unwrap().push((consistency, seen));
         let fails = self.no_quorum.load(Ordering::Relaxed);
         Box::pin(async move { if fails { Err(ReadError::NoQuorum) } else { Ok(()) } })
+    }
+
+    fn applied(&self) -> u64 {
+        self.adapter.applied().position.index
+    }
+
+    fn wait_applied(&self, index: u64, timeout: Duration) -> Boxed<'_, bool> {
+        Box::pin(async move {
+            if self.applied() < index {
+                tokio::time::sleep(timeout).await;
+            }
+            self.applied() >= index
+        })
+    }
+
+    /// There are two others, and the last of them is one entry behind.
+    fn wait_replicated(&self, index: u64, wanted: usize, timeout: Duration) -> Boxed<'_, usize> {
+        Box::pin(async move {
+            let known = if index < self.applied() { 2 } else { 1 };
+            if known < wanted {
+                tokio::time::sleep(timeout).await;
+            }
+            known
+        })
+    }
+
+    fn wait_synced(&self, index: u64, timeout: Duration) -> Boxed<'_, bool> {
+        self.wait_applied(index, timeout)
     }
 
     fn adapter(&self) -> &MemoryAdapter {

@@ -157,6 +157,11 @@ impl LogStore {
         self.shared.window().usage()
     }
 
+    /// The index up to which the log is on disk; with `os-cache`, in the operating system's hands.
+    pub fn durable_upto(&self) -> u64 {
+        self.shared.window().durable_upto()
+    }
+
     /// Reads it beside its writer.
     pub fn reader(&self) -> LogReader {
         LogReader::new(Arc::clone(&self.shared))

@@ -91,6 +91,16 @@ impl Window {
         self.evict();
     }
 
+    /// The index up to which entries are on disk; 0 for none.
+    pub(super) fn durable_upto(&self) -> u64 {
+        // What is not on disk is here, at the end.
+        let waiting = self.items.iter().rev().take_while(|item| item.ticket > self.durable).last();
+        match waiting {
+            Some(first) => first.entry.log_id.index.saturating_sub(1),
+            None => self.last.map_or(0, |last| last.index),
+        }
+    }
+
     /// Forgets entries from `since` on; `before` is the last one that stays.
     pub(super) fn truncate(&mut self, since: u64, before: Option<LogId>) {
         while self.items.back().is_some_and(|item| item.entry.log_id.index >= since) {

@@ -26,7 +26,9 @@ use super::peers::Peers;
 use super::pool::{CallError, Pool};
 use super::{path, snapshot, wire};
 use crate::TypeConfig;
+use crate::boot_clock;
 use crate::codec::encode_entry;
+use crate::lease::Lease;
 use crate::node::elections::Elections;
 use crate::types::{Entry, LogId, NodeId, Peer, Vote};
 
@@ -48,11 +50,17 @@ pub struct RaftNetworkClients {
     encoded: Arc<EncodedEntries>,
     heartbeat_interval: Duration,
     elections: Arc<Elections>,
+    lease: Arc<Lease>,
 }
 
 impl RaftNetworkClients {
-    pub(crate) fn new(peers: Peers, heartbeat_interval: Duration, elections: Arc<Elections>) -> Self {
-        Self { peers, encoded: Arc::default(), heartbeat_interval, elections }
+    pub(crate) fn new(
+        peers: Peers,
+        heartbeat_interval: Duration,
+        elections: Arc<Elections>,
+        lease: Arc<Lease>,
+    ) -> Self {
+        Self { peers, encoded: Arc::default(), heartbeat_interval, elections, lease }
     }
 }
 
@@ -60,12 +68,12 @@ impl RaftNetworkFactory<TypeConfig> for RaftNetworkClients {
     type Network = RaftNetworkClient;
 
     async fn new_client(&mut self, target: NodeId, node: &Peer) -> RaftNetworkClient {
+        let way = Way { pool: self.peers.at(target, &node.raft), target, lease: Arc::clone(&self.lease) };
         RaftNetworkClient {
-            pool: self.peers.at(target, &node.raft),
+            way,
             encoded: Arc::clone(&self.encoded),
             heartbeat_interval: self.heartbeat_interval,
             elections: Arc::clone(&self.elections),
-            target,
             in_flight: None,
         }
     }
@@ -73,12 +81,19 @@ impl RaftNetworkFactory<TypeConfig> for RaftNetworkClients {
 
 /// One peer, as openraft sees it.
 pub struct RaftNetworkClient {
-    pool: Arc<Pool>,
+    way: Way,
     encoded: Arc<EncodedEntries>,
     heartbeat_interval: Duration,
     elections: Arc<Elections>,
-    target: NodeId,
     in_flight: Option<InFlight>,
+}
+
+/// Where append requests go, and what their answers are good for besides.
+#[derive(Clone)]
+struct Way {
+    pool: Arc<Pool>,
+    target: NodeId,
+    lease: Arc<Lease>,
 }
 
 /// A payload on its way.
@@ -106,8 +121,8 @@ impl RaftNetworkClient {
             Some(in_flight) if in_flight.serves(&rpc) => in_flight,
             _ => {
                 let (vote, prev) = (rpc.vote, rpc.prev_log_id);
-                let (pool, encoded) = (Arc::clone(&self.pool), Arc::clone(&self.encoded));
-                let send = send_entries(pool, encoded, self.heartbeat_interval, rpc);
+                let (way, encoded) = (self.way.clone(), Arc::clone(&self.encoded));
+                let send = send_entries(way, encoded, self.heartbeat_interval, rpc);
                 InFlight { vote, prev, last, answer: AbortOnDropHandle::new(tokio::spawn(send)) }
             }
         }
@@ -123,7 +138,7 @@ impl RaftNetwork<TypeConfig> for RaftNetworkClient {
         let Some(last) = rpc.entries.last().map(|entry| entry.log_id) else {
             let deadline = Instant::now() + option.hard_ttl();
             let header = wire::append_header(&rpc);
-            return append(&self.pool, header.into(), deadline).await.map_err(unreachable);
+            return self.way.append(rpc.vote, header.into(), deadline).await.map_err(unreachable);
         };
         let in_flight = self.start(rpc, last);
         // Kept in `self` while waiting: this future may be dropped, the payload must not be.
@@ -147,11 +162,12 @@ impl RaftNetwork<TypeConfig> for RaftNetworkClient {
         option: RPCOption,
     ) -> Result<VoteResponse<NodeId>, RpcError> {
         let deadline = Instant::now() + option.hard_ttl();
-        let answer = self.pool.call(path::VOTE, wire::encode(&rpc), deadline).await.map_err(unreachable)?;
+        let answer =
+            self.way.pool.call(path::VOTE, wire::encode(&rpc), deadline).await.map_err(unreachable)?;
         let answer: VoteResponse<NodeId> =
             wire::decode(&answer).map_err(|error| RPCError::Network(NetworkError::new(&error)))?;
         let is_candidate =
-            !answer.vote.is_committed() && answer.vote.leader_id().voted_for() == Some(self.target);
+            !answer.vote.is_committed() && answer.vote.leader_id().voted_for() == Some(self.way.target);
         if is_candidate && !answer.vote_granted && answer.last_log_id < rpc.last_log_id {
             self.elections.lesser_candidate(answer.vote);
         }
@@ -167,7 +183,7 @@ impl RaftNetwork<TypeConfig> for RaftNetworkClient {
     ) -> Result<SnapshotResponse<NodeId>, StreamingError<TypeConfig, Fatal<NodeId>>> {
         tokio::select! {
             closed = cancel => Err(StreamingError::Closed(closed)),
-            sent = snapshot::send(&self.pool, vote, snapshot) => {
+            sent = snapshot::send(&self.way.pool, vote, snapshot) => {
                 sent.map_err(|error| StreamingError::Unreachable(Unreachable::new(&error)))
             }
         }
@@ -188,13 +204,22 @@ fn unreachable(error: CallError) -> RpcError {
     RPCError::Unreachable(Unreachable::new(&error))
 }
 
-async fn append(pool: &Pool, body: Outgoing, deadline: Instant) -> AppendResult {
-    let answer = pool.call(path::APPEND, body, deadline).await?;
-    wire::decode(&answer).map_err(|error| pool.lost(error))
+impl Way {
+    /// Sends an append request. A follower that takes it makes a promise to the leader, which counts from before it
+    /// was sent.
+    async fn append(&self, vote: Vote, body: Outgoing, deadline: Instant) -> AppendResult {
+        let sent = boot_clock::now();
+        let answer = self.pool.call(path::APPEND, body, deadline).await?;
+        let (answer, promise) = wire::decode_appended(&answer).map_err(|error| self.pool.lost(error))?;
+        if let Some(sent) = sent.filter(|_| !matches!(answer, AppendEntriesResponse::HigherVote(_))) {
+            self.lease.promised(vote, self.target, sent, promise);
+        }
+        Ok(answer)
+    }
 }
 
 async fn send_entries(
-    pool: Arc<Pool>,
+    way: Way,
     encoded: Arc<EncodedEntries>,
     heartbeat_interval: Duration,
     mut rpc: AppendEntriesRequest<TypeConfig>,
@@ -203,24 +228,29 @@ async fn send_entries(
     chunks.extend(rpc.entries.drain(..).map(|entry| encoded.get(&entry)));
     let bytes = chunks.iter().map(Bytes::len).sum::<usize>();
     let allowance = APPEND_TIMEOUT + Duration::from_secs((bytes / SLOWEST_BYTES_PER_SECOND) as u64);
-    let payload = append(&pool, Outgoing::new(chunks), Instant::now() + allowance);
+    let payload = way.append(rpc.vote, Outgoing::new(chunks), Instant::now() + allowance);
     if bytes <= LARGE_PAYLOAD_BYTES {
         return payload.await;
     }
     // `rpc` has lost its entries: what is left of it is a heartbeat.
     tokio::select! {
         answer = payload => answer,
-        never = keep_alive(&pool, heartbeat_interval, wire::append_header(&rpc)) => match never {},
+        never = keep_alive(&way, heartbeat_interval, &rpc) => match never {},
     }
 }
 
-async fn keep_alive(pool: &Pool, every: Duration, heartbeat: Bytes) -> std::convert::Infallible {
+async fn keep_alive(
+    way: &Way,
+    every: Duration,
+    rpc: &AppendEntriesRequest<TypeConfig>,
+) -> std::convert::Infallible {
+    let heartbeat = wire::append_header(rpc);
     let mut ticks = interval_at(Instant::now() + every, every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
         // Whatever it answers, the payload's own answer is the one that counts.
-        if let Err(error) = append(pool, heartbeat.clone().into(), Instant::now() + every).await {
+        if let Err(error) = way.append(rpc.vote, heartbeat.clone().into(), Instant::now() + every).await {
             tracing::debug!(%error, "a heartbeat beside a large payload failed");
         }
     }

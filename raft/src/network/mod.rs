@@ -40,6 +40,8 @@ pub mod path {
     pub const PROPOSE: &str = "/forward/propose";
     /// The leader's read index.
     pub const READ_INDEX: &str = "/forward/read-index";
+    /// How many others have a log entry.
+    pub const REPLICATED: &str = "/forward/replicated";
     /// How the node is.
     pub const STATUS: &str = "/status";
     /// A leader that goes asks the node to stand for election.

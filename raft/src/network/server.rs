@@ -7,7 +7,8 @@
 //! | `/raft/elect` | nothing; this node stands for election, at the wish of the leader that goes |
 //! | `/raft/confirm` | one byte: 1 if the vote in the body is this node's present vote; never waits for openraft |
 //! | `/forward/propose` | a reply list or an error for each group of commands |
-//! | `/forward/read-index` | the leader's read index, confirmed by a quorum |
+//! | `/forward/read-index` | the leader's read index, confirmed by a quorum or, if that is enough, by its lease |
+//! | `/forward/replicated` | how many others have a log entry, once they are enough or it has taken too long |
 //! | `/status` | how the node is, and how much of the asker's log it knows of |
 
 use std::convert::Infallible;
@@ -30,7 +31,7 @@ use super::body::Outgoing;
 use super::credentials::{Credentials, Refusal};
 use super::pool::{BodyError, MAX_IDLE_AGE, read_body};
 use super::snapshot::{ReceiveError, Receiving};
-use super::wire::{Answers, Malformed, ReadIndexAnswer};
+use super::wire::{Answers, Malformed, ReadIndexAnswer, Replicated};
 use super::{path, wire};
 use crate::handle::{Boxed, NodeStatus};
 use crate::node::elections::Elections;
@@ -64,8 +65,10 @@ pub(crate) trait Inbound: Send + Sync + 'static {
     fn vote(&self) -> Vote;
     /// Proposes commands that a follower has forwarded; never forwards them again.
     fn propose(&self, budget: Duration, groups: Vec<adapter::CommandBuffer>) -> Boxed<'_, Answers>;
-    /// The read index, if this node leads.
-    fn read_index(&self) -> Boxed<'_, ReadIndexAnswer>;
+    /// The read index, if this node leads; `by_lease`: the leader's lease is enough.
+    fn read_index(&self, by_lease: bool) -> Boxed<'_, ReadIndexAnswer>;
+    /// How many others have a log entry, if this node leads.
+    fn replicated(&self, question: Replicated) -> Boxed<'_, Option<u32>>;
     fn report(&self, asker: NodeId) -> StatusReport;
     /// Checks a snapshot that has arrived, and keeps it, before it is installed.
     fn keep_snapshot(&self, file: Box<SnapshotFile>) -> Boxed<'_, Result<Box<SnapshotFile>, KeepError>>;
@@ -176,11 +179,13 @@ impl Server {
         match head.uri.path() {
             path::APPEND => {
                 let rpc = wire::decode_append(read_body(body, self.max_body_bytes).await?)?;
+                let taking = self.elections.taking();
                 let answer = node.raft().append_entries(rpc).await.map_err(stopping)?;
-                if !matches!(answer, AppendEntriesResponse::HigherVote(_)) {
-                    self.elections.leader_heard();
-                }
-                Ok(wire::encode(&answer).into())
+                let promise = match answer {
+                    AppendEntriesResponse::HigherVote(_) => Duration::ZERO,
+                    _ => self.elections.leader_heard(&taking),
+                };
+                Ok(wire::encode_appended(&answer, promise).into())
             }
             path::VOTE => {
                 let rpc: VoteRequest<NodeId> = wire::decode(&small(body).await?)?;
@@ -201,9 +206,16 @@ impl Server {
                 let (budget_ms, groups) = wire::decode_groups(&read_body(body, self.max_body_bytes).await?)?;
                 Ok(wire::encode(&node.propose(Duration::from_millis(budget_ms.into()), groups).await).into())
             }
-            path::READ_INDEX => Ok(wire::encode(&node.read_index().await).into()),
+            path::READ_INDEX => {
+                let by_lease = small(body).await?[..] == [wire::BY_LEASE];
+                Ok(wire::encode(&node.read_index(by_lease).await).into())
+            }
+            path::REPLICATED => {
+                let question = wire::decode(&small(body).await?)?;
+                Ok(wire::encode(&node.replicated(question).await).into())
+            }
             path::ELECT => {
-                node.raft().trigger().elect().await.map_err(stopping)?;
+                self.elections.take_over(node.raft()).await.map_err(stopping)?;
                 Ok(Bytes::new().into())
             }
             path::STATUS => Ok(wire::encode(&node.report(sender)).into()),

@@ -7,20 +7,23 @@
 //! log id? := present u8 | term u64 | node u64 | index u64
 //! propose := budget u32, milliseconds | count u32 | group * count
 //! group   := commands u32 | length u32 | bytes
+//! appended := the answer, in postcard | promise, milliseconds, in postcard
 //! ```
 //! All numbers are little-endian.
 
-use adapter::{CommandBuffer, Reply};
+use std::time::Duration;
+
+use adapter::CommandBuffer;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use openraft::raft::AppendEntriesRequest;
+use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse};
 use openraft::{CommittedLeaderId, LeaderId};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use crate::TypeConfig;
 use crate::codec::decode_entry;
-use crate::handle::ProposeError;
-use crate::types::{LogId, Vote};
+use crate::handle::{Committed, ProposeError};
+use crate::types::{LogId, NodeId, Vote};
 
 /// Bytes of an append body before its entries.
 const APPEND_HEADER: usize = 17 + 25 + 25 + 4;
@@ -31,10 +34,24 @@ const APPEND_HEADER: usize = 17 + 25 + 25 + 4;
 pub(crate) struct Malformed(pub(crate) String);
 
 /// What the leader answers to each forwarded group.
-pub(crate) type Answers = Vec<Result<Vec<Reply>, ProposeError>>;
+pub(crate) type Answers = Vec<Result<Committed, ProposeError>>;
 
 /// What the leader answers to a question for its read index.
 pub(crate) type ReadIndexAnswer = Result<u64, crate::read_index::Refused>;
+
+/// The body of a question for the read index for which the leader's lease is enough.
+pub(crate) const BY_LEASE: u8 = 1;
+
+/// A question to the leader: how many others have a log entry.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Replicated {
+    /// The entry.
+    pub(crate) index: u64,
+    /// It is answered once there are this many, or
+    pub(crate) wanted: u32,
+    /// after this time.
+    pub(crate) budget_ms: u32,
+}
 
 /// Encodes everything but the entries of an append request.
 pub(crate) fn append_header(rpc: &AppendEntriesRequest<TypeConfig>) -> Bytes {
@@ -63,6 +80,19 @@ pub(crate) fn decode_append(mut body: Bytes) -> Result<AppendEntriesRequest<Type
         return Err(Malformed("bytes after the last entry".to_owned()));
     }
     Ok(AppendEntriesRequest { vote, prev_log_id, entries, leader_commit })
+}
+
+/// Encodes the answer to an append request, and how long the follower, if it has taken it, votes for nobody else.
+pub(crate) fn encode_appended(answer: &AppendEntriesResponse<NodeId>, promise: Duration) -> Vec<u8> {
+    encode(&(answer, u32::try_from(promise.as_millis()).unwrap_or(0)))
+}
+
+/// Decodes the answer to an append request. One without a promise promises nothing.
+pub(crate) fn decode_appended(body: &[u8]) -> Result<(AppendEntriesResponse<NodeId>, Duration), Malformed> {
+    let malformed = |error: postcard::Error| Malformed(error.to_string());
+    let (answer, rest) = postcard::take_from_bytes(body).map_err(malformed)?;
+    let promise_ms: u32 = if rest.is_empty() { 0 } else { postcard::from_bytes(rest).map_err(malformed)? };
+    Ok((answer, Duration::from_millis(promise_ms.into())))
 }
 
 /// Encodes a vote.
@@ -208,6 +238,20 @@ mod tests {
         }
         let (budget_ms, groups) = decode_groups(&body).unwrap();
         assert_eq!((budget_ms, groups.len(), groups[1].bytes()), (7, 2, group.bytes()));
+    }
+
+    #[test]
+    fn an_answer_arrives_with_its_promise_and_one_without_promises_nothing() {
+        let promise = Duration::from_millis(600);
+        for answer in [AppendEntriesResponse::Success, AppendEntriesResponse::HigherVote(Vote::new(5, 9))] {
+            let body = encode_appended(&answer, promise);
+            let (seen, promised) = decode_appended(&body).unwrap();
+            assert_eq!((format!("{seen:?}"), promised), (format!("{answer:?}"), promise));
+            assert_eq!(decode_appended(&encode(&answer)).unwrap().1, Duration::ZERO);
+            // What does not know of promises reads the answer alone.
+            assert!(decode::<AppendEntriesResponse<NodeId>>(&body).is_ok());
+        }
+        assert!(decode_appended(&[]).is_err());
     }
 
     #[test]

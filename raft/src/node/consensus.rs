@@ -10,7 +10,7 @@ use openraft::metrics::RaftServerMetrics;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
-use crate::handle::ProposeError;
+use crate::handle::{Committed, ProposeError};
 use crate::network::path;
 use crate::network::peers::Peers;
 use crate::network::pool::{CallError, Pool};
@@ -115,7 +115,9 @@ impl<A: Adapter> Consensus for RaftConsensus<A> {
         // An error here means that openraft's core has ended before it took the batch.
         let Ok(answer) = self.raft.client_write_ff(batch).await else { return Outcome::NotDone };
         match timeout(self.request_timeout, answer).await {
-            Ok(Ok(Ok(response))) => Outcome::Done(response.data.0),
+            Ok(Ok(Ok(response))) => {
+                Outcome::Done(Committed { index: response.log_id.index, replies: response.data.0 })
+            }
             // Not appended, or truncated.
             Ok(Ok(Err(ClientWriteError::ForwardToLeader(_)))) => self.refused(),
             Ok(Ok(Err(ClientWriteError::ChangeMembershipError(_)))) => Outcome::NotDone,
@@ -142,9 +144,9 @@ impl<A: Adapter> Consensus for RaftConsensus<A> {
     }
 }
 
-fn outcome(answer: Result<Vec<adapter::Reply>, ProposeError>) -> Outcome {
+fn outcome(answer: Result<Committed, ProposeError>) -> Outcome {
     match answer {
-        Ok(replies) => Outcome::Done(replies),
+        Ok(committed) => Outcome::Done(committed),
         Err(ProposeError::Unknown) => Outcome::Unknown,
         Err(
             ProposeError::NoLeader

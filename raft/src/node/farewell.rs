@@ -98,6 +98,7 @@ impl<A: Adapter> Member<A> {
             return;
         }
         tracing::info!(?candidates, "leadership is handed over");
+        self.reads.revoke_lease();
         self.raft.runtime_config().heartbeat(false);
         sleep(self.config.raft.election_timeout_max + LEASE_MARGIN).await;
         for heir in candidates {

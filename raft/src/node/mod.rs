@@ -6,10 +6,12 @@
 //! | [`consensus`] | who leads, and the two ways of a batch |
 //! | [`elections`] | when it stands for election before its time |
 //! | [`reads`] | read barriers |
+//! | [`acknowledgements`] | on how many disks a log entry is |
 //! | [`upkeep`] | what a member does by itself |
 //! | [`farewell`] | how a member leaves for a while |
 //! | [`report`] | what a member says of itself |
 
+mod acknowledgements;
 mod bootstrap;
 pub(crate) mod consensus;
 pub(crate) mod elections;
@@ -24,9 +26,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use adapter::snapshot::Digest;
-use adapter::{Adapter, CommandBuffer, Frozen, Reply};
+use adapter::{Adapter, CommandBuffer, Frozen};
 use bytes::Bytes;
-use conf::ClusterConfig;
+use conf::{ClusterConfig, Consistency};
 use openraft::SnapshotPolicy;
 use openraft::storage::RaftLogStorage;
 use tokio::net::TcpListener;
@@ -35,14 +37,15 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::backup::{Backups, Begun, TakeError};
 use crate::freezer::{DigestError, Freezer};
-use crate::handle::{Boxed, Handle, MemberStatus, NodeStatus, ProposeError, ReadError, Service};
+use crate::handle::{Boxed, Committed, Handle, MemberStatus, NodeStatus, ProposeError, ReadError, Service};
 use crate::identity::{Identity, IdentityError};
+use crate::lease::Lease;
 use crate::log_store::{LogStore, Options};
 use crate::network::client::RaftNetworkClients;
 use crate::network::credentials::{Credentials, CredentialsError};
 use crate::network::peers::Peers;
 use crate::network::server::{Inbound, Server, StatusReport};
-use crate::network::wire::{Answers, ReadIndexAnswer};
+use crate::network::wire::{Answers, ReadIndexAnswer, Replicated};
 use crate::proposer::{Limits, Proposer};
 use crate::state_machine::{KeepError, Keeper, KiwiStateMachine, Progress};
 use crate::types::{NodeId, Peer, Raft, SnapshotFile, Vote};
@@ -181,11 +184,14 @@ impl<A: Adapter> Member<A> {
 
         let raft_config = Arc::new(openraft_config(config, &identity.cluster_id)?);
         let interval = config.raft.heartbeat_interval;
-        let network = RaftNetworkClients::new(peers.clone(), interval, Arc::clone(&elections));
+        let lease = Arc::new(Lease::new(id, &config.raft));
+        let network =
+            RaftNetworkClients::new(peers.clone(), interval, Arc::clone(&elections), Arc::clone(&lease));
         let raft = Raft::new(id, raft_config, network, log.clone(), state_machine)
             .await
             .map_err(|error| StartError::Raft(error.to_string()))?;
-        let member = Self::assemble(config, adapter, raft, log, peers, progress, content);
+        let ways = (peers, lease);
+        let member = Self::assemble(config, adapter, raft, log, ways, progress, content);
         server.open(Arc::clone(&member) as Arc<dyn Inbound>);
         member.spawn_tasks(serving, elections);
         let fitness = Member::lead_only_when_fit(Arc::downgrade(&member));
@@ -202,7 +208,7 @@ impl<A: Adapter> Member<A> {
         adapter: Arc<A>,
         raft: Raft,
         log: LogStore,
-        peers: Peers,
+        (peers, lease): (Peers, Arc<Lease>),
         progress: watch::Receiver<Progress>,
         (freezer, keeper): (Arc<Freezer<A>>, Keeper<A>),
     ) -> Arc<Self> {
@@ -211,7 +217,7 @@ impl<A: Adapter> Member<A> {
         let leadership = Leadership::new(id, &raft, peers.clone());
         let consensus = RaftConsensus::new(leadership.clone(), raft.clone(), Arc::clone(&adapter), timeout);
         let proposer = Proposer::new(consensus, limits(config, config.raft.max_inflight_entries));
-        let reads = Reads::new(id, leadership.clone(), log.clone(), progress.clone(), timeout);
+        let reads = Reads::new(id, leadership.clone(), log.clone(), progress.clone(), lease, timeout);
         Arc::new(Self {
             id,
             cluster_id: raft.config().cluster_name.clone(),
@@ -352,12 +358,28 @@ pub(crate) fn limits(config: &ClusterConfig, max_inflight_entries: usize) -> Lim
 }
 
 impl<A: Adapter> Service<A> for Member<A> {
-    fn propose(&self, commands: CommandBuffer) -> Boxed<'_, Result<Vec<Reply>, ProposeError>> {
+    fn propose(&self, commands: CommandBuffer) -> Boxed<'_, Result<Committed, ProposeError>> {
         Box::pin(self.proposer.propose(commands))
     }
 
-    fn read_barrier(&self) -> Boxed<'_, Result<(), ReadError>> {
-        Box::pin(self.reads.barrier())
+    fn read_barrier(&self, consistency: Consistency, seen: u64) -> Boxed<'_, Result<(), ReadError>> {
+        Box::pin(self.reads.barrier(consistency, seen))
+    }
+
+    fn applied(&self) -> u64 {
+        self.reads.applied_upto()
+    }
+
+    fn wait_applied(&self, index: u64, timeout: Duration) -> Boxed<'_, bool> {
+        Box::pin(self.reads.wait_applied(index, timeout))
+    }
+
+    fn wait_replicated(&self, index: u64, wanted: usize, timeout: Duration) -> Boxed<'_, usize> {
+        Box::pin(self.acknowledged(index, wanted, timeout))
+    }
+
+    fn wait_synced(&self, index: u64, timeout: Duration) -> Boxed<'_, bool> {
+        Box::pin(self.synced(index, timeout))
     }
 
     fn adapter(&self) -> &A {
@@ -385,7 +407,7 @@ impl<A: Adapter> Service<A> for Member<A> {
 
     fn begin_backup(&self) -> Boxed<'_, Result<Begun, TakeError>> {
         Box::pin(async {
-            self.reads.barrier().await?;
+            self.reads.barrier(Consistency::Linearizable, 0).await?;
             let applied = reads::applied_index(&self.progress.borrow());
             let frozen = self.freezer.freeze().await?;
             if frozen.applied().position.index < applied {
@@ -429,8 +451,12 @@ impl<A: Adapter> Inbound for Member<A> {
         })
     }
 
-    fn read_index(&self) -> Boxed<'_, ReadIndexAnswer> {
-        Box::pin(self.reads.leader_index())
+    fn read_index(&self, by_lease: bool) -> Boxed<'_, ReadIndexAnswer> {
+        Box::pin(self.reads.leader_index(by_lease))
+    }
+
+    fn replicated(&self, question: Replicated) -> Boxed<'_, Option<u32>> {
+        Box::pin(self.replicated_here(question))
     }
 
     fn keep_snapshot(&self, file: Box<SnapshotFile>) -> Boxed<'_, Result<Box<SnapshotFile>, KeepError>> {

@@ -1,14 +1,26 @@
-//! Read barriers of a member: the rounds of [`crate::read_index`] over the network.
+//! Read barriers of a member, one for each level.
+//!
+//! | level | what is waited for |
+//! |---|---|
+//! | linearizable | a round of [`crate::read_index`], and the apply of its index |
+//! | lease | the same, where the leader's [`crate::lease`] stands for the round |
+//! | session | the apply of what the session has seen |
+//! | bounded | nothing, if [`Freshness`] is within the bound; else a round |
+//! | eventual | nothing |
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use conf::Consistency;
 use openraft::CommittedLeaderId;
-use tokio::sync::{Mutex, watch};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::sync::{Mutex, Notify, watch};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::consensus::Leadership;
+use crate::boot_clock;
+use crate::freshness::Freshness;
 use crate::handle::ReadError;
+use crate::lease::Lease;
 use crate::log_store::LogStore;
 use crate::network::{path, wire};
 use crate::proposer::Route;
@@ -22,6 +34,15 @@ const PATIENCE: Duration = Duration::from_millis(10);
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(1);
 /// The wait before a round is tried again.
 const RETRY_PAUSE: Duration = Duration::from_millis(10);
+/// A read whose bound has passed waits for a round as long as its bound is, but at least this long.
+const LEAST_PATIENCE: Duration = Duration::from_millis(100);
+
+/// What may answer for the leader that it still leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Proof {
+    Quorum,
+    Lease,
+}
 
 /// See the module.
 pub(crate) struct Reads {
@@ -31,6 +52,10 @@ pub(crate) struct Reads {
     progress: watch::Receiver<Progress>,
     index: ReadIndex,
     survey: Mutex<Survey>,
+    lease: Arc<Lease>,
+    freshness: Freshness,
+    /// The content is to be shown to be fresh before somebody needs it.
+    refresh: Notify,
     timeout: Duration,
 }
 
@@ -40,24 +65,91 @@ impl Reads {
         leadership: Leadership,
         log: LogStore,
         progress: watch::Receiver<Progress>,
+        lease: Arc<Lease>,
         timeout: Duration,
     ) -> Arc<Self> {
-        let survey = Mutex::new(Survey::new(PATIENCE));
-        Arc::new(Self { id, leadership, log, progress, index: ReadIndex::default(), survey, timeout })
+        Arc::new(Self {
+            id,
+            leadership,
+            log,
+            progress,
+            index: ReadIndex::default(),
+            survey: Mutex::new(Survey::new(PATIENCE)),
+            lease,
+            freshness: Freshness::default(),
+            refresh: Notify::new(),
+            timeout,
+        })
     }
 
     /// Runs the rounds. For ever.
     pub(crate) async fn run(self: Arc<Self>) {
         tokio::join!(
             self.index.leader.run(|| self.leader_round()),
-            self.index.follower.run(|| self.follower_round())
+            self.index.follower.run(|| self.follower_round(Proof::Quorum)),
+            self.index.follower_by_lease.run(|| self.follower_round(Proof::Lease)),
+            self.refresh(),
         );
     }
 
-    /// Returns once the local storage holds every write that was answered before the call.
-    pub(crate) async fn barrier(&self) -> Result<(), ReadError> {
+    /// Returns once a read of the local storage keeps what the level promises; `seen` is the position that the
+    /// session has seen.
+    pub(crate) async fn barrier(&self, consistency: Consistency, seen: u64) -> Result<(), ReadError> {
+        match consistency {
+            Consistency::Linearizable => self.ordered_in_time(Proof::Quorum).await,
+            Consistency::Lease => self.ordered_in_time(Proof::Lease).await,
+            Consistency::Session if self.wait_applied(seen, self.timeout).await => Ok(()),
+            Consistency::Session => Err(ReadError::NotApplied(seen)),
+            Consistency::Bounded(bound) => self.fresh(bound).await,
+            Consistency::Eventual => Ok(()),
+        }
+    }
+
+    /// Waits until an index is applied; whether it is in time.
+    pub(crate) async fn wait_applied(&self, index: u64, patience: Duration) -> bool {
+        self.applied_upto() >= index || timeout(patience, self.applied(index)).await.is_ok()
+    }
+
+    /// The index up to which the local storage has applied.
+    pub(crate) fn applied_upto(&self) -> u64 {
+        applied_index(&self.progress.borrow())
+    }
+
+    /// Ends this leader's lease for good. Must be called before anybody is asked to take over.
+    pub(crate) fn revoke_lease(&self) {
+        if let Some(vote) = self.log.current_vote() {
+            self.lease.revoke(vote);
+        }
+    }
+
+    async fn fresh(&self, bound: Duration) -> Result<(), ReadError> {
+        if let Some(age) = self.freshness.age().filter(|age| *age <= bound) {
+            if age > bound / 2 {
+                self.refresh.notify_one();
+            }
+            return Ok(());
+        }
+        let patience = bound.max(LEAST_PATIENCE).min(self.timeout);
+        match timeout(patience, self.ordered(Proof::Quorum)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => {
+                Err(ReadError::Stale(u64::try_from(bound.as_millis()).unwrap_or(u64::MAX)))
+            }
+        }
+    }
+
+    /// Has a round begin whenever one is due, so that bounded reads need not wait for theirs. For ever.
+    async fn refresh(&self) {
+        loop {
+            self.refresh.notified().await;
+            // Whoever needs it and does not find it asks again, and is told why there is none.
+            let _ = timeout(self.timeout, self.ordered(Proof::Quorum)).await;
+        }
+    }
+
+    async fn ordered_in_time(&self, proof: Proof) -> Result<(), ReadError> {
         let deadline = Instant::now() + self.timeout;
-        match timeout_at(deadline, self.ordered()).await {
+        match timeout_at(deadline, self.ordered(proof)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(ReadError::NoQuorum),
             Err(_) if self.leadership.route() == Route::Nowhere => Err(ReadError::NoLeader),
@@ -65,24 +157,48 @@ impl Reads {
         }
     }
 
-    /// The read index, if this node leads.
-    pub(crate) async fn leader_index(&self) -> Index {
+    /// The read index, if this node leads; `by_lease`: its lease is enough.
+    pub(crate) async fn leader_index(&self, by_lease: bool) -> Index {
         match self.leadership.route() {
-            Route::Here => self.index.leader.next().await,
+            Route::Here => self.index_here(if by_lease { Proof::Lease } else { Proof::Quorum }).await,
             Route::To(_) | Route::Nowhere => Err(Refused::NotLeader),
         }
     }
 
-    async fn ordered(&self) -> Result<(), Refused> {
+    async fn index_here(&self, proof: Proof) -> Index {
+        if proof == Proof::Lease
+            && let Some(index) = self.leased()
+        {
+            return Ok(index);
+        }
+        self.index.leader.next().await
+    }
+
+    /// The read index, if this node's lease shows that it leads.
+    fn leased(&self) -> Option<u64> {
+        // In this order: what nobody else can have answered by the time of the clock is at most the index that was
+        // applied before it, and a vote for another is written down before it is given.
+        let (vote, index) = self.standing().ok()?;
+        let (index, now) = (index?, boot_clock::now()?);
+        let holds = self.lease.holds(vote, &self.leadership.voters(), now);
+        (holds && self.log.current_vote() == Some(vote)).then_some(index)
+    }
+
+    async fn ordered(&self, proof: Proof) -> Result<(), Refused> {
+        let began = boot_clock::now();
         loop {
-            let index = match self.leadership.route() {
-                Route::Here => self.index.leader.next().await,
-                Route::To(_) => self.index.follower.next().await,
-                Route::Nowhere => Err(Refused::NotLeader),
+            let index = match (self.leadership.route(), proof) {
+                (Route::Here, _) => self.index_here(proof).await,
+                (Route::To(_), Proof::Quorum) => self.index.follower.next().await,
+                (Route::To(_), Proof::Lease) => self.index.follower_by_lease.next().await,
+                (Route::Nowhere, _) => Err(Refused::NotLeader),
             };
             match index {
                 Ok(index) => {
                     self.applied(index).await;
+                    if proof == Proof::Quorum {
+                        self.freshness.shown(began);
+                    }
                     return Ok(());
                 }
                 Err(Refused::NoQuorum) => return Err(Refused::NoQuorum),
@@ -145,10 +261,11 @@ impl Reads {
         self.survey.lock().await.run(quorum, &peers, ask).await
     }
 
-    async fn follower_round(&self) -> Index {
+    async fn follower_round(&self, proof: Proof) -> Index {
         let Route::To(leader) = self.leadership.route() else { return Err(Refused::NotLeader) };
         let pool = self.leadership.peer(leader).ok_or(Refused::NotLeader)?;
-        let answer = pool.call(path::READ_INDEX, bytes::Bytes::new(), Instant::now() + self.timeout).await;
+        let body = if proof == Proof::Lease { vec![wire::BY_LEASE] } else { Vec::new() };
+        let answer = pool.call(path::READ_INDEX, body, Instant::now() + self.timeout).await;
         match answer {
             Ok(answer) => wire::decode(&answer).unwrap_or(Err(Refused::NotLeader)),
             // Asking is safe to repeat, whatever became of it.

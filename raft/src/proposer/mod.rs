@@ -16,11 +16,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use adapter::{CommandBuffer, Reply};
+use adapter::CommandBuffer;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::handle::ProposeError;
+use crate::handle::{Committed, ProposeError};
 use crate::types::NodeId;
 use queue::{Group, Queue, State};
 
@@ -43,8 +43,8 @@ pub(crate) enum Route {
 /// What became of a batch or of one group of it.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Outcome {
-    /// Applied; one reply for each command.
-    Done(Vec<Reply>),
+    /// Applied.
+    Done(Committed),
     /// It will never take effect.
     NotDone,
     /// It may take effect, or have.
@@ -94,14 +94,14 @@ pub(crate) struct Proposer<C> {
 
 /// A group that is proposed and not yet answered.
 pub(crate) struct Waiting {
-    answer: oneshot::Receiver<Result<Vec<Reply>, ProposeError>>,
+    answer: oneshot::Receiver<Result<Committed, ProposeError>>,
     state: Option<Arc<State>>,
     deadline: Instant,
 }
 
 impl Waiting {
     /// Waits for the replies, until the deadline.
-    pub(crate) async fn answer(self) -> Result<Vec<Reply>, ProposeError> {
+    pub(crate) async fn answer(self) -> Result<Committed, ProposeError> {
         match timeout_at(self.deadline, self.answer).await {
             Ok(Ok(answer)) => answer,
             // Whoever had the group has ended with it.
@@ -126,7 +126,7 @@ impl<C: Consensus> Proposer<C> {
     }
 
     /// Proposes `commands`, here or through the leader.
-    pub(crate) async fn propose(&self, commands: CommandBuffer) -> Result<Vec<Reply>, ProposeError> {
+    pub(crate) async fn propose(&self, commands: CommandBuffer) -> Result<Committed, ProposeError> {
         self.queue(commands, self.limits.request_timeout, true)?.answer().await
     }
 
@@ -152,7 +152,7 @@ impl<C: Consensus> Proposer<C> {
         let (sender, answer) = oneshot::channel();
         if commands.is_empty() {
             // The receiver is right here.
-            let _ = sender.send(Ok(Vec::new()));
+            let _ = sender.send(Ok(Committed::default()));
             return Ok(Waiting { answer, state: None, deadline });
         }
         if self.closed.load(Ordering::Acquire) {
@@ -247,7 +247,7 @@ impl<C: Consensus> Proposer<C> {
         let outcomes = outcomes.into_iter().chain(std::iter::repeat(Outcome::Unknown));
         for ((mut group, commands), outcome) in groups.into_iter().zip(commands).zip(outcomes) {
             match outcome {
-                Outcome::Done(replies) => group.answer(Ok(replies)),
+                Outcome::Done(committed) => group.answer(Ok(committed)),
                 Outcome::Unknown => group.answer(Err(ProposeError::Unknown)),
                 Outcome::NotDone if !group.may_forward => group.answer(Err(ProposeError::NoLeader)),
                 Outcome::NotDone => {
@@ -281,8 +281,8 @@ fn stranded_groups(groups: Vec<Group>) {
 
 /// Gives each group its share of a batch's replies.
 fn fan_out(outcome: Outcome, groups: &[CommandBuffer]) -> Vec<Outcome> {
-    let replies = match outcome {
-        Outcome::Done(replies) => replies,
+    let Committed { index, replies } = match outcome {
+        Outcome::Done(committed) => committed,
         other => return vec![other; groups.len()],
     };
     let expected: usize = groups.iter().map(|group| group.count() as usize).sum();
@@ -295,10 +295,11 @@ fn fan_out(outcome: Outcome, groups: &[CommandBuffer]) -> Vec<Outcome> {
         return vec![Outcome::Unknown; groups.len()];
     }
     let mut replies = replies.into_iter();
-    groups
-        .iter()
-        .map(|group| Outcome::Done(replies.by_ref().take(group.count() as usize).collect()))
-        .collect()
+    let mut share = |group: &CommandBuffer| {
+        let replies = replies.by_ref().take(group.count() as usize).collect();
+        Outcome::Done(Committed { index, replies })
+    };
+    groups.iter().map(&mut share).collect()
 }
 
 #[cfg(test)]

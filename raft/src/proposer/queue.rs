@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use adapter::{CommandBuffer, Reply};
+use adapter::CommandBuffer;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
-use crate::handle::ProposeError;
+use crate::handle::{Committed, ProposeError};
 
 const QUEUED: u8 = 0;
 const TAKEN: u8 = 1;
@@ -38,12 +38,12 @@ pub(super) struct Group {
     pub(super) deadline: Instant,
     pub(super) may_forward: bool,
     state: Arc<State>,
-    reply: oneshot::Sender<Result<Vec<Reply>, ProposeError>>,
+    reply: oneshot::Sender<Result<Committed, ProposeError>>,
     _reserved: Reserved,
 }
 
 impl Group {
-    pub(super) fn answer(self, answer: Result<Vec<Reply>, ProposeError>) {
+    pub(super) fn answer(self, answer: Result<Committed, ProposeError>) {
         // Who no longer waits needs no answer.
         let _ = self.reply.send(answer);
     }
@@ -79,7 +79,7 @@ impl Queue {
         commands: CommandBuffer,
         deadline: Instant,
         may_forward: bool,
-        reply: oneshot::Sender<Result<Vec<Reply>, ProposeError>>,
+        reply: oneshot::Sender<Result<Committed, ProposeError>>,
     ) -> Option<Arc<State>> {
         let reserved = self.reserve(commands.bytes().len())?;
         let state = Arc::new(State(AtomicU8::new(QUEUED)));

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use super::*;
+use adapter::Reply;
 use std::sync::Mutex;
 use tokio::task::JoinHandle;
 
@@ -13,9 +14,9 @@ struct Script {
 }
 
 impl Script {
-    fn next(&self, commands: u32) -> Outcome {
+    fn next(&self, index: u64, commands: u32) -> Outcome {
         let replies = (0..commands).map(|number| Reply::Integer(number.into())).collect();
-        self.outcomes.lock().unwrap().pop().unwrap_or(Outcome::Done(replies))
+        self.outcomes.lock().unwrap().pop().unwrap_or(Outcome::Done(Committed { index, replies }))
     }
 }
 
@@ -26,14 +27,18 @@ impl Consensus for Script {
 
     async fn submit(&self, groups: &[CommandBuffer]) -> Outcome {
         let commands = groups.iter().map(CommandBuffer::count).sum();
-        self.batches.lock().unwrap().push(commands);
+        let index = {
+            let mut batches = self.batches.lock().unwrap();
+            batches.push(commands);
+            batches.len() as u64
+        };
         self.gate.acquire().await.unwrap().forget();
-        self.next(commands)
+        self.next(index, commands)
     }
 
     async fn forward(&self, _: NodeId, groups: &[CommandBuffer], _: Instant) -> Vec<Outcome> {
         self.gate.acquire().await.unwrap().forget();
-        groups.iter().map(|group| self.next(group.count())).collect()
+        groups.iter().map(|group| self.next(0, group.count())).collect()
     }
 }
 
@@ -64,7 +69,7 @@ impl Bench {
         Self { proposer, gate, batches }
     }
 
-    async fn propose(&self, commands: u32, bytes: usize) -> JoinHandle<Result<Vec<Reply>, ProposeError>> {
+    async fn propose(&self, commands: u32, bytes: usize) -> JoinHandle<Result<Committed, ProposeError>> {
         let mut group = CommandBuffer::default();
         (0..commands).for_each(|_| group.push(&[b"SET", &vec![b'x'; bytes]]));
         let proposer = Arc::clone(&self.proposer);
@@ -82,21 +87,23 @@ impl Bench {
     }
 }
 
-fn integers(range: std::ops::Range<i64>) -> Result<Vec<Reply>, ProposeError> {
-    Ok(range.map(Reply::Integer).collect())
+/// What a group of the batch that is the `index`th entry is answered.
+fn integers(index: u64, range: std::ops::Range<i64>) -> Result<Committed, ProposeError> {
+    Ok(Committed { index, replies: range.map(Reply::Integer).collect() })
 }
 
 #[tokio::test]
-async fn while_entries_are_under_way_the_next_one_fills_and_each_group_gets_its_own_replies() {
+async fn while_entries_are_under_way_the_next_one_fills_and_each_group_gets_its_own_replies_and_the_entrys_index()
+ {
     let bench = Bench::new(Route::Here, Vec::new());
     let (first, second) = (bench.propose(1, 1).await, bench.propose(1, 1).await);
     let (third, fourth) = (bench.propose(2, 1).await, bench.propose(3, 1).await);
     assert_eq!(bench.batches(), [1, 1], "two entries leave at once, no more");
     bench.let_through(3);
-    assert_eq!(first.await.unwrap(), integers(0..1));
-    assert_eq!(second.await.unwrap(), integers(0..1));
-    assert_eq!(third.await.unwrap(), integers(0..2));
-    assert_eq!(fourth.await.unwrap(), integers(2..5));
+    assert_eq!(first.await.unwrap(), integers(1, 0..1));
+    assert_eq!(second.await.unwrap(), integers(2, 0..1));
+    assert_eq!(third.await.unwrap(), integers(3, 0..2));
+    assert_eq!(fourth.await.unwrap(), integers(3, 2..5));
     assert_eq!(bench.batches(), [1, 1, 5]);
     assert!(bench.proposer.is_idle());
 }
@@ -129,7 +136,7 @@ async fn at_the_bound_on_bytes_the_answer_is_busy() {
 async fn what_is_not_done_is_proposed_again() {
     let bench = Bench::new(Route::Here, vec![Outcome::NotDone, Outcome::NotDone]);
     bench.let_through(10);
-    assert_eq!(bench.propose(2, 1).await.await.unwrap(), integers(0..2));
+    assert_eq!(bench.propose(2, 1).await.await.unwrap(), integers(3, 0..2));
     assert_eq!(bench.batches(), [2, 2, 2]);
 }
 

@@ -9,7 +9,7 @@ use adapter::memory::MemoryAdapter;
 use adapter::{Adapter, CommandBuffer, Reply};
 use conf::{ClusterConfig, Member};
 use raft::handle::Role;
-use raft::{Handle, Node, ProposeError, StartError};
+use raft::{Consistency, Handle, Node, ProposeError, StartError};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 
@@ -52,7 +52,7 @@ pub fn commands(list: &[&[&[u8]]]) -> CommandBuffer {
 
 impl Running {
     pub fn propose(&self, list: &[&[&[u8]]]) -> Result<Vec<Reply>, ProposeError> {
-        self.runtime.block_on(self.handle.propose(commands(list)))
+        self.runtime.block_on(self.handle.propose(commands(list))).map(|committed| committed.replies)
     }
 
     pub fn set(&self, key: &str, value: &[u8]) -> Result<Vec<Reply>, ProposeError> {
@@ -62,7 +62,7 @@ impl Running {
     /// A linearizable read.
     pub fn get(&self, key: &str) -> Reply {
         self.runtime.block_on(async {
-            self.handle.read_barrier().await.unwrap();
+            self.handle.read_barrier(Consistency::Linearizable, 0).await.unwrap();
             let args = vec![b"GET".to_vec().into(), key.as_bytes().to_vec().into()];
             self.handle.adapter().read(args, 0).await.reply
         })

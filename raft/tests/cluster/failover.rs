@@ -2,7 +2,7 @@ use super::Cluster;
 use super::bench::{many, until};
 use adapter::Reply;
 use raft::handle::Role;
-use raft::{ProposeError, ReadError, StartError};
+use raft::{Consistency, ProposeError, ReadError, StartError};
 use std::time::{Duration, Instant};
 
 #[test]
@@ -53,7 +53,8 @@ fn without_a_majority_writes_are_unknown_or_not_done_and_reads_are_refused() {
     let leader = cluster.leader();
     (0..3).filter(|index| *index != leader).for_each(|index| cluster.kill(index));
     assert_eq!(cluster.node(leader).set("k", b"v"), Err(ProposeError::Unknown));
-    let read = cluster.node(leader).run(cluster.node(leader).handle.read_barrier());
+    let leader = cluster.node(leader);
+    let read = leader.run(leader.handle.read_barrier(Consistency::Linearizable, 0));
     assert!(matches!(read, Err(ReadError::NoQuorum | ReadError::NoLeader)), "{read:?}");
 }
 
