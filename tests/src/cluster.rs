@@ -131,6 +131,19 @@ impl Cluster {
         self.nodes[index].link.as_ref().expect("the nodes are linked")
     }
 
+    /// Cuts a node of [`Self::start_linked`] off from all others, in both directions.
+    pub fn isolate(&self, index: usize) {
+        for other in (0..self.nodes.len()).filter(|other| *other != index) {
+            self.link(other).cut_from(self.nodes[index].id);
+        }
+        self.link(index).cut();
+    }
+
+    /// Mends all links.
+    pub fn mend_all(&self) {
+        (0..self.nodes.len()).for_each(|index| self.link(index).mend());
+    }
+
     /// Starts all nodes, and the Kiwis that do not run yet, and waits for a leader.
     pub fn launch_all(&mut self) {
         for index in 0..self.nodes.len() {

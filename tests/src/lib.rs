@@ -9,6 +9,7 @@
 //! | [`kiwi`] | a Kiwi process: the stand-in, or a real one |
 //! | [`link`] | a TCP link to a node that can be slow |
 //! | [`ports`] | free ports |
+//! | [`promises`] | readers that check what each level of consistency promises |
 //! | [`raw`] | a RESP client that does nothing by itself |
 
 #![allow(
@@ -27,4 +28,5 @@ pub mod kiwi;
 pub mod ledger;
 pub mod link;
 pub mod ports;
+pub mod promises;
 pub mod raw;

@@ -1,5 +1,5 @@
 //! A TCP link that can be slow or cut: what peers send to a node goes through it, so a test decides whether and how
-//! late it arrives. What the node itself sends takes the links of the others.
+//! late it arrives. What the node itself sends takes the links of the others; there it can be cut by its sender.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -14,7 +14,12 @@ pub struct Link {
     pub port: u16,
     delay_ms: Arc<AtomicU64>,
     cut: Arc<AtomicBool>,
+    /// A bit for each sender whose requests do not arrive, and whose answers do not leave.
+    cut_from: Arc<AtomicU64>,
 }
+
+/// What every request between nodes says of its sender.
+const SENDER: &[u8] = b"x-raft-sender: ";
 
 impl Link {
     /// A link to a port on loopback, without delay. It ends with the process.
@@ -23,7 +28,8 @@ impl Link {
         let port = listener.local_addr().unwrap().port();
         let delay_ms = Arc::new(AtomicU64::new(0));
         let cut = Arc::new(AtomicBool::new(false));
-        let (delay, is_cut) = (Arc::clone(&delay_ms), Arc::clone(&cut));
+        let cut_from = Arc::new(AtomicU64::new(0));
+        let (delay, is_cut, senders) = (Arc::clone(&delay_ms), Arc::clone(&cut), Arc::clone(&cut_from));
         thread::spawn(move || {
             for peer in listener.incoming().map_while(Result::ok) {
                 // A node that does not run refuses; the peer sees a connection that closes.
@@ -33,11 +39,27 @@ impl Link {
                 let Ok(node) = TcpStream::connect(("127.0.0.1", target)) else { continue };
                 let (from_peer, from_node) = (peer.try_clone().unwrap(), node.try_clone().unwrap());
                 let (delay, cut) = (Arc::clone(&delay), Arc::clone(&is_cut));
-                thread::spawn(move || pass(from_peer, node, &delay, &cut));
-                thread::spawn(move || pass(from_node, peer, &AtomicU64::new(0), &AtomicBool::new(false)));
+                // A connection is one sender's; who it is, its first request says.
+                let (cut_from, sender) = (Arc::clone(&senders), Arc::new(AtomicU64::new(0)));
+                let (cut_to, receiver) = (Arc::clone(&senders), Arc::clone(&sender));
+                thread::spawn(move || {
+                    pass(from_peer, node, &delay, |request| {
+                        if sender.load(Ordering::Relaxed) == 0 {
+                            sender.store(sender_bit(request), Ordering::Relaxed);
+                        }
+                        let is_cut_from =
+                            cut_from.load(Ordering::Relaxed) & sender.load(Ordering::Relaxed) != 0;
+                        cut.load(Ordering::Relaxed) || is_cut_from
+                    });
+                });
+                thread::spawn(move || {
+                    pass(from_node, peer, &AtomicU64::new(0), |_| {
+                        cut_to.load(Ordering::Relaxed) & receiver.load(Ordering::Relaxed) != 0
+                    });
+                });
             }
         });
-        Self { port, delay_ms, cut }
+        Self { port, delay_ms, cut, cut_from }
     }
 
     /// From now on, what peers send arrives this much later.
@@ -50,17 +72,31 @@ impl Link {
         self.cut.store(true, Ordering::Relaxed);
     }
 
-    /// Ends a [`Self::cut`].
+    /// From now on, nothing that one node sends arrives, nor do answers to it, until [`Self::mend`].
+    pub fn cut_from(&self, node: u64) {
+        self.cut_from.fetch_or(1 << node, Ordering::Relaxed);
+    }
+
+    /// Ends what was cut.
     pub fn mend(&self) {
         self.cut.store(false, Ordering::Relaxed);
+        self.cut_from.store(0, Ordering::Relaxed);
     }
 }
 
-fn pass(mut from: TcpStream, mut to: TcpStream, delay_ms: &AtomicU64, cut: &AtomicBool) {
+/// The bit of the node that sends a request; 0 if it does not say who it is.
+fn sender_bit(request: &[u8]) -> u64 {
+    let place = request.windows(SENDER.len()).position(|part| part.eq_ignore_ascii_case(SENDER));
+    let text = place.map(|place| &request[place + SENDER.len()..]).unwrap_or_default();
+    let digits: Vec<u8> = text.iter().copied().take_while(u8::is_ascii_digit).collect();
+    String::from_utf8(digits).ok().and_then(|digits| digits.parse::<u32>().ok()).map_or(0, |node| 1 << node)
+}
+
+fn pass(mut from: TcpStream, mut to: TcpStream, delay_ms: &AtomicU64, is_cut: impl Fn(&[u8]) -> bool) {
     let mut buffer = vec![0; 64 * 1024];
     while let Ok(size @ 1..) = from.read(&mut buffer) {
         thread::sleep(Duration::from_millis(delay_ms.load(Ordering::Relaxed)));
-        if cut.load(Ordering::Relaxed) || to.write_all(&buffer[..size]).is_err() {
+        if is_cut(&buffer[..size]) || to.write_all(&buffer[..size]).is_err() {
             break;
         }
     }
