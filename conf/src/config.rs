@@ -124,6 +124,8 @@ pub struct Raft {
     pub lease_reads: bool,
     /// By how many percent one node's clock may be slower than another's.
     pub max_clock_drift: u32,
+    /// How often each node asks each other one whether it is there.
+    pub health_interval: Duration,
 }
 
 /// The kind of storage.
@@ -216,6 +218,8 @@ pub struct Log {
     pub format: LogFormat,
     /// A file; none for standard error.
     pub file: Option<PathBuf>,
+    /// How often a line says how fast the node is; zero for never.
+    pub performance_interval: Duration,
 }
 
 const MIB: usize = 1024 * 1024;
@@ -257,6 +261,7 @@ impl Default for Raft {
             consistency: Consistency::Linearizable,
             lease_reads: false,
             max_clock_drift: 10,
+            health_interval: Duration::from_secs(1),
         }
     }
 }
@@ -297,7 +302,12 @@ impl Default for Limits {
 
 impl Default for Log {
     fn default() -> Self {
-        Self { level: "info,openraft=warn".to_owned(), format: LogFormat::Text, file: None }
+        Self {
+            level: "info,openraft=warn".to_owned(),
+            format: LogFormat::Text,
+            file: None,
+            performance_interval: Duration::from_secs(60),
+        }
     }
 }
 

@@ -129,7 +129,7 @@ pub static OPTIONS: &[ConfigOption] = &[
         |c| c.listen.raft.to_string(),
         |c, t| put(&mut c.listen.raft, value::socket(t))),
     option!("listen" "http", "ip:port", "any local address, or empty for none", Text,
-        "Where Prometheus scrapes /metrics.",
+        "Where operators, Prometheus and probes ask over HTTP; see docs/http.md.",
         |c| c.listen.http.map(|a| a.to_string()).unwrap_or_default(),
         |c, t| put(&mut c.listen.http, if t.is_empty() { Ok(None) } else { value::socket(t).map(Some) })),
     ConfigOption {
@@ -230,6 +230,10 @@ pub static OPTIONS: &[ConfigOption] = &[
         "By how much one node's clock may run slower than another's; a lease is shorter by that.",
         |c| c.raft.max_clock_drift.to_string(),
         |c, t| put(&mut c.raft.max_clock_drift, value::number(t, 1..=50).map(|n| n as u32))),
+    option!("raft" "health_interval", "duration", "50ms to 1m", Text,
+        "How often each node asks each other one whether it is there; a link is down after two questions without an answer.",
+        |c| value::write_duration(c.raft.health_interval),
+        |c, t| put(&mut c.raft.health_interval, value::duration(t, millis(50)..=secs(60)))),
     option!("storage" "kind", "embedded | kiwi | memory", "one of the three", Text,
         "The storage: RocksDB inside the proxy, a Kiwi beside it, or memory only (for tests: everything is gone with the process and comes back from the log).",
         |c| c.storage.kind.name().to_owned(),
@@ -325,6 +329,10 @@ pub static OPTIONS: &[ConfigOption] = &[
         "The file that log lines are appended to.",
         |c| c.log.file.as_ref().map(|p| p.display().to_string()).unwrap_or_default(),
         |c, t| put(&mut c.log.file, Ok((!t.is_empty()).then(|| PathBuf::from(t))))),
+    option!("log" "performance_interval", "duration", "0s to 24h; 0s for never", Text,
+        "How often a line says how fast the node is: commands a second, latencies, how far it has applied, fsync.",
+        |c| value::write_duration(c.log.performance_interval),
+        |c, t| put(&mut c.log.performance_interval, value::duration(t, Duration::ZERO..=secs(86_400)))),
 ];
 
 fn put<T>(slot: &mut T, value: Result<T, String>) -> Result<(), String> {

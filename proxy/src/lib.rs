@@ -9,7 +9,8 @@
 //! | [`front`] | the commands that are answered here: HELLO, CLIENT, COMMAND, CONFIG, INFO … |
 //! | [`adoption`] | making the data that a storage already has the cluster's |
 //! | [`clients`] | the connections there are |
-//! | [`metrics`] | the Prometheus endpoint |
+//! | [`http`] | HTTP for operators, probes and Prometheus |
+//! | [`metrics`] | what is measured |
 //! | [`cli`] | the command line: serve, check, status, demo |
 //! | [`settings`] | what `CONFIG SET` can change |
 //! | [`stats`] | what is counted |
@@ -22,6 +23,7 @@ pub mod cli;
 pub mod clients;
 pub mod connection;
 pub mod front;
+pub mod http;
 pub mod metrics;
 pub mod resp;
 pub mod server;

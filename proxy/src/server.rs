@@ -39,6 +39,11 @@ impl<A: Adapter> Server<A> {
         Self { shared: Arc::new(Shared::new(handle, config)), connections: TaskTracker::new() }
     }
 
+    /// What its connections share.
+    pub fn shared(&self) -> Arc<Shared<A>> {
+        Arc::clone(&self.shared)
+    }
+
     /// The number of connections.
     pub fn clients(&self) -> usize {
         self.shared.clients.len()

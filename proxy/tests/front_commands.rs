@@ -111,7 +111,8 @@ async fn info_names_the_process_and_its_part_in_the_cluster() {
         "# Raft\r\n".to_owned(),
         "raft_role:standalone\r\n".to_owned(),
         "raft_leader_id:-1\r\n".to_owned(),
-        "raft_node1:id=1,state=standalone,voting=yes,addr=127.0.0.1,port=2,resp=127.0.0.1:1\r\n".to_owned(),
+        "raft_node1:id=1,state=standalone,voting=yes,addr=127.0.0.1,port=2,last_conn_secs=-1,conn_errors=0,conn_oks=0,\
+         resp=127.0.0.1:1,health=unknown\r\n".to_owned(),
         "db0:keys=2,expires=1,avg_ttl=0\r\n".to_owned(),
     ] {
         assert!(info.contains(&line), "{line} in {info}");

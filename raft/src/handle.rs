@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::backup::{Backups, Begun, TakeError};
 use crate::freezer::DigestError;
+use crate::health::HealthView;
 use crate::types::NodeId;
 
 /// What became of a group of commands.
@@ -160,6 +161,12 @@ pub trait Service<A: Adapter>: Send + Sync + 'static {
     fn status(&self) -> NodeStatus;
     /// How all members are, each asked with a deadline of about a second.
     fn members(&self) -> Boxed<'_, Vec<MemberStatus>>;
+    /// All links between the members, and what follows from them, as this node last knew.
+    fn health_view(&self) -> HealthView {
+        HealthView::default()
+    }
+    /// Sets the metrics that are looked up rather than counted.
+    fn publish_metrics(&self) {}
     /// Has this node make a snapshot, beside everything else, where there is a log that it stands for.
     fn make_snapshot(&self) -> Boxed<'_, ()> {
         Box::pin(std::future::ready(()))

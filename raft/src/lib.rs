@@ -9,6 +9,7 @@
 //! | [`state_machine`] | committed entries onto an [`adapter::Adapter`]; snapshots |
 //! | [`network`] | nodes talking over HTTP |
 //! | [`proposer`] | many commands, one entry |
+//! | [`health`] | every link between the members, in one shared view |
 //! | [`read_index`] | one quorum round for all reads that wait |
 //! | [`lease`] | for how long nobody else can have been elected |
 //! | [`freshness`] | how old what this node shows may be |
@@ -28,6 +29,7 @@ mod durable_file;
 pub mod freezer;
 mod freshness;
 pub mod handle;
+pub mod health;
 pub mod identity;
 mod lease;
 pub mod log_store;

@@ -18,6 +18,7 @@ use crate::freezer::{DigestError, Freezer};
 use crate::handle::{
     Boxed, Committed, Handle, MemberStatus, NodeStatus, ProposeError, ReadError, Role, Service,
 };
+use crate::health::{HealthView, MemberHealth, MemberState};
 use crate::node::{limits, upkeep};
 use crate::proposer::{Consensus, Outcome, Proposer, Route};
 use crate::types::NodeId;
@@ -174,6 +175,13 @@ impl<A: Adapter> Service<A> for Alone<A> {
         let node = self.status();
         let only = MemberStatus { id: node.id, voter: true, raft: String::new(), node: Some(node) };
         Box::pin(std::future::ready(vec![only]))
+    }
+
+    fn health_view(&self) -> HealthView {
+        let id = self.config.node.id;
+        let state = MemberState::Up;
+        let alone = MemberHealth { id, voter: true, state, heard_ms: Some(0), connections: None };
+        HealthView { node: id, quorum: true, members: vec![alone], links: Vec::new() }
     }
 
     fn digest_at(&self, index: u64) -> Boxed<'_, Result<Digest, DigestError>> {

@@ -52,6 +52,10 @@ static MACHINE: Mutex<()> = Mutex::new(());
 pub struct Node {
     /// Its id.
     pub id: u64,
+    /// Its address.
+    pub host: String,
+    /// The network namespace that it runs in, if that is not the tests' own.
+    pub namespace: Option<String>,
     /// Its client port.
     pub port: u16,
     /// Its Raft port.
@@ -84,7 +88,21 @@ impl Node {
             ]
         });
         let (port, raft_port) = (ports::free(), ports::free());
-        Self { id, port, raft_port, engine, kiwi, link: None, settings, stop_at: None, dir, child: None }
+        let host = "127.0.0.1".to_owned();
+        Self {
+            id,
+            host,
+            namespace: None,
+            port,
+            raft_port,
+            engine,
+            kiwi,
+            link: None,
+            settings,
+            stop_at: None,
+            dir,
+            child: None,
+        }
     }
 
     /// Gives a setting of its own another value.
@@ -155,6 +173,22 @@ impl Cluster {
         self.leader();
     }
 
+    /// Gives every node a listener for HTTP.
+    pub fn with_http(mut self) -> Self {
+        for node in &mut self.nodes {
+            let address = format!("{}:{}", node.host, ports::free());
+            node.set("listen.http", &address);
+        }
+        self
+    }
+
+    /// Where a node of [`Self::with_http`] listens for HTTP.
+    pub fn http(&self, index: usize) -> &str {
+        let settings = &self.nodes[index].settings;
+        let found = settings.iter().find(|(name, _)| name == "listen.http");
+        found.map(|(_, address)| &**address).expect("the node has HTTP")
+    }
+
     /// Lays out a node on each engine without starting any.
     pub fn prepare(engines: &[Engine], settings: &[(&str, &str)]) -> Self {
         // A test that failed has poisoned it and ended its own nodes.
@@ -192,17 +226,24 @@ impl Cluster {
             .iter()
             .map(|node| {
                 let port = node.link.as_ref().map_or(node.raft_port, |link| link.port);
-                format!("{}=127.0.0.1:{port}", node.id)
+                format!("{}={}:{port}", node.id, node.host)
             })
             .collect();
-        let mut command = Command::new(binary());
+        let mut command = match &node.namespace {
+            None => Command::new(binary()),
+            Some(name) => {
+                let mut command = Command::new("ip");
+                command.args(["netns", "exec", name]).arg(binary());
+                command
+            }
+        };
         command
             .arg("serve")
             .args(["--node-id", &node.id.to_string()])
             .arg("--node-data-dir")
             .arg(node.dir.join("data"))
-            .args(["--listen-resp", &format!("127.0.0.1:{}", node.port)])
-            .args(["--listen-raft", &format!("127.0.0.1:{}", node.raft_port)])
+            .args(["--listen-resp", &format!("{}:{}", node.host, node.port)])
+            .args(["--listen-raft", &format!("{}:{}", node.host, node.raft_port)])
             .args(["--cluster-members", &members.join(",")])
             .env("RAFT_PROXY_CLUSTER_SECRET", SECRET)
             // A test that panics closes the pipe, and the node goes.
@@ -279,7 +320,7 @@ impl Cluster {
     pub fn connect(&self, index: usize) -> redis::Connection {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            match try_connect(self.nodes[index].port) {
+            match try_connect(&self.nodes[index]) {
                 Ok(connection) => return connection,
                 Err(error) => {
                     assert!(Instant::now() < deadline, "node {}: {error}\n{}", index + 1, self.log(index));
@@ -291,7 +332,7 @@ impl Cluster {
 
     /// What a node says of all members.
     pub fn members(&self, index: usize) -> Option<Vec<MemberStatus>> {
-        let mut connection = try_connect(self.nodes[index].port).ok()?;
+        let mut connection = try_connect(&self.nodes[index]).ok()?;
         let text: String = redis::cmd("RAFT.STATUS").query(&mut connection).ok()?;
         Some(serde_json::from_str(&text).unwrap())
     }
@@ -381,8 +422,8 @@ impl Cluster {
     }
 }
 
-fn try_connect(port: u16) -> redis::RedisResult<redis::Connection> {
-    let client = redis::Client::open(format!("redis://127.0.0.1:{port}/"))?;
+fn try_connect(node: &Node) -> redis::RedisResult<redis::Connection> {
+    let client = redis::Client::open(format!("redis://{}:{}/", node.host, node.port))?;
     let connection = client.get_connection_with_timeout(Duration::from_secs(2))?;
     connection.set_read_timeout(Some(PATIENCE))?;
     Ok(connection)

@@ -6,8 +6,10 @@
 //! | [`differential`] | what the differential test needs: a real Redis, random calls, comparison |
 //! | [`engine`] | the table of what a node's data may be kept in: a test that names none runs on every row |
 //! | [`history`] | writers that remember what they were told, and the check against what is there |
+//! | [`http`] | an HTTP client that does nothing by itself |
 //! | [`kiwi`] | a Kiwi process: the stand-in, or a real one |
 //! | [`link`] | a TCP link to a node that can be slow |
+//! | [`netns`] | a network in which packets are lost in one direction |
 //! | [`ports`] | free ports |
 //! | [`promises`] | readers that check what each level of consistency promises |
 //! | [`raw`] | a RESP client that does nothing by itself |
@@ -24,9 +26,11 @@ pub mod cluster;
 pub mod differential;
 pub mod engine;
 pub mod history;
+pub mod http;
 pub mod kiwi;
 pub mod ledger;
 pub mod link;
+pub mod netns;
 pub mod ports;
 pub mod promises;
 pub mod raw;

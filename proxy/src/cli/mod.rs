@@ -77,8 +77,11 @@ fn run(matches: &ArgMatches) -> Result<(), Failure> {
     match matches.subcommand() {
         Some(("serve", args)) => serve::run(args),
         Some(("check", args)) => check(args),
-        Some(("config", _)) => {
-            print!("{}", conf::reference::reference());
+        Some(("config", args)) => {
+            match args.subcommand_name() {
+                Some("metrics") => print!("{}", crate::metrics::catalog::table()),
+                _ => print!("{}", conf::reference::reference()),
+            }
             Ok(())
         }
         Some(("status", args)) => status::run(args),
@@ -126,7 +129,8 @@ fn command() -> Command {
             Command::new("config")
                 .about("About the configuration")
                 .subcommand_required(true)
-                .subcommand(Command::new("reference").about("Print every option with its default")),
+                .subcommand(Command::new("reference").about("Print every option with its default"))
+                .subcommand(Command::new("metrics").about("Print every metric")),
         )
         .subcommand(
             Command::new("status")

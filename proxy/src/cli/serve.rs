@@ -11,9 +11,12 @@ use adapter::AnyAdapter;
 use clap::ArgMatches;
 use conf::{ClusterConfig, ConfigError, Loaded};
 use raft::Handle;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{Failure, logging, settings, stop};
-use crate::server;
+use crate::http::Http;
+use crate::metrics;
+use crate::server::{DRAIN, Server};
 
 /// How long what still runs has to end, when everything that matters has.
 const LAST_TASKS: Duration = Duration::from_secs(1);
@@ -68,6 +71,11 @@ fn raise_file_limit() {
 
 async fn serve(config: ClusterConfig, listeners: Listeners, until_stdin_closes: bool) -> Result<(), Failure> {
     raft::node::claim_data_dir(&config).map_err(Failure::because("cannot start the node"))?;
+    let config = Arc::new(config);
+    // Whoever counts something asks the registry for it when it is made.
+    let registry = metrics::install();
+    let http = Http::new(Arc::clone(&config), Arc::clone(&registry));
+    let _http = serve_http(&http, listeners.http)?;
     let adapter = AnyAdapter::open(&config).map_err(Failure::because("cannot open the storage"))?;
     let handle: Handle<AnyAdapter> = match listeners.raft {
         Some(raft) => {
@@ -80,10 +88,11 @@ async fn serve(config: ClusterConfig, listeners: Listeners, until_stdin_closes: 
     };
     let resp =
         tokio::net::TcpListener::from_std(listeners.resp).map_err(Failure::because("cannot listen"))?;
-    if let Some(http) = listeners.http {
-        let http = tokio::net::TcpListener::from_std(http).map_err(Failure::because("cannot listen"))?;
-        crate::metrics::serve(http, handle.clone()).map_err(Failure::because("cannot serve metrics"))?;
-    }
+    let server = Server::new(handle.clone(), Arc::clone(&config));
+    http.open(server.shared());
+    let interval = config.log.performance_interval;
+    let tell = metrics::performance::tell(registry, handle.clone(), interval);
+    let _telling = AbortOnDropHandle::new(tokio::spawn(tell));
     tracing::info!(node = config.node.id, clients = %config.listen.resp, "ready for clients");
     let stop = async move {
         tokio::select! {
@@ -91,10 +100,20 @@ async fn serve(config: ClusterConfig, listeners: Listeners, until_stdin_closes: 
             () = stdin_closed(), if until_stdin_closes => {}
         }
     };
-    server::run(resp, handle.clone(), Arc::new(config), stop).await;
+    server.run(resp, stop, DRAIN).await;
     handle.shutdown().await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Serves HTTP, if it has a listener, until the answer is dropped.
+fn serve_http(
+    http: &Arc<Http<AnyAdapter>>,
+    listener: Option<TcpListener>,
+) -> Result<Option<AbortOnDropHandle<()>>, Failure> {
+    let Some(listener) = listener else { return Ok(None) };
+    let listener = tokio::net::TcpListener::from_std(listener).map_err(Failure::because("cannot listen"))?;
+    Ok(Some(AbortOnDropHandle::new(tokio::spawn(Arc::clone(http).run(listener)))))
 }
 
 /// Ends when standard input does. The thread that reads it is left behind: a read cannot be called off.

@@ -63,7 +63,8 @@ struct Counted {
     errors: u64,
     output_bytes: u64,
     last: Option<(&'static Spec, Option<&'static Spec>)>,
-    run: u64,
+    /// The commands of the group that is being made or run: equal ones that follow each other are one item.
+    group: Vec<(&'static Spec, u64)>,
 }
 
 impl<A: Adapter, S> Drop for Connection<A, S> {
@@ -182,31 +183,30 @@ impl<A: Adapter, S: AsyncRead + AsyncWrite + Unpin + Send> Connection<A, S> {
         let before = self.output.len();
         reply::encode(reply, self.session.protocol, &mut self.output);
         self.counted.output_bytes += (self.output.len() - before) as u64;
-        self.counted.errors += u64::from(reply.is_error());
-    }
-
-    /// Counts a command towards the pipeline.
-    fn count(&mut self, spec: &'static Spec, parent: Option<&'static Spec>) {
-        match self.counted.last {
-            Some((last, _)) if std::ptr::eq(last, spec) => self.counted.run += 1,
-            _ => {
-                self.count_run();
-                self.counted.last = Some((spec, parent));
-                self.counted.run = 1;
-            }
+        if let Reply::Error(text) = reply {
+            self.counted.errors += 1;
+            self.shared.stats.failed(text);
         }
     }
 
-    fn count_run(&mut self) {
-        if let Some((last, _)) = self.counted.last {
-            self.shared.stats.called(last, self.counted.run);
+    /// Counts a command towards its group.
+    fn count(&mut self, found: Found) {
+        self.counted.last = Some((found.spec, found.parent));
+        match self.counted.group.last_mut() {
+            Some((spec, times)) if std::ptr::eq(*spec, found.spec) => *times += 1,
+            _ => self.counted.group.push((found.spec, 1)),
         }
-        self.counted.run = 0;
+    }
+
+    /// The commands of the group were answered together after this time.
+    fn count_group(&mut self, took: Duration) {
+        for (spec, times) in self.counted.group.drain(..) {
+            self.shared.stats.called(spec, times, took);
+        }
     }
 
     /// Makes the pipeline's counts, and what CLIENT LIST shows, visible to others.
     fn publish(&mut self, requests: &Requests) {
-        self.count_run();
         let stats = &self.shared.stats;
         self.counted.commands = requests.len() as u64;
         stats.commands.add(self.counted.commands);
@@ -223,6 +223,7 @@ impl<A: Adapter, S: AsyncRead + AsyncWrite + Unpin + Send> Connection<A, S> {
         shown.unparsed = self.parser.buffered();
         shown.unsent = self.output.len();
         drop(shown);
-        self.counted = Counted::default();
+        let group = std::mem::take(&mut self.counted.group);
+        self.counted = Counted { group, ..Counted::default() };
     }
 }

@@ -94,30 +94,27 @@ impl<A: Adapter, S: AsyncRead + AsyncWrite + Unpin + Send> Connection<A, S> {
         for index in 0..requests.len() {
             args.clear();
             args.extend(requests.args(index));
-            let admitted = admit(&args, |flags| self.refused(flags));
-            if let Ok(found) = admitted {
-                self.count(found.spec, found.parent);
-            }
-            match admitted {
-                Ok(Found { spec: Spec { run: Run::Write(_), .. }, .. }) => {
+            match admit(&args, |flags| self.refused(flags)) {
+                Ok(found @ Found { spec: Spec { run: Run::Write(_), .. }, .. }) => {
                     if !matches!(group, Group::Writes(_)) {
                         self.run_group(&mut group, requests).await?;
                         group = Group::Writes(CommandBuffer::default());
                     }
+                    self.count(found);
                     let Group::Writes(writes) = &mut group else { continue };
                     writes.push(&args);
                     if self.session.skip || writes.bytes().len() >= WRITE_GROUP_BYTES {
                         self.run_group(&mut group, requests).await?;
                     }
                 }
-                Ok(Found { spec: Spec { run: Run::Read(_), .. }, .. }) => {
+                Ok(found @ Found { spec: Spec { run: Run::Read(_), .. }, .. }) => {
                     let call = ReadCall { request: index, before: 0 };
-                    self.add_read(&mut group, call, self.session.consistency, requests).await?;
+                    self.add_read(&mut group, found, call, self.session.consistency, requests).await?;
                 }
                 Ok(found) if found.spec.name == READ => match leveled(&args) {
                     Ok((consistency, before)) => {
                         let call = ReadCall { request: index, before };
-                        self.add_read(&mut group, call, consistency, requests).await?;
+                        self.add_read(&mut group, found, call, consistency, requests).await?;
                     }
                     Err(stop) => {
                         self.run_group(&mut group, requests).await?;
@@ -148,6 +145,7 @@ impl<A: Adapter, S: AsyncRead + AsyncWrite + Unpin + Send> Connection<A, S> {
     async fn add_read(
         &mut self,
         group: &mut Group,
+        found: Found,
         call: ReadCall,
         consistency: Consistency,
         requests: &Requests,
@@ -157,6 +155,7 @@ impl<A: Adapter, S: AsyncRead + AsyncWrite + Unpin + Send> Connection<A, S> {
             let calls = Vec::with_capacity(requests.len() - call.request);
             *group = Group::Reads(Reads { consistency, calls });
         }
+        self.count(found);
         if let Group::Reads(reads) = group {
             reads.calls.push(call);
         }
@@ -177,9 +176,12 @@ impl<A: Adapter, S: AsyncRead + AsyncWrite + Unpin + Send> Connection<A, S> {
     }
 
     async fn run_front(&mut self, found: Found, args: &[&[u8]]) -> Result<(), Closed> {
+        self.count(found);
+        let began = Instant::now();
         let mut context =
             front::Context { shared: &self.shared, session: &mut self.session, client: &self.client };
         let answer = front::run(&mut context, found, args).await;
+        self.count_group(began.elapsed());
         match answer {
             Ok(Some(reply)) => self.put(&reply).await,
             Ok(None) => Ok(()),
@@ -213,7 +215,9 @@ impl<A: Adapter, S: AsyncRead + AsyncWrite + Unpin + Send> Connection<A, S> {
             }
             Err(error) => vec![error_reply(&error); count],
         };
-        self.shared.stats.wrote(began.elapsed());
+        let took = began.elapsed();
+        self.shared.stats.wrote(took);
+        self.count_group(took);
         for reply in replies {
             self.put(&reply).await?;
         }
@@ -225,6 +229,7 @@ impl<A: Adapter, S: AsyncRead + AsyncWrite + Unpin + Send> Connection<A, S> {
         let Reads { consistency, calls } = reads;
         if let Err(error) = self.shared.handle.read_barrier(*consistency, self.session.seen).await {
             let reply = error_reply(&error);
+            self.count_group(began.elapsed());
             for _ in calls {
                 self.put(&reply).await?;
             }
@@ -265,7 +270,9 @@ impl<A: Adapter, S: AsyncRead + AsyncWrite + Unpin + Send> Connection<A, S> {
         }
         // What they have seen was applied by now.
         self.session.saw(self.shared.handle.applied());
-        self.shared.stats.read(began.elapsed());
+        let took = began.elapsed();
+        self.shared.stats.read(took);
+        self.count_group(took);
         Ok(())
     }
 

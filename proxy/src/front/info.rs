@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use super::handshake::REDIS_VERSION;
 use super::{Context, info_raft};
+use crate::metrics::resident_bytes;
 use crate::shared::Shared;
 use adapter::clock::unix_time;
 
@@ -163,7 +164,7 @@ fn storage<A: Adapter>(shared: &Shared<A>, text: &mut String) {
 }
 
 /// Whether data is being adopted.
-async fn is_loading<A: Adapter>(shared: &Shared<A>) -> bool {
+pub(crate) async fn is_loading<A: Adapter>(shared: &Shared<A>) -> bool {
     let read = shared.handle.adapter().read(vec![Bytes::from_static(b"raft.adoption")], 0).await;
     State::from_reply(&read.reply).is_some()
 }
@@ -175,15 +176,6 @@ async fn keyspace<A: Adapter>(shared: &Shared<A>, text: &mut String) {
     if let [Reply::Integer(keys @ 1..), Reply::Integer(deadlines)] = counts[..] {
         let _ = write!(text, "db0:keys={keys},expires={deadlines},avg_ttl=0\r\n");
     }
-}
-
-/// The memory that the process has; 0 where the kernel does not say.
-fn resident_bytes() -> u64 {
-    let Ok(status) = std::fs::read_to_string("/proc/self/status") else { return 0 };
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib =
-        line.and_then(|rest| rest.split_whitespace().next()).and_then(|number| number.parse::<u64>().ok());
-    kib.unwrap_or(0) * 1024
 }
 
 /// Bytes for people, as Redis writes them: `1.37M`.

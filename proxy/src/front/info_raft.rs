@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use adapter::Adapter;
 use raft::handle::{MemberStatus, Role};
+use raft::health::{MemberHealth, MemberState};
 
 use crate::shared::Shared;
 
@@ -37,23 +38,33 @@ pub(super) async fn write<A: Adapter>(shared: &Shared<A>, text: &mut String) {
         status.purged,
         status.cluster_id,
     );
+    let view = shared.handle.health_view();
     for member in &members {
-        node(member, text);
+        node(member, view.member(member.id), text);
     }
 }
 
 /// `raft_node<id>`: address and port are those that the membership says, `resp` is where clients connect, as the
 /// node itself says.
-fn node(member: &MemberStatus, text: &mut String) {
+///
+/// `last_conn_secs`, `conn_errors` and `conn_oks` are of connections from this node to that one, as RedisRaft counts
+/// them; this node has none to itself.
+fn node(member: &MemberStatus, health: Option<&MemberHealth>, text: &mut String) {
     let (address, port) = member.raft.rsplit_once(':').unwrap_or((&member.raft, "0"));
     let (state, resp) =
         member.node.as_ref().map_or(("unreachable", ""), |node| (role(node.role), &*node.resp));
+    let connections = health.and_then(|health| health.connections).unwrap_or_default();
+    let last = connections.last_seconds.map_or(-1, |seconds| i64::try_from(seconds).unwrap_or(i64::MAX));
+    let health = health.map_or(MemberState::Unknown, |health| health.state);
     let _ = write!(
         text,
-        "raft_node{}:id={},state={state},voting={},addr={address},port={port},resp={resp}\r\n",
+        "raft_node{}:id={},state={state},voting={},addr={address},port={port},last_conn_secs={last},\
+         conn_errors={},conn_oks={},resp={resp},health={health}\r\n",
         member.id,
         member.id,
         yes_or_no(member.voter),
+        connections.errors,
+        connections.oks,
     );
 }
 

@@ -24,6 +24,7 @@ use crate::clients::Client;
 use crate::connection::{Found, Session};
 use crate::shared::Shared;
 use adapter::clock::unix_time;
+pub(crate) use info::is_loading;
 
 /// Where a command of this kind runs.
 pub struct Context<'a, A: Adapter> {

@@ -6,6 +6,7 @@
 //! | [`window`] | the end of the log in memory |
 //! | [`writer`] | one thread, one batch, one sync |
 //! | [`reader`] | entries from memory, else from disk |
+//! | [`timing`] | how long the log takes, for operators |
 //! | [`error`] | why the log cannot be opened |
 //!
 //! What is promised, and why:
@@ -22,6 +23,7 @@
 mod disk;
 mod error;
 mod reader;
+mod timing;
 mod window;
 mod writer;
 
@@ -31,6 +33,7 @@ mod tests;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use conf::Durability;
 use openraft::storage::{LogFlushed, RaftLogStorage};
@@ -41,6 +44,7 @@ pub use self::error::OpenError;
 pub use self::reader::LogReader;
 
 use self::disk::Disk;
+use self::timing::Timing;
 use self::window::Window;
 use self::writer::{Done, Job, Writer};
 use crate::TypeConfig;
@@ -82,6 +86,7 @@ struct Shared {
     window: Mutex<Window>,
     vote: Mutex<Option<Vote>>,
     counters: Counters,
+    timing: Timing,
 }
 
 impl Shared {
@@ -124,7 +129,7 @@ impl LogStore {
         let vote = recovered.vote.map(|vote| guarded(vote, options.node_id));
         let counters = Counters { grown: AtomicU64::new(recovered.bytes), ..Counters::default() };
         let (window, vote) = (Mutex::new(window), Mutex::new(vote));
-        let shared = Arc::new(Shared { options, disk, window, vote, counters });
+        let shared = Arc::new(Shared { options, disk, window, vote, counters, timing: Timing::new() });
         let writer = Writer::start(Arc::clone(&shared))
             .map_err(|error| OpenError::Other { path, reason: format!("no thread to write it: {error}") })?;
         Ok(Self { shared, writer: Arc::new(writer) })
@@ -150,6 +155,11 @@ impl LogStore {
     pub fn writes_and_syncs(&self) -> (u64, u64) {
         let Counters { writes, syncs, .. } = &self.shared.counters;
         (writes.load(Ordering::Relaxed), syncs.load(Ordering::Relaxed))
+    }
+
+    /// The last entry that is known to be committed.
+    pub fn committed(&self) -> Option<LogId> {
+        self.shared.window().committed
     }
 
     /// The entries in memory: how many, and their bytes.
@@ -221,6 +231,9 @@ impl RaftLogStorage<TypeConfig> for LogStore {
 
     async fn save_committed(&mut self, committed: Option<LogId>) -> Result<(), StorageError> {
         self.shared.window().committed = committed;
+        if let Some(committed) = committed {
+            self.shared.timing.committed(committed.index);
+        }
         self.writer.send(Job::Committed(committed));
         Ok(())
     }
@@ -244,7 +257,10 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         };
         let (ticket, bytes) = appended.map_err(|error| StorageIOError::write_logs(AnyError::error(error)))?;
         self.shared.counters.grown.fetch_add(bytes as u64, Ordering::Relaxed);
-        self.writer.send(Job::Append { entries, ticket, flushed: callback });
+        if let Some(last) = entries.last() {
+            self.shared.timing.appending(last.log_id.index);
+        }
+        self.writer.send(Job::Append { entries, ticket, came: Instant::now(), flushed: callback });
         Ok(())
     }
 
@@ -262,6 +278,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
             _ => purged,
         };
         self.shared.window().truncate(since, before);
+        self.shared.timing.truncated(since);
         let truncated = self.write(|done| Job::Truncate(since..end, done)).await;
         truncated.map_err(|error| StorageIOError::write_log_entry(log_id, error).into())
     }

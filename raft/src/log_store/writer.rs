@@ -4,7 +4,7 @@ use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use conf::Durability;
@@ -35,6 +35,8 @@ pub(super) enum Job {
         entries: Vec<Entry>,
         /// The append's number in the window.
         ticket: u64,
+        /// When it came.
+        came: Instant,
         /// Who is told.
         flushed: LogFlushed<TypeConfig>,
     },
@@ -151,7 +153,11 @@ impl Thread {
             Job::Committed(_) => false,
             Job::Vote(..) | Job::Truncate(..) | Job::Purge { .. } => true,
         });
+        let began = Instant::now();
         self.shared.disk.write(batch, sync)?;
+        if sync {
+            self.shared.timing.synced(began.elapsed());
+        }
         self.shared.counters.written(sync);
         // A sync covers everything written before it.
         self.unsynced = !sync && (self.unsynced || jobs.iter().any(|job| matches!(job, Job::Committed(_))));
@@ -183,10 +189,11 @@ impl Thread {
     fn finish(&self, job: Job, result: &DiskResult<()>) {
         let told = || result.clone().map_err(io::Error::other);
         match job {
-            Job::Append { ticket, flushed, .. } => {
+            Job::Append { ticket, came, flushed, .. } => {
                 if result.is_ok() {
                     self.shared.window().set_durable(ticket);
                 }
+                self.shared.timing.appended(came);
                 flushed.log_io_completed(told());
             }
             Job::Purge { upto, done, .. } => {

@@ -6,6 +6,7 @@
 //! | [`body`] | outgoing bodies: slices sent as they are, or a stream |
 //! | [`pool`] | kept-alive connections to one peer, and one call over them |
 //! | [`peers`] | who is reached where |
+//! | [`traffic`] | what goes to a peer and comes from it, counted |
 //! | [`wire`] | the form of the bodies |
 //! | [`client`] | openraft's way to a peer |
 //! | [`snapshot`] | a snapshot's way from file to file |
@@ -22,6 +23,7 @@ pub(crate) mod body;
 pub(crate) mod credentials;
 pub(crate) mod pool;
 pub(crate) mod snapshot;
+pub(crate) mod traffic;
 pub(crate) mod wire;
 
 /// The paths that a node serves; all with `POST`.
@@ -44,6 +46,8 @@ pub mod path {
     pub const REPLICATED: &str = "/forward/replicated";
     /// How the node is.
     pub const STATUS: &str = "/status";
+    /// What the node knows of all links, for what the sender knows of them.
+    pub const HEALTH: &str = "/health";
     /// A leader that goes asks the node to stand for election.
     pub const ELECT: &str = "/raft/elect";
 }

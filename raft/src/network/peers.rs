@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use super::credentials::Credentials;
 use super::pool::Pool;
+use super::traffic::Traffic;
 use crate::types::NodeId;
 
 /// The connections to all peers. Cheap to clone.
@@ -14,11 +15,12 @@ pub struct Peers(Arc<Inner>);
 struct Inner {
     credentials: Credentials,
     pools: RwLock<HashMap<NodeId, Arc<Pool>>>,
+    traffic: RwLock<HashMap<NodeId, Arc<Traffic>>>,
 }
 
 impl Peers {
     pub(crate) fn new(credentials: Credentials) -> Self {
-        Self(Arc::new(Inner { credentials, pools: RwLock::default() }))
+        Self(Arc::new(Inner { credentials, pools: RwLock::default(), traffic: RwLock::default() }))
     }
 
     /// The connections to `node`, which is at `address` (`host:port`). An address that has changed starts anew.
@@ -26,7 +28,8 @@ impl Peers {
         if let Some(pool) = self.find(node).filter(|pool| pool.address() == address) {
             return pool;
         }
-        let pool = Arc::new(Pool::new(node, address.to_owned(), self.0.credentials.clone()));
+        let pool =
+            Arc::new(Pool::new(node, address.to_owned(), self.0.credentials.clone(), self.traffic(node)));
         let mut pools = self.0.pools.write().unwrap_or_else(PoisonError::into_inner);
         pools.insert(node, Arc::clone(&pool));
         pool
@@ -34,5 +37,15 @@ impl Peers {
 
     fn find(&self, node: NodeId) -> Option<Arc<Pool>> {
         self.0.pools.read().unwrap_or_else(PoisonError::into_inner).get(&node).cloned()
+    }
+
+    /// What goes to `node` and comes from it. Only for nodes that have proved that they are of this cluster, or that
+    /// this node looks for itself.
+    pub(crate) fn traffic(&self, node: NodeId) -> Arc<Traffic> {
+        let known = self.0.traffic.read().unwrap_or_else(PoisonError::into_inner).get(&node).cloned();
+        known.unwrap_or_else(|| {
+            let mut traffic = self.0.traffic.write().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(traffic.entry(node).or_insert_with(|| Arc::new(Traffic::new(node))))
+        })
     }
 }

@@ -3,7 +3,8 @@
 //! A call has a connection to itself: it takes an idle one or opens one, and gives it back when the answer is
 //! read. So a long body never stands in the way of a vote. A call that is dropped closes its connection.
 
-use std::sync::{Mutex, PoisonError};
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -17,6 +18,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::body::Outgoing;
 use super::credentials::Credentials;
+use super::traffic::Traffic;
 use crate::types::NodeId;
 
 /// How long a connection may take to open.
@@ -33,7 +35,12 @@ const MAX_ANSWER_BYTES: usize = 1 << 30;
 pub(crate) enum CallError {
     /// The peer has not seen the request.
     #[error("cannot reach {address}: {reason}")]
-    NotSent { address: String, reason: String },
+    NotSent {
+        address: String,
+        reason: String,
+        /// Why no connection could be made; none if one was.
+        kind: Option<io::ErrorKind>,
+    },
     /// The peer may have seen the request and done what it says.
     #[error("lost the answer of {address}: {reason}")]
     Lost { address: String, reason: String },
@@ -55,16 +62,27 @@ pub(crate) struct Pool {
     target: NodeId,
     address: String,
     credentials: Credentials,
+    traffic: Arc<Traffic>,
     idle: Mutex<Vec<(SendRequest<Outgoing>, Instant)>>,
 }
 
 impl Pool {
-    pub(crate) fn new(target: NodeId, address: String, credentials: Credentials) -> Self {
-        Self { target, address, credentials, idle: Mutex::default() }
+    pub(crate) fn new(
+        target: NodeId,
+        address: String,
+        credentials: Credentials,
+        traffic: Arc<Traffic>,
+    ) -> Self {
+        Self { target, address, credentials, traffic, idle: Mutex::default() }
     }
 
     pub(crate) fn address(&self) -> &str {
         &self.address
+    }
+
+    /// Where the last connection went.
+    pub(crate) fn last_address(&self) -> Option<std::net::SocketAddr> {
+        self.traffic.last_address()
     }
 
     /// Sends `body` to `path` and reads the whole answer, all before `deadline`.
@@ -82,7 +100,13 @@ impl Pool {
             }
             answer
         };
-        timeout_at(deadline, exchange).await.unwrap_or_else(|_| Err(self.lost("the deadline has passed")))
+        let answer = timeout_at(deadline, exchange).await;
+        let answer = answer.unwrap_or_else(|_| Err(self.lost("the deadline has passed")));
+        match &answer {
+            Ok(answer) => self.traffic.received(answer.len() as u64),
+            Err(_) => self.traffic.failed(),
+        }
+        answer
     }
 
     /// Sends `body` to `path` and answers the response's head; the connection goes with it. No deadline.
@@ -91,6 +115,7 @@ impl Pool {
         path: &'static str,
         body: Outgoing,
     ) -> Result<(Response<Incoming>, SendRequest<Outgoing>), CallError> {
+        self.traffic.sent(body.size_hint().lower());
         let mut request = Request::new(body);
         *request.method_mut() = Method::POST;
         *request.uri_mut() = hyper::Uri::from_static(path);
@@ -116,16 +141,25 @@ impl Pool {
     }
 
     async fn connect(&self) -> Result<SendRequest<Outgoing>, CallError> {
-        let stream = timeout(CONNECT_TIMEOUT, TcpStream::connect(&self.address))
-            .await
-            .map_err(|_| self.not_sent("connecting took too long"))?
-            .map_err(|error| self.not_sent(error))?;
-        stream.set_nodelay(true).map_err(|error| self.not_sent(error))?;
+        let connected = self.open().await;
+        self.traffic.connected(connected.as_ref().ok().and_then(|stream| stream.peer_addr().ok()));
+        let stream = connected.map_err(|error| CallError::NotSent {
+            address: self.address.clone(),
+            reason: error.to_string(),
+            kind: Some(error.kind()),
+        })?;
         let (sender, connection) =
             handshake(TokioIo::new(stream)).await.map_err(|error| self.not_sent(error))?;
         // Ends with the connection; its errors reach the caller through the request.
         tokio::spawn(async move { drop(connection.await) });
         Ok(sender)
+    }
+
+    async fn open(&self) -> io::Result<TcpStream> {
+        let slow = |_| io::Error::new(io::ErrorKind::TimedOut, "connecting took too long");
+        let stream = timeout(CONNECT_TIMEOUT, TcpStream::connect(&self.address)).await.map_err(slow)??;
+        stream.set_nodelay(true)?;
+        Ok(stream)
     }
 
     async fn read(&self, response: Response<Incoming>) -> Result<Bytes, CallError> {
@@ -165,7 +199,7 @@ impl Pool {
     }
 
     fn not_sent(&self, reason: impl std::fmt::Display) -> CallError {
-        CallError::NotSent { address: self.address.clone(), reason: reason.to_string() }
+        CallError::NotSent { address: self.address.clone(), reason: reason.to_string(), kind: None }
     }
 
     pub(crate) fn lost(&self, reason: impl std::fmt::Display) -> CallError {

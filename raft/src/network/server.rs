@@ -9,6 +9,7 @@
 //! | `/forward/propose` | a reply list or an error for each group of commands |
 //! | `/forward/read-index` | the leader's read index, confirmed by a quorum or, if that is enough, by its lease |
 //! | `/forward/replicated` | how many others have a log entry, once they are enough or it has taken too long |
+//! | `/health` | what this node knows of all links; the body is what the sender knows of them |
 //! | `/status` | how the node is, and how much of the asker's log it knows of |
 
 use std::convert::Infallible;
@@ -16,7 +17,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -31,9 +32,11 @@ use super::body::Outgoing;
 use super::credentials::{Credentials, Refusal};
 use super::pool::{BodyError, MAX_IDLE_AGE, read_body};
 use super::snapshot::{ReceiveError, Receiving};
+use super::traffic::Traffic;
 use super::wire::{Answers, Malformed, ReadIndexAnswer, Replicated};
 use super::{path, wire};
 use crate::handle::{Boxed, NodeStatus};
+use crate::health::HealthMonitor;
 use crate::node::elections::Elections;
 use crate::state_machine::KeepError;
 use crate::types::{NodeId, Raft, SnapshotFile, Vote};
@@ -70,6 +73,8 @@ pub(crate) trait Inbound: Send + Sync + 'static {
     /// How many others have a log entry, if this node leads.
     fn replicated(&self, question: Replicated) -> Boxed<'_, Option<u32>>;
     fn report(&self, asker: NodeId) -> StatusReport;
+    fn health(&self) -> &HealthMonitor;
+    fn traffic(&self, from: NodeId) -> Arc<Traffic>;
     /// Checks a snapshot that has arrived, and keeps it, before it is installed.
     fn keep_snapshot(&self, file: Box<SnapshotFile>) -> Boxed<'_, Result<Box<SnapshotFile>, KeepError>>;
 }
@@ -175,6 +180,7 @@ impl Server {
             return Err(Failure(StatusCode::SERVICE_UNAVAILABLE, "this node is starting".to_owned()));
         };
         let (head, body) = request.into_parts();
+        node.traffic(sender).received(body.size_hint().lower());
         let small = |body| read_body(body, SMALL_BODY_BYTES);
         match head.uri.path() {
             path::APPEND => {
@@ -218,6 +224,7 @@ impl Server {
                 self.elections.take_over(node.raft()).await.map_err(stopping)?;
                 Ok(Bytes::new().into())
             }
+            path::HEALTH => Ok(node.health().answer(sender, &small(body).await?)?.into()),
             path::STATUS => Ok(wire::encode(&node.report(sender)).into()),
             other => Err(Failure(StatusCode::NOT_FOUND, format!("there is nothing at {other}"))),
         }

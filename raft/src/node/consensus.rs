@@ -44,6 +44,11 @@ impl Leadership {
         metrics.current_leader.filter(|leader| *leader != self.id).map_or(Route::Nowhere, Route::To)
     }
 
+    /// Who leads.
+    pub(crate) fn leader(&self) -> Option<NodeId> {
+        self.metrics.borrow().current_leader
+    }
+
     /// The connections to a member.
     pub(crate) fn peer(&self, node: NodeId) -> Option<Arc<Pool>> {
         let metrics = self.metrics.borrow();

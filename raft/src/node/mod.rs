@@ -10,12 +10,14 @@
 //! | [`upkeep`] | what a member does by itself |
 //! | [`farewell`] | how a member leaves for a while |
 //! | [`report`] | what a member says of itself |
+//! | [`measures`] | a member's numbers, for operators |
 
 mod acknowledgements;
 mod bootstrap;
 pub(crate) mod consensus;
 pub(crate) mod elections;
 mod farewell;
+mod measures;
 mod reads;
 mod report;
 pub(crate) mod upkeep;
@@ -38,6 +40,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::backup::{Backups, Begun, TakeError};
 use crate::freezer::{DigestError, Freezer};
 use crate::handle::{Boxed, Committed, Handle, MemberStatus, NodeStatus, ProposeError, ReadError, Service};
+use crate::health::{HealthMonitor, HealthView};
 use crate::identity::{Identity, IdentityError};
 use crate::lease::Lease;
 use crate::log_store::{LogStore, Options};
@@ -45,6 +48,7 @@ use crate::network::client::RaftNetworkClients;
 use crate::network::credentials::{Credentials, CredentialsError};
 use crate::network::peers::Peers;
 use crate::network::server::{Inbound, Server, StatusReport};
+use crate::network::traffic::Traffic;
 use crate::network::wire::{Answers, ReadIndexAnswer, Replicated};
 use crate::proposer::{Limits, Proposer};
 use crate::state_machine::{KeepError, Keeper, KiwiStateMachine, Progress};
@@ -53,6 +57,7 @@ use bootstrap::Admission;
 pub(crate) use bootstrap::Members;
 use consensus::{Leadership, RaftConsensus};
 use elections::Elections;
+use measures::LeaderChanges;
 use reads::Reads;
 
 /// Room for what a body carries besides commands or entries.
@@ -132,6 +137,7 @@ struct Member<A: Adapter> {
     log: LogStore,
     peers: Peers,
     leadership: Leadership,
+    health: Arc<HealthMonitor>,
     progress: watch::Receiver<Progress>,
     proposer: Arc<Proposer<RaftConsensus<A>>>,
     reads: Arc<Reads>,
@@ -141,6 +147,7 @@ struct Member<A: Adapter> {
     stopping: Arc<AtomicBool>,
     /// It gives up leading, for now or for good.
     yielding: Arc<AtomicBool>,
+    leader_changes: Arc<LeaderChanges>,
     /// Ends with the member.
     tasks: Mutex<Vec<AbortOnDropHandle<()>>>,
 }
@@ -159,6 +166,7 @@ impl<A: Adapter> Member<A> {
         let elections = Elections::new(config.raft.election_timeout_max);
         let max_body_bytes = config.limits.max_inflight_bytes + BODY_OVERHEAD_BYTES;
         let server = Server::new(credentials, max_body_bytes, Arc::clone(&elections));
+        let listening_at = listener.local_addr().ok();
         let serving = spawn(Arc::clone(&server).run(listener));
 
         let mut log = open_log(&config.node.data_dir, Options::new(id, &config.raft)).await?;
@@ -190,7 +198,8 @@ impl<A: Adapter> Member<A> {
         let raft = Raft::new(id, raft_config, network, log.clone(), state_machine)
             .await
             .map_err(|error| StartError::Raft(error.to_string()))?;
-        let ways = (peers, lease);
+        let health = HealthMonitor::new(config, &identity.cluster_id, listening_at, peers.clone()).await;
+        let ways = (peers, lease, health);
         let member = Self::assemble(config, adapter, raft, log, ways, progress, content);
         server.open(Arc::clone(&member) as Arc<dyn Inbound>);
         member.spawn_tasks(serving, elections);
@@ -208,7 +217,7 @@ impl<A: Adapter> Member<A> {
         adapter: Arc<A>,
         raft: Raft,
         log: LogStore,
-        (peers, lease): (Peers, Arc<Lease>),
+        (peers, lease, health): (Peers, Arc<Lease>, Arc<HealthMonitor>),
         progress: watch::Receiver<Progress>,
         (freezer, keeper): (Arc<Freezer<A>>, Keeper<A>),
     ) -> Arc<Self> {
@@ -228,6 +237,7 @@ impl<A: Adapter> Member<A> {
             log,
             peers,
             leadership,
+            health,
             progress,
             proposer,
             reads,
@@ -236,6 +246,7 @@ impl<A: Adapter> Member<A> {
             backups: Backups::new(&config.node.data_dir),
             stopping: Arc::default(),
             yielding: Arc::default(),
+            leader_changes: Arc::default(),
             tasks: Mutex::default(),
         })
     }
@@ -254,8 +265,10 @@ impl<A: Adapter> Member<A> {
             leadership.route()
         });
         let (mut changes, proposer) = (self.leadership.clone(), Arc::clone(&self.proposer));
+        let leaders = Arc::clone(&self.leader_changes);
         let follow = async move {
             while changes.changed().await {
+                leaders.see(changes.leader());
                 proposer.route_changed();
             }
         };
@@ -263,6 +276,7 @@ impl<A: Adapter> Member<A> {
             serving,
             spawn(Arc::clone(&self.proposer).run()),
             spawn(Arc::clone(&self.reads).run()),
+            spawn(Arc::clone(&self.health).run(report::roster(&self.raft))),
             spawn(bound),
             spawn(expire),
             spawn(follow),
@@ -394,6 +408,14 @@ impl<A: Adapter> Service<A> for Member<A> {
         Box::pin(self.member_statuses())
     }
 
+    fn health_view(&self) -> HealthView {
+        self.health.view()
+    }
+
+    fn publish_metrics(&self) {
+        self.set_metrics();
+    }
+
     fn make_snapshot(&self) -> Boxed<'_, ()> {
         Box::pin(async {
             // It fails when the node ends.
@@ -465,5 +487,13 @@ impl<A: Adapter> Inbound for Member<A> {
 
     fn report(&self, asker: NodeId) -> StatusReport {
         self.status_report(asker)
+    }
+
+    fn health(&self) -> &HealthMonitor {
+        &self.health
+    }
+
+    fn traffic(&self, from: NodeId) -> Arc<Traffic> {
+        self.peers.traffic(from)
     }
 }

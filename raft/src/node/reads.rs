@@ -17,6 +17,7 @@ use tokio::sync::{Mutex, Notify, watch};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::consensus::Leadership;
+use super::measures::RoundMeasures;
 use crate::boot_clock;
 use crate::freshness::Freshness;
 use crate::handle::ReadError;
@@ -56,6 +57,7 @@ pub(crate) struct Reads {
     freshness: Freshness,
     /// The content is to be shown to be fresh before somebody needs it.
     refresh: Notify,
+    measures: RoundMeasures,
     timeout: Duration,
 }
 
@@ -78,6 +80,7 @@ impl Reads {
             lease,
             freshness: Freshness::default(),
             refresh: Notify::new(),
+            measures: RoundMeasures::new(),
             timeout,
         })
     }
@@ -85,7 +88,7 @@ impl Reads {
     /// Runs the rounds. For ever.
     pub(crate) async fn run(self: Arc<Self>) {
         tokio::join!(
-            self.index.leader.run(|| self.leader_round()),
+            self.index.leader.run(|| self.measures.round(self.leader_round())),
             self.index.follower.run(|| self.follower_round(Proof::Quorum)),
             self.index.follower_by_lease.run(|| self.follower_round(Proof::Lease)),
             self.refresh(),

@@ -1,5 +1,7 @@
 //! What a member says of itself, and asks of the others.
 
+use std::time::Duration;
+
 use adapter::Adapter;
 use openraft::ServerState;
 use tokio::task::JoinSet;
@@ -8,9 +10,13 @@ use tokio::time::Instant;
 use super::Member;
 use super::bootstrap::STATUS_TIMEOUT;
 use crate::handle::{MemberStatus, NodeStatus, Role};
+use crate::health::{RosterSource, Watched};
 use crate::network::server::StatusReport;
 use crate::network::{path, wire};
-use crate::types::NodeId;
+use crate::types::{NodeId, Raft};
+
+/// How long a member that has not answered the health monitor may take to answer after all.
+const DOWN_TIMEOUT: Duration = Duration::from_millis(50);
 
 impl<A: Adapter> Member<A> {
     pub(super) fn node_status(&self) -> NodeStatus {
@@ -61,8 +67,9 @@ impl<A: Adapter> Member<A> {
                 continue;
             }
             let pool = self.peers.at(id, &member.raft);
+            let patience = if self.health.is_down(id) { DOWN_TIMEOUT } else { STATUS_TIMEOUT };
             asking.spawn(async move {
-                let answer = pool.call(path::STATUS, Vec::new(), Instant::now() + STATUS_TIMEOUT).await;
+                let answer = pool.call(path::STATUS, Vec::new(), Instant::now() + patience).await;
                 let report = answer.ok().and_then(|answer| wire::decode::<StatusReport>(&answer).ok());
                 member.node = report.map(|report| report.status);
                 member
@@ -72,6 +79,20 @@ impl<A: Adapter> Member<A> {
         members.sort_by_key(|member| member.id);
         members
     }
+}
+
+/// Whom the health monitor watches: the members at the moment when it asks.
+pub(super) fn roster(raft: &Raft) -> RosterSource {
+    let metrics = raft.server_metrics();
+    Box::new(move || {
+        let metrics = metrics.borrow();
+        let membership = metrics.membership_config.membership();
+        let voters: Vec<NodeId> = membership.voter_ids().collect();
+        let watched = |(id, peer): (&NodeId, &crate::types::Peer)| {
+            (*id, Watched { voter: voters.contains(id), raft: peer.raft.clone() })
+        };
+        membership.nodes().map(watched).collect()
+    })
 }
 
 fn role(state: ServerState) -> Role {

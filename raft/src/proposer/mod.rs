@@ -22,6 +22,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::handle::{Committed, ProposeError};
 use crate::types::NodeId;
+pub(crate) use queue::Pending;
 use queue::{Group, Queue, State};
 
 /// Requests with forwarded groups that are under way at once.
@@ -127,7 +128,19 @@ impl<C: Consensus> Proposer<C> {
 
     /// Proposes `commands`, here or through the leader.
     pub(crate) async fn propose(&self, commands: CommandBuffer) -> Result<Committed, ProposeError> {
-        self.queue(commands, self.limits.request_timeout, true)?.answer().await
+        let answer = match self.queue(commands, self.limits.request_timeout, true) {
+            Ok(waiting) => waiting.answer().await,
+            Err(error) => Err(error),
+        };
+        if answer.is_err() {
+            metrics::counter!("raft_proxy_proposals_failed_total").increment(1);
+        }
+        answer
+    }
+
+    /// What is proposed and not yet answered.
+    pub(crate) fn pending(&self) -> Pending {
+        self.queue.pending()
     }
 
     /// Queues what another node has forwarded: it is proposed here or not at all.

@@ -61,6 +61,13 @@ impl Drop for Reserved {
     }
 }
 
+/// Groups that are not answered yet.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pending {
+    pub(crate) groups: usize,
+    pub(crate) bytes: usize,
+}
+
 pub(super) struct Queue {
     groups: Mutex<VecDeque<Group>>,
     arrived: Notify,
@@ -151,6 +158,13 @@ impl Queue {
     /// Bytes of groups that are not answered yet.
     pub(super) fn bytes_in_flight(&self) -> usize {
         self.in_flight.load(Ordering::Acquire)
+    }
+
+    /// What is not answered yet.
+    pub(super) fn pending(&self) -> Pending {
+        // Each group that is not answered holds one reference to the total.
+        let groups = Arc::strong_count(&self.in_flight) - 1;
+        Pending { groups, bytes: self.bytes_in_flight() }
     }
 
     /// A group that is larger than the bound passes when it is alone.

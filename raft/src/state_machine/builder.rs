@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use adapter::{Adapter, Frozen};
 use openraft::{AnyError, RaftSnapshotBuilder, Snapshot, StorageIOError};
@@ -50,9 +50,14 @@ impl BuildError {
 impl<A: Adapter> RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder<A> {
     async fn build_snapshot(&mut self) -> Result<Snapshot<TypeConfig>, StorageError> {
         let (meta, snapshot) = loop {
+            let began = Instant::now();
             match self.build().await {
-                Ok(built) => break built,
+                Ok(built) => {
+                    metrics::histogram!("raft_proxy_snapshot_make_duration_seconds").record(began.elapsed());
+                    break built;
+                }
                 Err(error) if error.is_passing() => {
+                    metrics::counter!("raft_proxy_snapshot_make_failures_total").increment(1);
                     tracing::warn!(%error, "a snapshot could not be made, and is tried again");
                     tokio::time::sleep(RETRY).await;
                 }
@@ -102,6 +107,7 @@ fn write<A: Adapter>(
     frozen.write(shared.cluster_id.clone(), &mut out)?;
     out.flush()?;
     out.get_ref().sync_all()?;
+    metrics::gauge!("raft_proxy_snapshot_bytes").set(out.get_ref().metadata()?.len() as f64);
     adapter::step::reached("snapshot-written");
     shared.files.publish(&meta, file)?;
     shared.files.newest().ok_or(BuildError::Gone)

@@ -25,9 +25,11 @@ mod tests;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use adapter::{Adapter, Batch, Run};
 use bytes::Bytes;
+use metrics::Histogram;
 use openraft::storage::RaftStateMachine;
 use openraft::{AnyError, EntryPayload, OptionalSend, Snapshot, SnapshotMeta, StorageIOError};
 use tokio::sync::watch;
@@ -87,6 +89,7 @@ struct Shared<A> {
     /// Stands in every snapshot.
     cluster_id: Bytes,
     progress: watch::Sender<Progress>,
+    applying: Histogram,
 }
 
 /// Entries, as a run for the adapter.
@@ -160,6 +163,7 @@ impl<A: Adapter> KiwiStateMachine<A> {
                 restored: AtomicU64::new(0),
                 cluster_id,
                 progress,
+                applying: metrics::histogram!("raft_proxy_apply_log_duration_seconds"),
             }),
             mark,
         })
@@ -197,7 +201,7 @@ impl<A: Adapter> KiwiStateMachine<A> {
             |error| StorageError::from(StorageIOError::write_state_machine(AnyError::error(error)));
         let Some(Prepared { run, last, has_batch }) = prepared.map_err(unprepared)? else { return Ok(()) };
         let failed = |error: AnyError| StorageError::from(StorageIOError::apply(last, error));
-        let expected = run.batches.len();
+        let (expected, began) = (run.batches.len(), Instant::now());
         let applied = loop {
             if last.index < self.shared.restored.load(Ordering::Acquire) {
                 // Only a follower is given a snapshot: nobody waits for these replies.
@@ -223,6 +227,7 @@ impl<A: Adapter> KiwiStateMachine<A> {
             let list = if has_batch { applied.next() } else { None };
             Replies(list.unwrap_or_default())
         }));
+        self.shared.applying.record(began.elapsed());
         self.shared.freezer.reached(last.index);
         self.shared.progress.send_modify(|progress| progress.applied = Some(last));
         Ok(())
@@ -294,6 +299,7 @@ impl<A: Adapter> RaftStateMachine<TypeConfig> for KiwiStateMachine<A> {
         };
         let turn = Arc::clone(&self.shared.turn);
         let _turn = turn.lock().await;
+        let began = Instant::now();
         let stream = stream::open(&snapshot.path, &self.shared.cluster_id);
         let stream = stream.map_err(|error| failed(AnyError::new(&error)))?;
         stream.sync_all().map_err(|error| failed(AnyError::new(&error)))?;
@@ -308,6 +314,7 @@ impl<A: Adapter> RaftStateMachine<TypeConfig> for KiwiStateMachine<A> {
         // Only what the stream itself says: two nodes' descriptions of the same snapshot are the same.
         let published = self.shared.files.publish(&files::meta(&mark), *snapshot);
         published.map_err(|error| failed(AnyError::new(&error)))?;
+        metrics::histogram!("raft_proxy_snapshot_install_duration_seconds").record(began.elapsed());
         let applied = mark.applied;
         self.mark = mark;
         self.shared.freezer.reached(applied.map_or(0, |applied| applied.index));

@@ -120,6 +120,8 @@ impl Receiving {
             partial.write(rest, &mut body).await?;
         }
         let Some(Partial { file, .. }) = partial.take() else { return Err(ReceiveError::Busy) };
+        metrics::counter!("raft_proxy_snapshot_received_total").increment(1);
+        metrics::counter!("raft_proxy_snapshot_received_bytes_total").increment(head.bytes - head.from);
         tracing::info!(snapshot = %head.meta.snapshot_id, bytes = head.bytes, "a snapshot has arrived");
         Ok(install(Arc::clone(node), head, file))
     }

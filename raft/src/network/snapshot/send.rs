@@ -103,6 +103,8 @@ async fn exchange(
     let status = response.status();
     let answer = read_answer(response.into_body(), progress).await.map_err(|error| pool.lost(error))?;
     let answer = pool.judge(status, answer)?;
+    metrics::counter!("raft_proxy_snapshot_sent_total").increment(1);
+    metrics::counter!("raft_proxy_snapshot_sent_bytes_total").increment(bytes - head.from);
     wire::decode(&answer).map_err(|error| pool.lost(error))
 }
 

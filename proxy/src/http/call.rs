@@ -1,0 +1,130 @@
+//! One request, as far as it matters here.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use hyper::header::AUTHORIZATION;
+use hyper::{Method, Request, StatusCode};
+
+use super::answer::Failure;
+
+/// The longest body that is read.
+const MAX_BODY_BYTES: usize = 64 * 1024;
+/// How long a body may take to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A request whose body has arrived.
+#[derive(Debug)]
+pub(super) struct Call {
+    pub(super) peer: SocketAddr,
+    /// HEAD is taken for GET: who sends the answer leaves its body out.
+    pub(super) method: Method,
+    pub(super) path: String,
+    arguments: Vec<(String, String)>,
+    /// The Authorization header, if it is text.
+    pub(super) authorization: Option<String>,
+}
+
+impl Call {
+    pub(super) async fn read(peer: SocketAddr, request: Request<Incoming>) -> Result<Self, Failure> {
+        let (head, body) = request.into_parts();
+        let authorization = head.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let arguments = arguments(head.uri.query().unwrap_or_default())?;
+        let body = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, MAX_BODY_BYTES).collect()).await;
+        let body =
+            body.map_err(|_| Failure::new(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time"))?;
+        // Nothing that is served has one; this bounds it.
+        let _ = body.map_err(|error| match error.downcast_ref::<LengthLimitError>() {
+            Some(_) => Failure::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                format!("the body is longer than {MAX_BODY_BYTES} bytes"),
+            ),
+            None => Failure::bad(format!("the body could not be read: {error}")),
+        })?;
+        Ok(Self {
+            peer,
+            method: if head.method == Method::HEAD { Method::GET } else { head.method },
+            path: head.uri.path().to_owned(),
+            authorization: authorization.map(str::to_owned),
+            arguments,
+        })
+    }
+
+    /// The names of the arguments behind the question mark.
+    pub(super) fn argument_names(&self) -> impl Iterator<Item = &str> {
+        self.arguments.iter().map(|(name, _)| &**name)
+    }
+
+    /// The value of an argument, the last one if it is there several times.
+    pub(super) fn argument(&self, name: &str) -> Option<&str> {
+        self.arguments.iter().rev().find(|(other, _)| other == name).map(|(_, value)| &**value)
+    }
+
+    /// All values of an argument.
+    pub(super) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.arguments.iter().filter(move |(other, _)| other == name).map(|(_, value)| &**value)
+    }
+
+    /// Whether a switch is on: there without a value, or with `true` or `1`.
+    pub(super) fn switch(&self, name: &str) -> Result<bool, Failure> {
+        match self.argument(name) {
+            None | Some("false" | "0") => Ok(false),
+            Some("" | "true" | "1") => Ok(true),
+            Some(other) => Err(Failure::bad(format!("{name} must be true or false, not {other:?}"))),
+        }
+    }
+
+    /// A duration such as `500ms` or `5s`, up to `most`.
+    pub(super) fn duration(&self, name: &str, most: Duration) -> Result<Option<Duration>, Failure> {
+        let parse = |text| {
+            conf::value::duration(text, Duration::ZERO..=most)
+                .map_err(|wanted| Failure::bad(format!("{name} must be {wanted}, not {text:?}")))
+        };
+        self.argument(name).map(parse).transpose()
+    }
+}
+
+fn arguments(query: &str) -> Result<Vec<(String, String)>, Failure> {
+    let pieces = query.split('&').filter(|piece| !piece.is_empty());
+    let pairs = pieces.map(|piece| piece.split_once('=').unwrap_or((piece, "")));
+    pairs.map(|(name, value)| Ok((decoded(name)?, decoded(value)?))).collect()
+}
+
+/// Undoes percent-encoding.
+fn decoded(text: &str) -> Result<String, Failure> {
+    let wrong = || Failure::bad(format!("{text:?} is not percent-encoded UTF-8"));
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, tail @ ..] = rest {
+        rest = tail;
+        match first {
+            b'+' => bytes.push(b' '),
+            b'%' => {
+                let (hex, tail) = rest.split_at_checked(2).ok_or_else(wrong)?;
+                let hex = std::str::from_utf8(hex).ok().filter(|hex| !hex.starts_with('+'));
+                bytes.push(hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()).ok_or_else(wrong)?);
+                rest = tail;
+            }
+            other => bytes.push(*other),
+        }
+    }
+    String::from_utf8(bytes).map_err(|_| wrong())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_are_split_and_decoded() {
+        let found = arguments("verbose&timeout=5s&exclude=a%20b&&x=+%2B").unwrap();
+        let expected = [("verbose", ""), ("timeout", "5s"), ("exclude", "a b"), ("x", " +")];
+        assert_eq!(found, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        for bad in ["a=%", "a=%2", "a=%zz", "a=%+1", "a=%ff"] {
+            assert!(arguments(bad).is_err(), "{bad}");
+        }
+    }
+}

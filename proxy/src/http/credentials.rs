@@ -1,0 +1,57 @@
+//! Who may change something: whoever has `listen.password`, as Basic credentials (of any user, as Redis has one user) or
+//! as a Bearer token. Where no password is set, only somebody on the node's own machine.
+
+use adapter::Adapter;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hyper::StatusCode;
+
+use super::answer::Failure;
+use super::call::Call;
+use crate::settings::Values;
+use crate::shared::Shared;
+
+/// Refuses who may not.
+pub(super) fn check<A: Adapter>(shared: &Shared<A>, call: &Call) -> Result<(), Failure> {
+    let values: &Values = &shared.settings.load();
+    if values.password.is_empty() {
+        return if call.peer.ip().to_canonical().is_loopback() {
+            Ok(())
+        } else {
+            let reason = "no password is set (listen.password): changes are taken from this machine only";
+            Err(Failure::new(StatusCode::FORBIDDEN, reason))
+        };
+    }
+    let given = call.authorization.as_deref().and_then(password);
+    if given.is_some_and(|given| values.password_is(&given)) { Ok(()) } else { Err(Failure::unauthorized()) }
+}
+
+/// The password of an Authorization header.
+fn password(header: &str) -> Option<Vec<u8>> {
+    let (scheme, value) = header.split_once(' ')?;
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return Some(value.trim().as_bytes().to_vec());
+    }
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let pair = STANDARD.decode(value.trim()).ok()?;
+    let colon = pair.iter().position(|byte| *byte == b':')?;
+    Some(pair[colon + 1..].to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_schemes_carry_the_password() {
+        let basic = |pair: &str| format!("Basic {}", STANDARD.encode(pair));
+        assert_eq!(password("Bearer p:w"), Some(b"p:w".to_vec()));
+        assert_eq!(password(&basic("default:p:w")), Some(b"p:w".to_vec()));
+        assert_eq!(password(&basic(":x")), Some(b"x".to_vec()));
+        for bad in ["", "p", "Digest x", "Basic ???", &basic("no colon")] {
+            assert_eq!(password(bad), None, "{bad}");
+        }
+    }
+}

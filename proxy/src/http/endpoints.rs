@@ -1,0 +1,150 @@
+//! What can be asked: the table, and the way from a request to its answer.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use adapter::Adapter;
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::{Method, Request, Response, StatusCode};
+use serde_json::json;
+
+use super::answer::{Answer, Failure};
+use super::call::Call;
+use super::{Http, cluster, credentials, probes, settings};
+use crate::metrics;
+use crate::shared::Shared;
+
+/// One thing that can be asked.
+struct Endpoint {
+    path: &'static str,
+    methods: &'static [&'static str],
+    /// The arguments that it knows; others are an error, so that one that is misspelt is noticed.
+    arguments: &'static [&'static str],
+    about: &'static str,
+}
+
+/// All of them.
+const ENDPOINTS: &[Endpoint] = &[
+    Endpoint { path: "/", methods: &["GET"], arguments: &[], about: "what can be asked" },
+    Endpoint {
+        path: "/livez",
+        methods: &["GET"],
+        arguments: &["verbose"],
+        about: "200 while the process works",
+    },
+    Endpoint {
+        path: "/readyz",
+        methods: &["GET"],
+        arguments: &["verbose", "timeout", "exclude"],
+        about: "200 if this node can serve clients now",
+    },
+    Endpoint {
+        path: "/cluster/status",
+        methods: &["GET"],
+        arguments: &[],
+        about: "how this node is, and its cluster",
+    },
+    Endpoint {
+        path: "/cluster/members",
+        methods: &["GET"],
+        arguments: &[],
+        about: "the members, each asked how it is",
+    },
+    Endpoint {
+        path: "/cluster/health",
+        methods: &["GET"],
+        arguments: &[],
+        about: "all links between the members, and what follows from them",
+    },
+    Endpoint {
+        path: "/metrics",
+        methods: &["GET"],
+        arguments: &[],
+        about: "metrics in Prometheus's text format",
+    },
+    Endpoint {
+        path: "/config",
+        methods: &["GET"],
+        arguments: &[],
+        about: "every option; secrets are hidden",
+    },
+];
+
+/// Answers a request, whatever it is.
+pub(super) async fn answer<A: Adapter>(
+    http: &Http<A>,
+    peer: SocketAddr,
+    request: Request<Incoming>,
+) -> Response<Full<Bytes>> {
+    let answered = match Call::read(peer, request).await {
+        Ok(call) => route(http, &call).await,
+        Err(failure) => Err(failure),
+    };
+    answered.unwrap_or_else(Failure::into_answer).into_response()
+}
+
+async fn route<A: Adapter>(http: &Http<A>, call: &Call) -> Result<Answer, Failure> {
+    let endpoint = find(&call.path)?;
+    if !endpoint.methods.contains(&call.method.as_str()) {
+        let allowed = endpoint.methods.join(", ");
+        return Err(Failure::method(call.method.as_str(), endpoint.path, &allowed));
+    }
+    if let Some(unknown) = call.argument_names().find(|name| !endpoint.arguments.contains(name)) {
+        let known = match endpoint.arguments {
+            [] => "none".to_owned(),
+            some => some.join(", "),
+        };
+        return Err(Failure::bad(format!("{} has no argument {unknown:?}; it has {known}", endpoint.path)));
+    }
+    if call.method != Method::GET {
+        credentials::check(&**node(http)?, call)?;
+    }
+    match endpoint.path {
+        "/" => index(),
+        "/livez" => probes::live(call),
+        "/readyz" => probes::ready(http.node.get(), call).await,
+        "/metrics" => Ok(scrape(http)),
+        "/config" => settings::config(http),
+        "/cluster/status" => cluster::status(node(http)?).await,
+        "/cluster/members" => cluster::members(node(http)?).await,
+        "/cluster/health" => cluster::health(node(http)?),
+        other => Err(Failure::new(StatusCode::NOT_FOUND, format!("there is nothing at {other}"))),
+    }
+}
+
+fn find(path: &str) -> Result<&'static Endpoint, Failure> {
+    // With and without a slash at the end, as people type it.
+    let path = if path.len() > 1 { path.trim_end_matches('/') } else { path };
+    let found = ENDPOINTS.iter().find(|endpoint| endpoint.path == path);
+    found.ok_or_else(|| {
+        Failure::new(StatusCode::NOT_FOUND, format!("there is nothing at {path}; GET / lists what there is"))
+    })
+}
+
+/// The node, or that there is none yet.
+fn node<A: Adapter>(http: &Http<A>) -> Result<&Arc<Shared<A>>, Failure> {
+    http.node.get().ok_or_else(|| {
+        Failure::new(StatusCode::SERVICE_UNAVAILABLE, "this node is starting: it waits for the other members")
+    })
+}
+
+fn index() -> Result<Answer, Failure> {
+    let rows = ENDPOINTS.iter().map(|endpoint| {
+        json!({
+            "path": endpoint.path,
+            "methods": endpoint.methods,
+            "arguments": endpoint.arguments,
+            "about": endpoint.about,
+        })
+    });
+    Answer::json(&json!({ "endpoints": rows.collect::<Vec<_>>() }))
+}
+
+fn scrape<A: Adapter>(http: &Http<A>) -> Answer {
+    if let Some(shared) = http.node.get() {
+        metrics::publish(&shared.handle);
+    }
+    Answer::typed(metrics::text::MEDIA_TYPE, metrics::text::render(&http.registry))
+}
