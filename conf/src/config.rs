@@ -34,6 +34,8 @@ pub struct Node {
     pub id: u64,
     /// The directory of the Raft log, the snapshots, the identity and the embedded storage.
     pub data_dir: PathBuf,
+    /// Whether the file is watched for changes.
+    pub watch_config: bool,
 }
 
 /// `[listen]`
@@ -80,6 +82,31 @@ pub struct Cluster {
     pub secret: String,
     /// The members that form the cluster.
     pub members: Vec<Member>,
+    /// What a client is told whose command is another node's.
+    pub routing: Routing,
+}
+
+/// What becomes of a client's command that is for the leader, on a node that does not lead.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Routing {
+    /// It is passed on to the leader.
+    Forward,
+    /// The client is told where the leader is (`MOVED`).
+    Redirect,
+    /// Clients that have shown that they know clusters are told, the others' commands are passed on.
+    #[default]
+    Auto,
+}
+
+impl Routing {
+    /// The name in `cluster.conf`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Forward => "forward",
+            Self::Redirect => "redirect",
+            Self::Auto => "auto",
+        }
+    }
 }
 
 /// When an acknowledged write is on disk.
@@ -220,13 +247,19 @@ pub struct Log {
     pub file: Option<PathBuf>,
     /// How often a line says how fast the node is; zero for never.
     pub performance_interval: Duration,
+    /// A follower that lacks this many entries is told of.
+    pub lagging_entries: u64,
+    /// The size at which that file is put aside, bytes; zero for never.
+    pub max_file_bytes: u64,
+    /// The most files, the one that is written among them.
+    pub max_files: u32,
 }
 
 const MIB: usize = 1024 * 1024;
 
 impl Default for Node {
     fn default() -> Self {
-        Self { id: 1, data_dir: PathBuf::from("raft-proxy-data") }
+        Self { id: 1, data_dir: PathBuf::from("raft-proxy-data"), watch_config: false }
     }
 }
 
@@ -239,7 +272,13 @@ impl Default for Listen {
 
 impl Default for Cluster {
     fn default() -> Self {
-        Self { enabled: true, id: String::new(), secret: String::new(), members: Vec::new() }
+        Self {
+            enabled: true,
+            id: String::new(),
+            secret: String::new(),
+            members: Vec::new(),
+            routing: Routing::Auto,
+        }
     }
 }
 
@@ -307,14 +346,20 @@ impl Default for Log {
             format: LogFormat::Text,
             file: None,
             performance_interval: Duration::from_secs(60),
+            lagging_entries: 10_000,
+            max_file_bytes: 100 * MIB as u64,
+            max_files: 5,
         }
     }
 }
 
 impl ClusterConfig {
-    /// `host:port` that other nodes are told to connect to.
+    /// `host:port` that other nodes are told to connect to: what is set, or how the members call this node, or where
+    /// it listens.
     pub fn advertised_raft(&self) -> String {
-        self.advertise.raft.clone().unwrap_or_else(|| self.listen.raft.to_string())
+        let own = || self.cluster.members.iter().find(|member| member.id == self.node.id);
+        let set = self.advertise.raft.clone().or_else(|| own().map(|member| member.address.clone()));
+        set.unwrap_or_else(|| self.listen.raft.to_string())
     }
 
     /// The level of reads of clients that name none.
@@ -322,8 +367,40 @@ impl ClusterConfig {
         self.listen.consistency.unwrap_or(self.raft.consistency)
     }
 
-    /// `host:port` that clients are told to connect to.
+    /// `host:port` that clients are told to connect to. A node that listens on every address is reached by clients
+    /// under the host that other nodes reach it under.
     pub fn advertised_resp(&self) -> String {
-        self.advertise.resp.clone().unwrap_or_else(|| self.listen.resp.to_string())
+        let listen = self.listen.resp;
+        if let Some(set) = &self.advertise.resp {
+            return set.clone();
+        }
+        match self.advertised_raft().rsplit_once(':') {
+            Some((host, _)) if listen.ip().is_unspecified() => format!("{host}:{}", listen.port()),
+            _ => listen.to_string(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_that_listens_everywhere_is_announced_as_the_members_call_it() {
+        let mut config = ClusterConfig::default();
+        config.listen.resp = SocketAddr::from(([0, 0, 0, 0], 6400));
+        config.listen.raft = SocketAddr::from(([0, 0, 0, 0], 16400));
+        assert_eq!(config.advertised_resp(), "0.0.0.0:6400");
+        config.cluster.members = vec![Member { id: 1, address: "node1.example:16400".to_owned() }];
+        assert_eq!(config.advertised_raft(), "node1.example:16400");
+        assert_eq!(config.advertised_resp(), "node1.example:6400");
+        config.advertise.raft = Some("10.0.0.1:7".to_owned());
+        assert_eq!(config.advertised_raft(), "10.0.0.1:7");
+        assert_eq!(config.advertised_resp(), "10.0.0.1:6400");
+        config.advertise.resp = Some("redis.example:6379".to_owned());
+        assert_eq!(config.advertised_resp(), "redis.example:6379");
+        config.advertise.resp = None;
+        config.listen.resp = SocketAddr::from(([127, 0, 0, 1], 6400));
+        assert_eq!(config.advertised_resp(), "127.0.0.1:6400");
     }
 }

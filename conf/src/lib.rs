@@ -9,17 +9,24 @@
 //! | [`mod@load`] | the three sources in their order of strength, and where each value came from |
 //! | [`check`] | what must hold between options |
 //! | [`mod@reference`] | the reference page, made from the table |
+//! | [`live`] | the configuration in force, which can change while the node runs |
+//! | [`change`] | how one configuration becomes another meanwhile |
+//! | [`mod@rewrite`] | values written into a `cluster.conf` that keeps its comments |
 //!
 //! Nothing here opens a socket or writes a file.
 
+pub mod change;
 pub mod check;
 pub mod config;
 pub mod consistency;
+pub mod live;
 pub mod load;
 pub mod options;
 pub mod reference;
+pub mod rewrite;
 pub mod value;
 
 pub use config::*;
 pub use consistency::Consistency;
+pub use live::Live;
 pub use load::{ConfigError, Loaded, load};

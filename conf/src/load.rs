@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
 
+use crate::change::{Changes, take_over};
 use crate::check;
 use crate::config::ClusterConfig;
 use crate::options::{self, ConfigOption, Form, OPTIONS, SECTIONS};
@@ -36,6 +37,10 @@ pub enum Origin {
     Variable(String),
     /// A command-line flag, without the dashes.
     Flag(String),
+    /// It was changed while the node runs.
+    Command,
+    /// It was changed while the node runs, and then written into a file.
+    Written(PathBuf),
 }
 
 impl fmt::Display for Origin {
@@ -45,6 +50,8 @@ impl fmt::Display for Origin {
             Self::File(path, line) => write!(f, "{}:{line}", path.display()),
             Self::Variable(name) => write!(f, "environment variable {name}"),
             Self::Flag(name) => write!(f, "flag --{name}"),
+            Self::Command => write!(f, "CONFIG SET"),
+            Self::Written(path) => write!(f, "{}", path.display()),
         }
     }
 }
@@ -74,6 +81,32 @@ impl Loaded {
         }
     }
 
+    /// Changes a value while the node runs; the error is a phrase that follows "must be".
+    pub fn change(&mut self, option: &ConfigOption, text: &str) -> Result<(), String> {
+        (option.set)(&mut self.config, text)?;
+        self.origins.insert(option.name(), Origin::Command);
+        Ok(())
+    }
+
+    /// The options that were changed while the node runs and would be forgotten at its end.
+    pub fn changed(&self) -> Vec<&'static ConfigOption> {
+        OPTIONS.iter().filter(|option| *self.origin(&option.name()) == Origin::Command).collect()
+    }
+
+    /// What was changed while the node runs is in this file now.
+    pub fn written(&mut self, file: &Path) {
+        for origin in self.origins.values_mut().filter(|origin| **origin == Origin::Command) {
+            *origin = Origin::Written(file.to_path_buf());
+        }
+    }
+
+    /// Takes over what another one, loaded since, says and can be put in force; see [`take_over`].
+    pub fn reload(&mut self, newer: Self) -> Changes {
+        let changes = take_over(&mut self.config, &newer.config);
+        (self.file, self.origins) = (newer.file, newer.origins);
+        changes
+    }
+
     fn set(&mut self, option: &ConfigOption, text: &str, origin: Origin) -> Result<(), ConfigError> {
         (option.set)(&mut self.config, text).map_err(|wanted| {
             let found = if option.secret { String::new() } else { format!(", not {text:?}") };
@@ -81,6 +114,13 @@ impl Loaded {
         })?;
         self.origins.insert(option.name(), origin);
         Ok(())
+    }
+}
+
+impl From<ClusterConfig> for Loaded {
+    /// A configuration that came from nowhere.
+    fn from(config: ClusterConfig) -> Self {
+        Self { config, file: None, origins: HashMap::new() }
     }
 }
 

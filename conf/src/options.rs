@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::config::{ClusterConfig, Durability, LogFormat, StorageKind};
+use crate::config::{ClusterConfig, Durability, LogFormat, Routing, StorageKind};
 use crate::consistency::Consistency;
 use crate::value;
 
@@ -35,6 +35,8 @@ pub struct ConfigOption {
     pub form: Form,
     /// Never shown in logs or errors.
     pub secret: bool,
+    /// Whether it can be changed while the node runs.
+    pub live: bool,
     /// Writes the value out of a configuration.
     pub get: fn(&ClusterConfig) -> String,
     /// Reads a text into a configuration; the error is a phrase that follows "must be".
@@ -55,6 +57,23 @@ impl ConfigOption {
     /// `RAFT_PROXY_RAFT_HEARTBEAT_INTERVAL`
     pub fn variable(&self) -> String {
         format!("RAFT_PROXY_{}", self.name().replace('.', "_").to_ascii_uppercase())
+    }
+
+    /// The value in a configuration, as it may be shown.
+    pub fn shown(&self, config: &ClusterConfig) -> String {
+        let value = (self.get)(config);
+        if self.secret && !value.is_empty() { "(secret)".to_owned() } else { value }
+    }
+
+    /// Why it cannot be changed while the node runs; follows "it".
+    pub fn fixed_because(&self) -> &'static str {
+        match self.section {
+            "node" | "cluster" => "says who the node is",
+            "listen" | "advertise" => "is told to others, or bound, when the node starts",
+            "raft" => "is given to the log and to consensus when they start",
+            "storage" => "is given to the storage when it is opened",
+            _ => "is read when the node starts",
+        }
     }
 
     /// The default, as text.
@@ -99,10 +118,23 @@ macro_rules! option {
             summary: $summary,
             form: Form::$form,
             secret: false,
+            live: false,
             get: $get,
             set: $set,
         }
     };
+}
+
+/// Declares one option that can be changed while the node runs.
+macro_rules! live {
+    ($($option:tt)*) => {
+        ConfigOption { live: true, ..option!($($option)*) }
+    };
+}
+
+/// Finds an option by its name, `raft.heartbeat_interval`.
+pub fn by_name(name: &str) -> Option<&'static ConfigOption> {
+    name.split_once('.').and_then(|(section, key)| find(section, key))
 }
 
 /// Finds an option by section and key.
@@ -120,6 +152,10 @@ pub static OPTIONS: &[ConfigOption] = &[
         "The directory of the Raft log, the snapshots, the identity and the embedded storage.",
         |c| c.node.data_dir.display().to_string(),
         |c, t| put(&mut c.node.data_dir, non_empty_path(t))),
+    option!("node" "watch_config", "boolean", "true or false", Bare,
+        "Whether the file is watched: a change of it is put in force as SIGHUP does.",
+        |c| c.node.watch_config.to_string(),
+        |c, t| put(&mut c.node.watch_config, value::boolean(t))),
     option!("listen" "resp", "ip:port", "any local address", Text,
         "Where Redis clients connect.",
         |c| c.listen.resp.to_string(),
@@ -134,21 +170,21 @@ pub static OPTIONS: &[ConfigOption] = &[
         |c, t| put(&mut c.listen.http, if t.is_empty() { Ok(None) } else { value::socket(t).map(Some) })),
     ConfigOption {
         secret: true,
-        ..option!("listen" "password", "text", "empty for none", Text,
+        ..live!("listen" "password", "text", "empty for none", Text,
         "The password that clients must give with AUTH or HELLO (Redis's requirepass).",
         |c| c.listen.password.clone(),
         |c, t| put(&mut c.listen.password, Ok(t.to_owned())))
     },
-    option!("listen" "consistency", "level", "as raft.consistency; empty for raft.consistency", Text,
+    live!("listen" "consistency", "level", "as raft.consistency; empty for raft.consistency", Text,
         "How recent the reads of clients of listen.resp are that name no level.",
         |c| c.listen.consistency.map(|level| level.to_string()).unwrap_or_default(),
         |c, t| put(&mut c.listen.consistency, if t.is_empty() { Ok(None) } else { consistency(t).map(Some) })),
-    option!("advertise" "resp", "host:port", "empty for listen.resp", Text,
-        "What clients are told to connect to.",
+    option!("advertise" "resp", "host:port", "empty for listen.resp, with the host of advertise.raft where that listens on all addresses", Text,
+        "What clients are told to connect to. A host name stays a name.",
         |c| c.advertise.resp.clone().unwrap_or_default(),
         |c, t| put(&mut c.advertise.resp, optional_host_port(t))),
-    option!("advertise" "raft", "host:port", "empty for listen.raft", Text,
-        "What other nodes are told to connect to.",
+    option!("advertise" "raft", "host:port", "empty for this node's address in cluster.members", Text,
+        "What other nodes are told to connect to. A host name is looked up anew for each connection.",
         |c| c.advertise.raft.clone().unwrap_or_default(),
         |c, t| put(&mut c.advertise.raft, optional_host_port(t))),
     option!("cluster" "enabled", "boolean", "true or false", Bare,
@@ -170,6 +206,10 @@ pub static OPTIONS: &[ConfigOption] = &[
         "The nodes that form the cluster, each with the address of its Raft listener.",
         |c| c.cluster.members.iter().map(|m| format!("{}={}", m.id, m.address)).collect::<Vec<_>>().join(","),
         |c, t| put(&mut c.cluster.members, value::members(t))),
+    live!("cluster" "routing", "auto | forward | redirect", "one of the three", Text,
+        "What becomes of a client's command that is for the leader, on another node: passed on, or answered with MOVED; auto passes on, but to clients that have asked for the cluster's slots says MOVED.",
+        |c| c.cluster.routing.name().to_owned(),
+        |c, t| put(&mut c.cluster.routing, one_of(t, &[("auto", Routing::Auto), ("forward", Routing::Forward), ("redirect", Routing::Redirect)]))),
     option!("raft" "heartbeat_interval", "duration", "20ms to 10s", Text,
         "How often a leader shows itself to its followers; also the time that one replication request may take before it is looked at again.",
         |c| value::write_duration(c.raft.heartbeat_interval),
@@ -186,7 +226,7 @@ pub static OPTIONS: &[ConfigOption] = &[
         "When a write is acknowledged: synced to disk by a majority, or handed to the operating system by a majority (a power cut of several nodes may then lose it).",
         |c| match c.raft.durability { Durability::Fsync => "fsync", Durability::OsCache => "os-cache" }.to_owned(),
         |c, t| put(&mut c.raft.durability, one_of(t, &[("fsync", Durability::Fsync), ("os-cache", Durability::OsCache)]))),
-    option!("raft" "request_timeout", "duration", "100ms to 5m", Text,
+    live!("raft" "request_timeout", "duration", "100ms to 5m", Text,
         "How long a client waits for a write to be committed or a read to be ordered before it is told TIMEOUT.",
         |c| value::write_duration(c.raft.request_timeout),
         |c, t| put(&mut c.raft.request_timeout, value::duration(t, millis(100)..=secs(300)))),
@@ -194,11 +234,11 @@ pub static OPTIONS: &[ConfigOption] = &[
         "Log entries that are proposed and not yet committed; while they travel, the next one fills.",
         |c| c.raft.max_inflight_entries.to_string(),
         |c, t| put(&mut c.raft.max_inflight_entries, value::number(t, 1..=64).map(|n| n as usize))),
-    option!("raft" "max_batch_bytes", "size", "1KiB to 256MiB", Text,
+    live!("raft" "max_batch_bytes", "size", "1KiB to 256MiB", Text,
         "The size at which one log entry is closed; a single larger command travels alone.",
         |c| value::write_size(c.raft.max_batch_bytes as u64),
         |c, t| put(&mut c.raft.max_batch_bytes, value::size(t, KIB..=256 * MIB).map(|n| n as usize))),
-    option!("raft" "max_batch_commands", "number", "1 to 1048576", Bare,
+    live!("raft" "max_batch_commands", "number", "1 to 1048576", Bare,
         "The most commands in one log entry.",
         |c| c.raft.max_batch_commands.to_string(),
         |c, t| put(&mut c.raft.max_batch_commands, value::number(t, 1..=MIB).map(|n| n as usize))),
@@ -210,15 +250,15 @@ pub static OPTIONS: &[ConfigOption] = &[
         "Recent log entries kept in memory, so that replication and apply don't read them back from disk.",
         |c| value::write_size(c.raft.entry_cache_bytes as u64),
         |c, t| put(&mut c.raft.entry_cache_bytes, value::size(t, MIB..=64 * GIB).map(|n| n as usize))),
-    option!("raft" "snapshot_log_bytes", "size", "64KiB to 1024GiB", Text,
+    live!("raft" "snapshot_log_bytes", "size", "64KiB to 1024GiB", Text,
         "A snapshot is made, and the log before it given up, when the log has grown by this much.",
         |c| value::write_size(c.raft.snapshot_log_bytes),
         |c, t| put(&mut c.raft.snapshot_log_bytes, value::size(t, 64 * KIB..=1024 * GIB))),
-    option!("raft" "keep_entries", "number", "0 to 10000000", Bare,
+    live!("raft" "keep_entries", "number", "0 to 10000000", Bare,
         "Log entries kept before the newest snapshot, so that a follower a little behind needs no snapshot.",
         |c| c.raft.keep_entries.to_string(),
         |c, t| put(&mut c.raft.keep_entries, value::number(t, 0..=10_000_000))),
-    option!("raft" "consistency", "level", "linearizable, lease, session, bounded with a duration (\"bounded 500ms\") or eventual", Text,
+    live!("raft" "consistency", "level", "linearizable, lease, session, bounded with a duration (\"bounded 500ms\") or eventual", Text,
         "How recent reads are that name no level.",
         |c| c.raft.consistency.to_string(),
         |c, t| put(&mut c.raft.consistency, consistency(t))),
@@ -285,39 +325,39 @@ pub static OPTIONS: &[ConfigOption] = &[
         "Memory for values that were read from the Kiwi or written to it lately; 0 for none.",
         |c| value::write_size(c.storage.cache_size as u64),
         |c, t| put(&mut c.storage.cache_size, value::size(t, 0..=1024 * GIB).map(|n| n as usize))),
-    option!("limits" "max_clients", "number", "1 to 1000000", Bare,
+    live!("limits" "max_clients", "number", "1 to 4294967295", Bare,
         "Client connections; one more is told so and closed.",
         |c| c.limits.max_clients.to_string(),
-        |c, t| put(&mut c.limits.max_clients, value::number(t, 1..=1_000_000).map(|n| n as usize))),
-    option!("limits" "max_bulk_bytes", "size", "1KiB to 512MiB", Text,
+        |c, t| put(&mut c.limits.max_clients, value::number(t, 1..=u64::from(u32::MAX)).map(|n| n as usize))),
+    live!("limits" "max_bulk_bytes", "size", "1KiB to 512MiB", Text,
         "The longest single argument (Redis's proto-max-bulk-len).",
         |c| value::write_size(c.limits.max_bulk_bytes as u64),
         |c, t| put(&mut c.limits.max_bulk_bytes, value::size(t, KIB..=512 * MIB).map(|n| n as usize))),
-    option!("limits" "max_args", "number", "16 to 1048576", Bare,
+    live!("limits" "max_args", "number", "16 to 1048576", Bare,
         "The most arguments of one command.",
         |c| c.limits.max_args.to_string(),
         |c, t| put(&mut c.limits.max_args, value::number(t, 16..=MIB).map(|n| n as usize))),
-    option!("limits" "query_buffer_bytes", "size", "64KiB to 4GiB", Text,
+    live!("limits" "query_buffer_bytes", "size", "64KiB to 4GiB", Text,
         "Unparsed input of one connection (Redis's client-query-buffer-limit).",
         |c| value::write_size(c.limits.query_buffer_bytes as u64),
         |c, t| put(&mut c.limits.query_buffer_bytes, value::size(t, 64 * KIB..=4 * GIB).map(|n| n as usize))),
-    option!("limits" "reply_buffer_bytes", "size", "64KiB to 4GiB", Text,
+    live!("limits" "reply_buffer_bytes", "size", "64KiB to 4GiB", Text,
         "Unsent replies of one connection; at the bound the connection is not read until its client has read.",
         |c| value::write_size(c.limits.reply_buffer_bytes as u64),
         |c, t| put(&mut c.limits.reply_buffer_bytes, value::size(t, 64 * KIB..=4 * GIB).map(|n| n as usize))),
-    option!("limits" "max_pipeline", "number", "1 to 1048576", Bare,
+    live!("limits" "max_pipeline", "number", "1 to 1048576", Bare,
         "Commands of one connection that are worked on at once.",
         |c| c.limits.max_pipeline.to_string(),
         |c, t| put(&mut c.limits.max_pipeline, value::number(t, 1..=MIB).map(|n| n as usize))),
-    option!("limits" "max_inflight_bytes", "size", "1MiB to 64GiB", Text,
+    live!("limits" "max_inflight_bytes", "size", "1MiB to 64GiB", Text,
         "Writes that are proposed and not yet answered, over all connections; beyond it, writes are answered BUSY.",
         |c| value::write_size(c.limits.max_inflight_bytes as u64),
         |c, t| put(&mut c.limits.max_inflight_bytes, value::size(t, MIB..=64 * GIB).map(|n| n as usize))),
-    option!("limits" "idle_timeout", "duration", "0s to 24h; 0s for never", Text,
+    live!("limits" "idle_timeout", "duration", "0s to 2147483647s; 0s for never", Text,
         "A client connection that is idle this long is closed (Redis's timeout).",
         |c| value::write_duration(c.limits.idle_timeout),
-        |c, t| put(&mut c.limits.idle_timeout, value::duration(t, Duration::ZERO..=secs(86_400)))),
-    option!("log" "level", "levels", "error, warn, info; also by target, as in info,openraft=warn", Text,
+        |c, t| put(&mut c.limits.idle_timeout, value::duration(t, Duration::ZERO..=secs(i32::MAX as u64)))),
+    live!("log" "level", "levels", "error, warn, info; also by target, as in info,openraft=warn", Text,
         "What is logged.",
         |c| c.log.level.clone(),
         |c, t| put(&mut c.log.level, non_empty(t))),
@@ -333,6 +373,18 @@ pub static OPTIONS: &[ConfigOption] = &[
         "How often a line says how fast the node is: commands a second, latencies, how far it has applied, fsync.",
         |c| value::write_duration(c.log.performance_interval),
         |c, t| put(&mut c.log.performance_interval, value::duration(t, Duration::ZERO..=secs(86_400)))),
+    live!("log" "lagging_entries", "number", "1 to 1000000000", Bare,
+        "A follower that lacks this many log entries is told of in the leader's log, and again when it has caught up.",
+        |c| c.log.lagging_entries.to_string(),
+        |c, t| put(&mut c.log.lagging_entries, value::number(t, 1..=1_000_000_000))),
+    live!("log" "max_file_bytes", "size", "0 to 1024GiB; 0 for no bound", Text,
+        "The size at which the log file is put aside, as FILE.1, and a new one begun.",
+        |c| value::write_size(c.log.max_file_bytes),
+        |c, t| put(&mut c.log.max_file_bytes, value::size(t, 0..=1024 * GIB))),
+    live!("log" "max_files", "number", "1 to 1000", Bare,
+        "The most log files, the one that is written among them; the oldest goes first.",
+        |c| c.log.max_files.to_string(),
+        |c, t| put(&mut c.log.max_files, value::number(t, 1..=1000).map(|n| n as u32))),
 ];
 
 fn put<T>(slot: &mut T, value: Result<T, String>) -> Result<(), String> {

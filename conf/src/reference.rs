@@ -25,7 +25,11 @@ pub fn reference() -> String {
 
 fn describe(page: &mut String, option: &ConfigOption) {
     comment(page, option.summary);
-    comment(page, &format!("{}; {}; --{}, {}", option.unit, option.range, option.flag(), option.variable()));
+    let live = if option.live { "; can be changed at any time" } else { "" };
+    comment(
+        page,
+        &format!("{}; {}{live}; --{}, {}", option.unit, option.range, option.flag(), option.variable()),
+    );
     let value = match option.form {
         Form::Bare => option.default(),
         Form::Text => format!("{:?}", option.default()),

@@ -12,8 +12,10 @@
 //! | [`http`] | HTTP for operators, probes and Prometheus |
 //! | [`metrics`] | what is measured |
 //! | [`cli`] | the command line: serve, check, status, demo |
-//! | [`settings`] | what `CONFIG SET` can change |
+//! | [`sources`] | where the configuration comes from |
+//! | [`reload`] | changing it while the node runs |
 //! | [`stats`] | what is counted |
+//! | [`telemetry`] | the log |
 //!
 //! Nothing here knows how a write is committed: that is behind [`raft::Handle`]. Start reading at [`server::Server`],
 //! then [`connection::Connection`].
@@ -25,10 +27,13 @@ pub mod connection;
 pub mod front;
 pub mod http;
 pub mod metrics;
+mod password;
+pub mod reload;
 pub mod resp;
 pub mod server;
-pub mod settings;
 pub mod shared;
+pub mod sources;
 pub mod stats;
+pub mod telemetry;
 
 pub use server::Server;

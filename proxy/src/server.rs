@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adapter::Adapter;
-use conf::ClusterConfig;
 use raft::Handle;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
@@ -16,6 +15,7 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use crate::adoption::resume;
 use crate::clients::Wish;
 use crate::connection::Connection;
+use crate::reload::Reloader;
 use crate::shared::Shared;
 
 /// How long connections have, at the end, to finish the pipeline that they are in.
@@ -35,8 +35,8 @@ pub struct Server<A: Adapter> {
 
 impl<A: Adapter> Server<A> {
     /// A server that does not listen yet. A metrics recorder must be installed before, or nothing is recorded.
-    pub fn new(handle: Handle<A>, config: Arc<ClusterConfig>) -> Self {
-        Self { shared: Arc::new(Shared::new(handle, config)), connections: TaskTracker::new() }
+    pub fn new(handle: Handle<A>, reloader: Arc<Reloader>) -> Self {
+        Self { shared: Arc::new(Shared::new(handle, reloader)), connections: TaskTracker::new() }
     }
 
     /// What its connections share.
@@ -84,7 +84,7 @@ impl<A: Adapter> Server<A> {
     }
 
     fn accept(&self, stream: TcpStream, address: SocketAddr) {
-        if self.clients() >= self.shared.settings.load().max_clients {
+        if self.clients() >= self.shared.config.load().limits.max_clients {
             self.shared.stats.turned_away();
             // A new socket's buffer takes this at once; a client that it does not reach learns by the close.
             let _ = stream.try_write(TOO_MANY);
@@ -114,8 +114,8 @@ fn prepare(stream: &TcpStream) -> io::Result<()> {
 pub async fn run<A: Adapter>(
     listener: TcpListener,
     handle: Handle<A>,
-    config: Arc<ClusterConfig>,
+    reloader: Arc<Reloader>,
     shutdown: impl Future<Output = ()>,
 ) -> bool {
-    Server::new(handle, config).run(listener, shutdown, DRAIN).await
+    Server::new(handle, reloader).run(listener, shutdown, DRAIN).await
 }

@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use adapter::Adapter;
-use conf::ClusterConfig;
+use conf::Live;
 use raft::Handle;
-use raft::handle::MemberStatus;
+use raft::handle::{MemberStatus, Role};
 use tokio::sync::Mutex;
 
 use crate::adoption::Adoption;
 use crate::clients::Clients;
-use crate::settings::Settings;
+use crate::reload::Reloader;
 use crate::stats::Stats;
 
 /// How old the members' state in `INFO raft` may be: asking them takes a round trip, or a second if one is down.
@@ -21,10 +21,10 @@ const MEMBERS_AGE: Duration = Duration::from_millis(500);
 pub struct Shared<A: Adapter> {
     /// The way to the storage.
     pub handle: Handle<A>,
-    /// The configuration that the process was started with.
-    pub config: Arc<ClusterConfig>,
-    /// What `CONFIG SET` can change of it.
-    pub settings: Settings,
+    /// The configuration in force.
+    pub config: Live,
+    /// What changes it.
+    pub reloader: Arc<Reloader>,
     /// The connections.
     pub clients: Clients,
     /// The counts.
@@ -40,7 +40,7 @@ pub struct Shared<A: Adapter> {
 
 impl<A: Adapter> Shared<A> {
     /// A server that has no connections yet.
-    pub fn new(handle: Handle<A>, config: Arc<ClusterConfig>) -> Self {
+    pub fn new(handle: Handle<A>, reloader: Arc<Reloader>) -> Self {
         let run_id = format!(
             "{:016x}{:016x}{:08x}",
             rand::random::<u64>(),
@@ -49,8 +49,8 @@ impl<A: Adapter> Shared<A> {
         );
         Self {
             handle,
-            settings: Settings::new(&config),
-            config,
+            config: reloader.live().clone(),
+            reloader,
             clients: Clients::default(),
             stats: Stats::new(),
             adoption: Arc::default(),
@@ -58,6 +58,16 @@ impl<A: Adapter> Shared<A> {
             run_id,
             members: Mutex::new(None),
         }
+    }
+
+    /// Whether this node is part of a cluster, or waits to be.
+    pub fn is_clustered(&self) -> bool {
+        self.config.load().cluster.enabled && self.handle.status().role != Role::Standalone
+    }
+
+    /// What a client of Redis calls the kind of server.
+    pub fn mode(&self) -> &'static str {
+        if self.is_clustered() { "cluster" } else { "standalone" }
     }
 
     /// How all members are, or were a moment ago.

@@ -143,6 +143,80 @@ async fn what_config_sets_it_gets() {
 }
 
 #[tokio::test]
+async fn options_are_set_all_or_none_under_their_names_and_under_those_of_redis() {
+    let server = TestServer::start().await;
+    let mut client = server.client().await;
+    let failed = |name: &str, reason: &str| {
+        format!("-ERR CONFIG SET failed (possibly related to argument '{name}') - {reason}\r\n")
+    };
+    client
+        .ask(
+            "CONFIG SET raft.request_timeout 2s LIMITS.MAX_ARGS 100 raft.log-max-file-size 1mb\r\n",
+            "+OK\r\n",
+        )
+        .await;
+    client
+        .ask(
+            "CONFIG GET raft.request?timeout\r\n",
+            "*4\r\n$20\r\nraft.request-timeout\r\n$4\r\n2000\r\n$20\r\nraft.request_timeout\r\n$2\r\n2s\r\n",
+        )
+        .await;
+    client
+        .ask(
+            "CONFIG GET raft.snapshot_log_bytes\r\n",
+            "*2\r\n$23\r\nraft.snapshot_log_bytes\r\n$4\r\n1MiB\r\n",
+        )
+        .await;
+    for (pairs, error) in [
+        ("raft.heartbeat_interval 1s", failed("raft.heartbeat_interval", "can't set immutable config")),
+        ("raft.election-timeout 1000", failed("raft.election-timeout", "can't set immutable config")),
+        ("port 1", failed("port", "can't set immutable config")),
+        (
+            "raft.request_timeout never",
+            failed(
+                "raft.request_timeout",
+                "must be a duration such as \"200ms\" or \"5s\", from 100ms to 5m",
+            ),
+        ),
+        (
+            "raft.request-timeout 5s",
+            failed("raft.request-timeout", "argument couldn't be parsed into an integer"),
+        ),
+        ("maxclients 0", failed("maxclients", "argument must be between 1 and 1000000 inclusive")),
+        (
+            "loglevel loud",
+            failed("loglevel", "argument(s) must be one of the following: debug, verbose, notice, warning"),
+        ),
+        ("timeout 1 limits.idle_timeout 2s", failed("limits.idle_timeout", "duplicate parameter")),
+        (
+            "raft.nonsense 1",
+            "-ERR Unknown option or number of arguments for CONFIG SET - 'raft.nonsense'\r\n".to_owned(),
+        ),
+    ] {
+        client.ask(format!("CONFIG SET limits.max_args 200 {pairs}\r\n"), error).await;
+    }
+    client.ask("CONFIG GET limits.max_args\r\n", "*2\r\n$15\r\nlimits.max_args\r\n$3\r\n100\r\n").await;
+    client.ask("CONFIG REWRITE\r\n", "-ERR The server is running without a config file\r\n").await;
+}
+
+#[tokio::test]
+async fn every_command_of_the_cluster_is_in_its_help_and_in_the_docs() {
+    let server = TestServer::start().await;
+    let mut client = server.client().await;
+    let (help, docs) = (client.say("RAFT.HELP\r\n").await, client.say("COMMAND DOCS\r\n").await);
+    for spec in adapter::command::all().filter(|spec| spec.name.starts_with("raft.")) {
+        let public = !spec.flags.has(adapter::command::Flags::INTERNAL);
+        assert_eq!(docs.contains(&format!("\r\n{}\r\n", spec.name)), public, "{}", spec.name);
+        let name = spec.name.to_ascii_uppercase();
+        assert_eq!(help.contains(&format!("+{name}")), public, "{name} in {help}");
+        for sub in spec.subcommands {
+            let name = format!("+{name} {}\r\n+    {}\r\n", sub.name.to_ascii_uppercase(), sub.summary);
+            assert!(help.contains(&name), "{name} in {help}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn the_cluster_describes_itself() {
     let server = TestServer::start().await;
     let mut client = server.client().await;

@@ -122,8 +122,23 @@ pub struct MemberStatus {
     pub voter: bool,
     /// `host:port` for nodes, as the membership says.
     pub raft: String,
+    /// `host:port` for clients, as the membership says; empty until the node has told it.
+    pub resp: String,
+    /// When a connection to it was last opened from here, Unix milliseconds; 0 for never.
+    pub connected_ms: u64,
     /// What the node answered; none if it did not.
     pub node: Option<NodeStatus>,
+}
+
+/// Where a client's command for the leader goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lead {
+    /// This node leads.
+    Here,
+    /// Another node leads, and is reached by clients there (`host:port`).
+    At(String),
+    /// Nobody leads, or it is in doubt who does: the command waits here for a leader.
+    Unsure,
 }
 
 /// The way to the storage, through a cluster or without one. Cheap to clone.
@@ -167,6 +182,15 @@ pub trait Service<A: Adapter>: Send + Sync + 'static {
     }
     /// Sets the metrics that are looked up rather than counted.
     fn publish_metrics(&self) {}
+    /// How all members are, as far as they say so within a moment: what clients are told of the cluster. A look that is
+    /// younger than a tenth of a second is not repeated.
+    fn glance(&self) -> Boxed<'_, Vec<MemberStatus>> {
+        self.members()
+    }
+    /// Who leads, if that is beyond doubt. Asks nobody.
+    fn lead(&self) -> Lead {
+        Lead::Here
+    }
     /// Has this node make a snapshot, beside everything else, where there is a log that it stands for.
     fn make_snapshot(&self) -> Boxed<'_, ()> {
         Box::pin(std::future::ready(()))

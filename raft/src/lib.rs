@@ -5,9 +5,11 @@
 //! | [`types`] | the types openraft is instantiated with |
 //! | [`codec`] | a log entry as bytes, on disk and between nodes |
 //! | [`identity`] | whose data directory this is |
+//! | [`logger`] | what happens to a member, as lines of the log |
 //! | [`log_store`] | the Raft log on RocksDB: group fsync, cache of recent entries |
 //! | [`state_machine`] | committed entries onto an [`adapter::Adapter`]; snapshots |
 //! | [`network`] | nodes talking over HTTP |
+//! | [`discovery`] | how a member is found |
 //! | [`proposer`] | many commands, one entry |
 //! | [`health`] | every link between the members, in one shared view |
 //! | [`read_index`] | one quorum round for all reads that wait |
@@ -25,6 +27,7 @@
 pub mod backup;
 mod boot_clock;
 pub mod codec;
+mod discovery;
 mod durable_file;
 pub mod freezer;
 mod freshness;
@@ -33,6 +36,7 @@ pub mod health;
 pub mod identity;
 mod lease;
 pub mod log_store;
+pub mod logger;
 pub mod network;
 pub mod node;
 mod proposer;

@@ -10,7 +10,7 @@ use adapter::clock::unix_ms;
 use adapter::snapshot::Digest;
 use adapter::{Adapter, Batch, CommandBuffer, Position, Run};
 use bytes::Bytes;
-use conf::{ClusterConfig, Consistency, StorageKind};
+use conf::{Consistency, Live, StorageKind};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::backup::{Backups, Begun, TakeError};
@@ -33,19 +33,20 @@ pub struct Standalone;
 
 impl Standalone {
     /// Starts on `adapter`. Must be called inside a tokio runtime.
-    pub fn start<A: Adapter>(config: &ClusterConfig, adapter: A) -> Handle<A> {
+    pub fn start<A: Adapter>(config: impl Into<Live>, adapter: A) -> Handle<A> {
+        let config: Live = config.into();
         let adapter = Arc::new(adapter);
         let now_ms = Mutex::new(adapter.applied().now_ms);
         let freezer = Arc::new(Freezer::new(Arc::clone(&adapter), Arc::default()));
         let direct = Direct { adapter: Arc::clone(&adapter), freezer: Arc::clone(&freezer), now_ms };
-        let proposer = Proposer::new(direct, limits(config, 1));
+        let proposer = Proposer::new(direct, limits(&config, 1));
         let expire = upkeep::expire_keys(Arc::clone(&adapter), Arc::clone(&proposer), || Route::Here);
         let tasks = vec![
             AbortOnDropHandle::new(tokio::spawn(Arc::clone(&proposer).run())),
             AbortOnDropHandle::new(tokio::spawn(expire)),
         ];
-        let (config, started) = (config.clone(), Instant::now());
-        let (backups, tasks) = (Backups::new(&config.node.data_dir), Mutex::new(tasks));
+        let started = Instant::now();
+        let (backups, tasks) = (Backups::new(&config.load().node.data_dir), Mutex::new(tasks));
         Handle::new(Arc::new(Alone { config, started, adapter, proposer, freezer, backups, tasks }))
     }
 }
@@ -97,7 +98,7 @@ impl<A: Adapter> Consensus for Direct<A> {
 }
 
 struct Alone<A: Adapter> {
-    config: ClusterConfig,
+    config: Live,
     started: Instant,
     adapter: Arc<A>,
     proposer: Arc<Proposer<Direct<A>>>,
@@ -142,7 +143,7 @@ impl<A: Adapter> Service<A> for Alone<A> {
 
     fn wait_synced(&self, index: u64, timeout: Duration) -> Boxed<'_, bool> {
         // Alone, every run is synced to the storage's own log before it is answered, if it has one.
-        let kept = self.config.storage.kind != StorageKind::Memory;
+        let kept = self.config.load().storage.kind != StorageKind::Memory;
         Box::pin(async move { kept && self.wait_applied(index, timeout).await })
     }
 
@@ -152,11 +153,12 @@ impl<A: Adapter> Service<A> for Alone<A> {
 
     fn status(&self) -> NodeStatus {
         let applied = self.adapter.applied().position.index;
+        let config = self.config.load();
         NodeStatus {
-            id: self.config.node.id,
+            id: config.node.id,
             cluster_id: String::new(),
             role: Role::Standalone,
-            resp: self.config.advertised_resp(),
+            resp: config.advertised_resp(),
             raft: String::new(),
             term: 0,
             leader: None,
@@ -165,7 +167,7 @@ impl<A: Adapter> Service<A> for Alone<A> {
             snapshot: 0,
             purged: 0,
             storage: self.adapter.health(),
-            storage_kind: format!("{:?}", self.config.storage.kind).to_lowercase(),
+            storage_kind: format!("{:?}", config.storage.kind).to_lowercase(),
             uptime_seconds: self.started.elapsed().as_secs(),
             process_id: std::process::id(),
         }
@@ -173,19 +175,26 @@ impl<A: Adapter> Service<A> for Alone<A> {
 
     fn members(&self) -> Boxed<'_, Vec<MemberStatus>> {
         let node = self.status();
-        let only = MemberStatus { id: node.id, voter: true, raft: String::new(), node: Some(node) };
+        let only = MemberStatus {
+            id: node.id,
+            voter: true,
+            raft: String::new(),
+            resp: node.resp.clone(),
+            connected_ms: 0,
+            node: Some(node),
+        };
         Box::pin(std::future::ready(vec![only]))
     }
 
     fn health_view(&self) -> HealthView {
-        let id = self.config.node.id;
+        let id = self.config.load().node.id;
         let state = MemberState::Up;
         let alone = MemberHealth { id, voter: true, state, heard_ms: Some(0), connections: None };
         HealthView { node: id, quorum: true, members: vec![alone], links: Vec::new() }
     }
 
     fn digest_at(&self, index: u64) -> Boxed<'_, Result<Digest, DigestError>> {
-        Box::pin(self.freezer.digest_at(index, self.config.raft.request_timeout))
+        Box::pin(self.freezer.digest_at(index, self.config.load().raft.request_timeout))
     }
 
     fn begin_backup(&self) -> Boxed<'_, Result<Begun, TakeError>> {

@@ -6,6 +6,7 @@
 pub mod adoption;
 pub mod arg;
 pub mod bitmap;
+pub mod cluster;
 pub mod generic;
 pub mod glob;
 pub mod hash;
@@ -16,6 +17,7 @@ pub mod random;
 pub mod scan;
 pub mod server;
 pub mod set;
+pub mod slot;
 pub mod spec;
 pub mod string;
 pub mod text;
@@ -48,6 +50,7 @@ pub struct Call<'a> {
 /// All groups of the table.
 pub static GROUPS: &[&[Spec]] = &[
     server::COMMANDS,
+    cluster::COMMANDS,
     string::COMMANDS,
     bitmap::COMMANDS,
     generic::COMMANDS,

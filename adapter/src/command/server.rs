@@ -73,6 +73,12 @@ pub static COMMANDS: &[Spec] = &[
         "O(N) where N is the number of nodes",
         "Returns how all members of the cluster are, as JSON.",
     ),
+    Spec::front("raft.help", 1, Group::Cluster, TABLE).with(
+        Flags::NONE,
+        "7.2.0",
+        "O(1)",
+        "Returns the commands of the cluster, each with what it does.",
+    ),
     Spec::front("raft.backend", 1, Group::Cluster, TABLE).with(
         Flags::NONE,
         "7.2.0",
@@ -114,7 +120,7 @@ pub static COMMANDS: &[Spec] = &[
             Flags::NONE,
             "7.2.0",
             "Depends on subcommand.",
-            "A container for commands that read a snapshot of all data, for a backup.",
+            "A container for commands that make a snapshot, or read one of all data for a backup.",
         )
     },
 ];
@@ -126,6 +132,12 @@ static SNAPSHOT: &[Spec] = &[
         2,
         "O(N) where N is the size of the data",
         "Begins a snapshot of all data as it is now.",
+    ),
+    cluster(
+        "create",
+        2,
+        "O(N) where N is the size of the data",
+        "Has this node make a snapshot, so that it can give up log, and answers the index that it will reach.",
     ),
     cluster("end", 3, "O(1)", "Gives a snapshot up."),
     cluster("read", 5, "O(N) where N is the length of the piece", "Returns a piece of a snapshot."),
@@ -180,6 +192,7 @@ static CONFIG: &[Spec] = &[
     server("get", -3, MANAGE, "2.0.0", "Returns the effective values of configuration parameters."),
     server("help", 2, TABLE, "5.0.0", "Returns helpful text about the different subcommands."),
     server("resetstat", 2, MANAGE, "2.0.0", "Resets the server's statistics."),
+    server("rewrite", 2, MANAGE, "2.8.0", "Persists the effective configuration to file."),
     server("set", -4, MANAGE, "2.0.0", "Sets configuration parameters in-flight."),
 ];
 

@@ -28,13 +28,13 @@ const SHOWN: usize = 128;
 /// No such command.
 pub fn unknown_command(args: &[&[u8]]) -> Stop {
     let (name, rest) = args.split_first().map_or((&b""[..], args), |(name, rest)| (*name, rest));
-    let mut text = format!("ERR unknown command '{}', with args beginning with: ", shown(name, SHOWN));
+    let mut text = format!("ERR unknown command '{}', with args beginning with: ", beginning(name, SHOWN));
     let mut used = 0;
     for arg in rest {
         if used >= SHOWN {
             break;
         }
-        let piece = format!("'{}' ", shown(arg, SHOWN - used));
+        let piece = format!("'{}' ", beginning(arg, SHOWN - used));
         used += piece.len();
         text.push_str(&piece);
     }
@@ -45,7 +45,7 @@ pub fn unknown_command(args: &[&[u8]]) -> Stop {
 pub fn unknown_subcommand(command: &str, sub: &[u8]) -> Stop {
     Stop::say(one_line(format!(
         "ERR unknown subcommand '{}'. Try {} HELP.",
-        shown(sub, SHOWN),
+        beginning(sub, SHOWN),
         command.to_ascii_uppercase()
     )))
 }
@@ -55,7 +55,12 @@ pub fn wrong_arity(name: &str) -> Stop {
     Stop::say(format!("ERR wrong number of arguments for '{name}' command"))
 }
 
-fn shown(bytes: &[u8], most: usize) -> String {
+/// What a client has sent, as far as an error repeats it.
+pub fn shown(bytes: &[u8]) -> String {
+    one_line(beginning(bytes, SHOWN))
+}
+
+fn beginning(bytes: &[u8], most: usize) -> String {
     String::from_utf8_lossy(&bytes[..bytes.len().min(most)]).into_owned()
 }
 

@@ -1,16 +1,17 @@
-//! The command line: `serve`, `check`, `config reference`, `status`, `backup`, `restore`,
+//! The command line: `serve`, `check`, `config reference`, `status`, `ctl`, `backup`, `restore`,
 //! `snapshot inspect`, `demo`.
 //!
-//! Exit codes: 0 done; 1 it went wrong; 64 the command line or the configuration is wrong (`EX_USAGE`), and
-//! nothing was bound or written.
+//! Exit codes: 0 done; 1 it went wrong; 2 what was looked at is not well; 64 the command line or the configuration is
+//! wrong (`EX_USAGE`), and nothing was bound or written.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line speaks on its terminal")]
 
 mod backup;
 mod client;
+mod ctl;
 mod demo;
 mod inspect;
-mod logging;
+mod reload;
 mod restore;
 mod serve;
 mod settings;
@@ -25,18 +26,27 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 /// The exit code for a wrong command line or configuration (`EX_USAGE` of sysexits.h).
 pub const USAGE: u8 = 64;
 
+/// The exit code for what was looked at and is not well.
+const UNHEALTHY: u8 = 2;
+
 /// Why a command ended without success.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// The configuration is wrong.
     #[error("{0}")]
     Config(#[from] conf::ConfigError),
+    /// There is no configuration.
+    #[error("{0}")]
+    Source(#[from] crate::sources::SourceError),
     /// The command line is wrong.
     #[error("{0}")]
     Usage(String),
     /// It went wrong.
     #[error("{0}")]
     Failed(String),
+    /// What was looked at is not well.
+    #[error("{0}")]
+    Unhealthy(String),
 }
 
 impl Failure {
@@ -47,8 +57,9 @@ impl Failure {
 
     fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Usage(_) => USAGE,
+            Self::Config(_) | Self::Source(_) | Self::Usage(_) => USAGE,
             Self::Failed(_) => 1,
+            Self::Unhealthy(_) => UNHEALTHY,
         }
     }
 }
@@ -64,7 +75,9 @@ pub fn main() -> ExitCode {
             return ExitCode::from(code);
         }
     };
-    match run(&matches) {
+    let ended = run(&matches);
+    crate::telemetry::flush();
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("raft-proxy: {failure}");
@@ -85,6 +98,7 @@ fn run(matches: &ArgMatches) -> Result<(), Failure> {
             Ok(())
         }
         Some(("status", args)) => status::run(args),
+        Some(("ctl", args)) => ctl::run(args),
         Some(("backup", args)) => backup::run(args),
         Some(("restore", args)) => restore::run(args),
         Some(("snapshot", args)) => match args.subcommand() {
@@ -145,6 +159,7 @@ fn command() -> Command {
                 .arg(password())
                 .arg(json()),
         )
+        .subcommand(ctl::command())
         .subcommand(
             Command::new("backup")
                 .about("Write a snapshot of a running cluster to a file")

@@ -9,14 +9,16 @@ use std::time::Duration;
 
 use adapter::AnyAdapter;
 use clap::ArgMatches;
-use conf::{ClusterConfig, ConfigError, Loaded};
+use conf::{ClusterConfig, ConfigError, Live, Loaded};
 use raft::Handle;
+use tokio::task::JoinSet;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Failure, logging, settings, stop};
+use super::{Failure, reload, settings, stop};
 use crate::http::Http;
-use crate::metrics;
+use crate::reload::Reloader;
 use crate::server::{DRAIN, Server};
+use crate::{metrics, telemetry};
 
 /// How long what still runs has to end, when everything that matters has.
 const LAST_TASKS: Duration = Duration::from_secs(1);
@@ -30,13 +32,16 @@ struct Listeners {
 
 /// Runs a node until it is told to stop.
 pub(super) fn run(args: &ArgMatches) -> Result<(), Failure> {
-    let loaded = settings::load(args)?;
-    logging::start(&loaded)?;
+    let sources = settings::sources(args);
+    let loaded = sources.load()?;
+    telemetry::start(&loaded)?;
     let listeners = bind(&loaded)?;
     raise_file_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(Failure::because("cannot start the runtime"))?;
-    let served = runtime.block_on(serve(loaded.config, listeners, args.get_flag("until-stdin-closes")));
+    let live = Live::new(loaded.config.clone());
+    let reloader = Arc::new(Reloader::new(live, loaded, sources));
+    let served = runtime.block_on(serve(reloader, listeners, args.get_flag("until-stdin-closes")));
     // A snapshot that is being written is not waited for: what is there of it is removed at the next start.
     runtime.shutdown_timeout(LAST_TASKS);
     served
@@ -69,31 +74,44 @@ fn raise_file_limit() {
     }
 }
 
-async fn serve(config: ClusterConfig, listeners: Listeners, until_stdin_closes: bool) -> Result<(), Failure> {
+async fn serve(
+    reloader: Arc<Reloader>,
+    listeners: Listeners,
+    until_stdin_closes: bool,
+) -> Result<(), Failure> {
+    // From here on they do not end the process, also while it waits for the other members.
+    let signals = reload::Signals::new().map_err(Failure::because("cannot watch for signals"))?;
+    let mut tasks = JoinSet::new();
+    tasks.spawn(signals.obey(Arc::clone(&reloader)));
+    let config = ClusterConfig::clone(&reloader.live().load());
+    if config.node.watch_config {
+        tasks.spawn(reload::watch(Arc::clone(&reloader)));
+    }
     raft::node::claim_data_dir(&config).map_err(Failure::because("cannot start the node"))?;
-    let config = Arc::new(config);
     // Whoever counts something asks the registry for it when it is made.
     let registry = metrics::install();
-    let http = Http::new(Arc::clone(&config), Arc::clone(&registry));
+    let http = Http::new(reloader.live().clone(), Arc::clone(&registry));
     let _http = serve_http(&http, listeners.http)?;
     let adapter = AnyAdapter::open(&config).map_err(Failure::because("cannot open the storage"))?;
+    let live = reloader.live();
     let handle: Handle<AnyAdapter> = match listeners.raft {
         Some(raft) => {
             let raft = tokio::net::TcpListener::from_std(raft).map_err(Failure::because("cannot listen"))?;
-            raft::node::Node::start(&config, adapter, raft)
+            raft::node::Node::start(live.clone(), adapter, raft)
                 .await
                 .map_err(Failure::because("cannot start the node"))?
         }
-        None => raft::standalone::Standalone::start(&config, adapter),
+        None => raft::standalone::Standalone::start(live.clone(), adapter),
     };
     let resp =
         tokio::net::TcpListener::from_std(listeners.resp).map_err(Failure::because("cannot listen"))?;
-    let server = Server::new(handle.clone(), Arc::clone(&config));
+    let server = Server::new(handle.clone(), Arc::clone(&reloader));
     http.open(server.shared());
     let interval = config.log.performance_interval;
     let tell = metrics::performance::tell(registry, handle.clone(), interval);
     let _telling = AbortOnDropHandle::new(tokio::spawn(tell));
-    tracing::info!(node = config.node.id, clients = %config.listen.resp, "ready for clients");
+    let (node, clients) = (live.load().node.id, live.load().listen.resp);
+    tracing::info!(node, %clients, "ready for clients");
     let stop = async move {
         tokio::select! {
             () = stop::signalled() => {}

@@ -1,12 +1,13 @@
 //! The flags of `serve` and `check`, made from the table of options, and the loading of the three sources.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Arg, ArgMatches, Command};
 use conf::Loaded;
-use conf::options::OPTIONS;
+use conf::options::{ConfigOption, OPTIONS};
 
 use super::Failure;
+use crate::sources::Sources;
 
 /// Adds `--config` and one flag for each option.
 pub(super) fn add(command: Command) -> Command {
@@ -31,21 +32,14 @@ pub(super) fn add(command: Command) -> Command {
     })
 }
 
-/// Loads and checks what the arguments, the environment and the file say.
-pub(super) fn load(args: &ArgMatches) -> Result<Loaded, Failure> {
-    let path = args.get_one::<String>("config").map(PathBuf::from);
-    let text = match &path {
-        Some(path) => Some(read(path)?),
-        None => None,
-    };
-    let flags: Vec<(String, String)> = OPTIONS
-        .iter()
-        .filter_map(|option| args.get_one::<String>(&option.name()).map(|text| (option.name(), text.clone())))
-        .collect();
-    let file = path.as_deref().zip(text.as_deref());
-    Ok(conf::load(file, |name| std::env::var(name).ok(), &flags)?)
+/// Where the arguments say that the configuration comes from.
+pub(super) fn sources(args: &ArgMatches) -> Sources {
+    let value = |name: &str| args.get_one::<String>(name).cloned();
+    let flag = |option: &ConfigOption| value(&option.name()).map(|text| (option.name(), text));
+    Sources { file: value("config").map(PathBuf::from), flags: OPTIONS.iter().filter_map(flag).collect() }
 }
 
-fn read(path: &Path) -> Result<String, Failure> {
-    std::fs::read_to_string(path).map_err(|error| Failure::Usage(format!("{}: {error}", path.display())))
+/// Loads and checks what the arguments, the environment and the file say.
+pub(super) fn load(args: &ArgMatches) -> Result<Loaded, Failure> {
+    Ok(sources(args).load()?)
 }

@@ -6,6 +6,7 @@
 
 mod exchange;
 mod pipeline;
+mod routing;
 mod session;
 
 use std::io;
@@ -78,7 +79,7 @@ impl<A: Adapter, S: AsyncRead + AsyncWrite + Unpin + Send> Connection<A, S> {
     /// A connection that is registered as `client`. It leaves the registry when it is dropped.
     pub fn new(shared: Arc<Shared<A>>, client: Arc<Client>, stream: S) -> Self {
         shared.stats.connected();
-        let session = Session::new(&shared.settings.load());
+        let session = Session::new(&shared.config.load());
         Self {
             shared,
             client,
@@ -134,10 +135,10 @@ impl<A: Adapter, S: AsyncRead + AsyncWrite + Unpin + Send> Connection<A, S> {
 
     /// Waits for more input, and sends meanwhile.
     async fn wait(&mut self) -> Result<(), Closed> {
-        let unsent = self.shared.config.limits.reply_buffer_bytes;
+        let unsent = self.shared.config.load().limits.reply_buffer_bytes;
         let input = if self.output.len() <= unsent { Some(self.parser.buffer()) } else { None };
         let wait = exchange::exchange(&mut self.stream, input, &mut self.output, unsent, &self.client);
-        let idle = self.shared.settings.load().idle_timeout;
+        let idle = self.shared.config.load().limits.idle_timeout;
         let event = if idle.is_zero() {
             wait.await?
         } else {
@@ -166,11 +167,11 @@ impl<A: Adapter, S: AsyncRead + AsyncWrite + Unpin + Send> Connection<A, S> {
     /// What the next requests may be, and how many of them are taken at once. Before AUTH it is one at a time,
     /// because AUTH changes the limits of those behind it.
     fn limits(&self) -> (RequestLimits, usize) {
-        let settings = self.shared.settings.load();
-        let limits = &self.shared.config.limits;
-        let authenticated = !self.session.must_authenticate(&settings);
+        let config = self.shared.config.load();
+        let limits = &config.limits;
+        let authenticated = !self.session.must_authenticate(&config);
         let requests = RequestLimits {
-            bulk_bytes: settings.max_bulk_bytes,
+            bulk_bytes: limits.max_bulk_bytes,
             args: limits.max_args,
             request_bytes: limits.query_buffer_bytes,
             authenticated,

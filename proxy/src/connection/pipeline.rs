@@ -20,7 +20,6 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::{Closed, Connection};
 use crate::front::{self, consistency::leveled};
 use crate::resp::{Requests, reply};
-use crate::settings::Values;
 use adapter::clock::unix_ms;
 
 /// Bytes at which a group of writes is closed, so that a pipeline of large values is not in memory twice.
@@ -94,7 +93,16 @@ impl<A: Adapter, S: AsyncRead + AsyncWrite + Unpin + Send> Connection<A, S> {
         for index in 0..requests.len() {
             args.clear();
             args.extend(requests.args(index));
-            match admit(&args, |flags| self.refused(flags)) {
+            let admitted = admit(&args, |flags| self.refused(flags));
+            if let Ok(found) = &admitted
+                && let Some(moved) = self.redirect(found.spec, &args)
+            {
+                self.run_group(&mut group, requests).await?;
+                self.put(&moved).await?;
+                self.session.next_command();
+                continue;
+            }
+            match admitted {
                 Ok(found @ Found { spec: Spec { run: Run::Write(_), .. }, .. }) => {
                     if !matches!(group, Group::Writes(_)) {
                         self.run_group(&mut group, requests).await?;
@@ -171,8 +179,9 @@ impl<A: Adapter, S: AsyncRead + AsyncWrite + Unpin + Send> Connection<A, S> {
         if self.session.authenticated || flags.has(Flags::NO_AUTH) {
             return None;
         }
-        let settings: &Values = &self.shared.settings.load();
-        self.session.must_authenticate(settings).then_some("NOAUTH Authentication required.")
+        self.session
+            .must_authenticate(&self.shared.config.load())
+            .then_some("NOAUTH Authentication required.")
     }
 
     async fn run_front(&mut self, found: Found, args: &[&[u8]]) -> Result<(), Closed> {
@@ -303,7 +312,7 @@ impl<A: Adapter, S: AsyncRead + AsyncWrite + Unpin + Send> Connection<A, S> {
         if !self.session.answers() {
             return Ok(());
         }
-        let most = self.shared.config.limits.reply_buffer_bytes;
+        let most = self.shared.config.load().limits.reply_buffer_bytes;
         if !matches!(reply, Reply::Status(_) | Reply::Integer(_) | Reply::Null) {
             let size = reply::size(reply);
             if size > most {

@@ -1,10 +1,9 @@
 //! What a connection has agreed on with its client.
 
-use conf::Consistency;
+use conf::{ClusterConfig, Consistency};
 use raft::backup::Hold;
 
 use crate::resp::Protocol;
-use crate::settings::Values;
 
 /// The state that commands of the connection itself change.
 pub struct Session {
@@ -18,6 +17,8 @@ pub struct Session {
     pub skip: bool,
     /// `CLIENT REPLY SKIP`: the next command is not answered.
     pub skip_next: bool,
+    /// It has asked for the cluster's slots or nodes, or has said `READONLY`: it is told where commands go.
+    pub cluster_aware: bool,
     /// The connection is closed once the reply is written.
     pub closing: bool,
     /// Snapshots that are being read, which go with the connection.
@@ -32,16 +33,17 @@ pub struct Session {
 
 impl Session {
     /// A new connection's state.
-    pub fn new(settings: &Values) -> Self {
+    pub fn new(config: &ClusterConfig) -> Self {
         Self {
-            authenticated: settings.password.is_empty(),
+            authenticated: config.listen.password.is_empty(),
             protocol: Protocol::Resp2,
             muted: false,
             skip: false,
             skip_next: false,
+            cluster_aware: false,
             closing: false,
             snapshots: Vec::new(),
-            consistency: settings.consistency,
+            consistency: config.default_consistency(),
             seen: 0,
             written: 0,
         }
@@ -59,8 +61,13 @@ impl Session {
     }
 
     /// Whether the connection must authenticate before anything else.
-    pub fn must_authenticate(&self, settings: &Values) -> bool {
-        !self.authenticated && !settings.password.is_empty()
+    pub fn must_authenticate(&self, config: &ClusterConfig) -> bool {
+        !self.authenticated && !config.listen.password.is_empty()
+    }
+
+    /// Whether its reads are for this node, whoever leads: they are at a level at which the leader is not asked.
+    pub fn reads_here(&self) -> bool {
+        !matches!(self.consistency, Consistency::Linearizable | Consistency::Lease)
     }
 
     /// Whether the command that runs is answered.

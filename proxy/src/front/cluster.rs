@@ -23,7 +23,9 @@ pub(super) async fn run<A: Adapter>(context: &Context<'_, A>, name: &str, args: 
     }
 }
 
-const STANDALONE: Stop = Stop::text("ERR this node runs without a cluster (cluster.enabled = false)");
+/// The answer where there is no cluster.
+pub(super) const STANDALONE: Stop =
+    Stop::text("ERR this node runs without a cluster (cluster.enabled = false)");
 
 /// `RAFT.CLUSTER INIT ADOPT [ABORT]`: makes the data that this node's storage has the cluster's.
 async fn init_adopt<A: Adapter>(context: &Context<'_, A>, rest: &[&[u8]]) -> Outcome<Reply> {

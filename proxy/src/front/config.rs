@@ -1,17 +1,21 @@
-//! CONFIG: the parameters that Redis's clients and tools ask for, and the few that can be set while running.
+//! CONFIG: every option in force, and the change of what can be changed while the node runs.
 
-use adapter::command::{arg, glob, text};
+use std::sync::Arc;
+
+use adapter::command::{glob, text};
 use adapter::error::Outcome;
 use adapter::{Adapter, Reply, Stop};
-use bytes::Bytes;
+use conf::options::ConfigOption;
 
-use super::{Context, help, parameters};
+use super::parameters::{self, Meaning};
+use super::{Context, help};
 
 /// Runs a subcommand.
-pub(super) fn run<A: Adapter>(context: &mut Context<'_, A>, name: &str, args: &[&[u8]]) -> Outcome<Reply> {
+pub(super) async fn run<A: Adapter>(context: &Context<'_, A>, name: &str, args: &[&[u8]]) -> Outcome<Reply> {
     match name {
         "get" => Ok(get(context, &args[2..])),
         "set" => set(context, &args[2..]),
+        "rewrite" => rewrite(context).await,
         "resetstat" => {
             context.shared.stats.reset();
             Ok(Reply::OK)
@@ -24,40 +28,66 @@ pub(super) fn run<A: Adapter>(context: &mut Context<'_, A>, name: &str, args: &[
 /// `CONFIG GET pattern [pattern ...]`: each parameter once.
 fn get<A: Adapter>(context: &Context<'_, A>, patterns: &[&[u8]]) -> Reply {
     let patterns: Vec<_> = patterns.iter().map(|pattern| pattern.to_ascii_lowercase()).collect();
-    let values = parameters::all(&context.shared.config, &context.shared.settings.load());
-    let chosen = values
+    let chosen = parameters::all(&context.shared.config.load())
         .into_iter()
         .filter(|(name, _)| patterns.iter().any(|pattern| glob::matches(pattern, name.as_bytes())));
-    let bulk = |name: &'static str| Reply::Bulk(Bytes::from_static(name.as_bytes()));
-    Reply::Map(chosen.map(|(name, value)| (bulk(name), Reply::Bulk(value))).collect())
+    Reply::Map(
+        chosen
+            .map(|(name, value)| (Reply::Bulk(name.into_owned().into()), Reply::Bulk(value.into())))
+            .collect(),
+    )
 }
 
 /// `CONFIG SET parameter value [parameter value ...]`: all of them or none.
-fn set<A: Adapter>(context: &mut Context<'_, A>, pairs: &[&[u8]]) -> Outcome<Reply> {
+fn set<A: Adapter>(context: &Context<'_, A>, pairs: &[&[u8]]) -> Outcome<Reply> {
     if !pairs.len().is_multiple_of(2) {
         return Err(text::SYNTAX);
     }
-    let settings = &context.shared.settings;
-    let mut values = (**settings.load()).clone();
-    let known = parameters::all(&context.shared.config, &values);
-    let mut seen: Vec<&str> = Vec::new();
+    let mut values: Vec<(&'static ConfigOption, String)> = Vec::new();
     for pair in pairs.chunks(2) {
-        let Some((name, _)) = known.iter().find(|(name, _)| arg::is(pair[0], name)) else {
-            let given = String::from_utf8_lossy(pair[0]);
-            return Err(Stop::say(format!(
-                "ERR Unknown option or number of arguments for CONFIG SET - '{given}'"
-            )));
+        let name = String::from_utf8_lossy(pair[0]).to_ascii_lowercase();
+        let (option, value) = match parameters::meaning(pair[0], pair[1]) {
+            Ok(Meaning::Option(option, value)) => (option, value),
+            Ok(Meaning::Fixed) => return Err(failed(&name, "can't set immutable config")),
+            Ok(Meaning::Unknown) => {
+                return Err(Stop::say(format!(
+                    "ERR Unknown option or number of arguments for CONFIG SET - '{}'",
+                    plain(&String::from_utf8_lossy(pair[0]))
+                )));
+            }
+            Err(reason) => return Err(failed(&name, &reason)),
         };
-        if seen.contains(name) {
-            return Err(failed(name, "duplicate parameter"));
+        if values.iter().any(|(other, _)| std::ptr::eq(*other, option)) {
+            return Err(failed(&name, "duplicate parameter"));
         }
-        seen.push(name);
-        parameters::set(&mut values, name, pair[1]).map_err(|reason| failed(name, &reason))?;
+        values.push((option, value));
     }
-    settings.store(values);
+    context.shared.reloader.set(&values).map_err(|refused| {
+        let name =
+            pairs.get(refused.which * 2).map(|name| String::from_utf8_lossy(name).to_ascii_lowercase());
+        failed(&name.unwrap_or_default(), &refused.reason)
+    })?;
+    Ok(Reply::OK)
+}
+
+/// `CONFIG REWRITE`: what was set is written into the file.
+async fn rewrite<A: Adapter>(context: &Context<'_, A>) -> Outcome<Reply> {
+    let reloader = Arc::clone(&context.shared.reloader);
+    let rewritten = tokio::task::spawn_blocking(move || reloader.rewrite()).await;
+    let rewritten = rewritten.map_err(|error| Stop::say(format!("ERR Rewriting config file: {error}")))?;
+    rewritten.map_err(|error| Stop::say(format!("ERR {}", plain(&error.to_string()))))?;
     Ok(Reply::OK)
 }
 
 fn failed(name: &str, reason: &str) -> Stop {
-    Stop::say(format!("ERR CONFIG SET failed (possibly related to argument '{name}') - {reason}"))
+    Stop::say(format!(
+        "ERR CONFIG SET failed (possibly related to argument '{}') - {}",
+        plain(name),
+        plain(reason)
+    ))
+}
+
+/// An error reply is one line.
+fn plain(text: &str) -> String {
+    text.replace(['\r', '\n'], " ")
 }

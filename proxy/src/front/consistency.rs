@@ -42,10 +42,11 @@ pub(super) async fn run<A: Adapter>(
         "raft.wait" => wait_for_token(context, args[1], args[2]).await,
         "readonly" => {
             context.session.consistency = Consistency::Eventual;
+            context.session.cluster_aware = true;
             Ok(Reply::OK)
         }
         "readwrite" => {
-            context.session.consistency = context.shared.settings.load().consistency;
+            context.session.consistency = context.shared.config.load().default_consistency();
             Ok(Reply::OK)
         }
         "wait" => wait(context, args[1], args[2]).await,
@@ -130,7 +131,7 @@ async fn wait_aof<A: Adapter>(context: &Context<'_, A>, args: &[&[u8]]) -> Outco
     let replicas = usize::try_from(arg::int(args[2])?)
         .map_err(|_| Stop::text("ERR value is out of range, must be positive"))?;
     let patience = patience(args[3])?;
-    if context.shared.config.raft.durability != Durability::Fsync {
+    if context.shared.config.load().raft.durability != Durability::Fsync {
         // Nobody knows when the operating system writes it, so there is nothing to wait for.
         return Ok(Reply::Array(vec![Reply::Integer(0), Reply::Integer(0)]));
     }

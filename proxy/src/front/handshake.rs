@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use super::{Context, client};
 use crate::connection::Session;
+use crate::password;
 use crate::resp::Protocol;
 
 /// The Redis version that clients are told: the one whose commands and replies are followed.
@@ -26,7 +27,7 @@ const HELLO_NEEDS_AUTH: Stop = Stop::text(
 /// `AUTH [username] password`
 pub(super) fn auth<A: Adapter>(context: &mut Context<'_, A>, args: &[&[u8]]) -> Outcome<Reply> {
     match args {
-        [_, _] if context.shared.settings.load().password.is_empty() => Err(NO_PASSWORD),
+        [_, _] if context.shared.config.load().listen.password.is_empty() => Err(NO_PASSWORD),
         [_, password] => log_in(context, b"default", password),
         [_, user, password] => log_in(context, user, password),
         _ => Err(SYNTAX),
@@ -36,8 +37,9 @@ pub(super) fn auth<A: Adapter>(context: &mut Context<'_, A>, args: &[&[u8]]) -> 
 
 /// There is one user, `default`; without a password it takes any.
 fn log_in<A: Adapter>(context: &mut Context<'_, A>, user: &[u8], password: &[u8]) -> Outcome<()> {
-    let settings = context.shared.settings.load();
-    if user != b"default" || !(settings.password.is_empty() || settings.password_is(password)) {
+    let config = context.shared.config.load();
+    let wanted = config.listen.password.as_bytes();
+    if user != b"default" || !(wanted.is_empty() || password::is(wanted, password)) {
         return Err(WRONG_PASSWORD);
     }
     context.session.authenticated = true;
@@ -71,7 +73,7 @@ pub(super) fn hello<A: Adapter>(context: &mut Context<'_, A>, args: &[&[u8]]) ->
     if let Some((user, password)) = login {
         log_in(context, user, password)?;
     }
-    if context.session.must_authenticate(&context.shared.settings.load()) {
+    if context.session.must_authenticate(&context.shared.config.load()) {
         return Err(HELLO_NEEDS_AUTH);
     }
     if let Some(name) = name {
@@ -100,7 +102,7 @@ fn greeting<A: Adapter>(context: &Context<'_, A>) -> Reply {
         (text("version"), text(REDIS_VERSION)),
         (text("proto"), Reply::Integer(i64::from(context.session.protocol.number()))),
         (text("id"), Reply::count(context.client.id)),
-        (text("mode"), text("standalone")),
+        (text("mode"), text(context.shared.mode())),
         // Every node takes writes, so every node is what a client understands by a master.
         (text("role"), text("master")),
         (text("modules"), Reply::Array(Vec::new())),
@@ -109,7 +111,7 @@ fn greeting<A: Adapter>(context: &Context<'_, A>) -> Reply {
 
 /// `RESET`: as if the connection were new.
 pub(super) fn reset<A: Adapter>(context: &mut Context<'_, A>) -> Reply {
-    *context.session = Session::new(&context.shared.settings.load());
+    *context.session = Session::new(&context.shared.config.load());
     let mut shown = context.client.shown();
     shown.name = Bytes::new();
     shown.protocol = Protocol::Resp2;

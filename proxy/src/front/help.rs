@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use adapter::Reply;
+use adapter::command::{self, Flags};
 
 /// `CLIENT HELP`
 pub(super) const CLIENT: &[&str] = &[
@@ -47,6 +48,52 @@ pub(super) const CLIENT: &[&str] = &[
     "    Prints this help.",
 ];
 
+/// `CLUSTER HELP`
+pub(super) const CLUSTER: &[&str] = &[
+    "CLUSTER <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+    "COUNT-FAILURE-REPORTS <node-id>",
+    "    Return number of failure reports for <node-id>.",
+    "COUNTKEYSINSLOT <slot>",
+    "    Return the number of keys in <slot>.",
+    "FAILOVER [FORCE|TAKEOVER]",
+    "    Promote current replica node to being a master.",
+    "FORGET <node-id>",
+    "    Remove a node from the cluster.",
+    "GETKEYSINSLOT <slot> <count>",
+    "    Return key names stored by current node in a slot.",
+    "INFO",
+    "    Return information about the cluster.",
+    "KEYSLOT <key>",
+    "    Return the hash slot for <key>.",
+    "LINKS",
+    "    Return information about all network links between this node and its peers.",
+    "    Output format is an array where each array element is a map containing attributes of a link",
+    "MEET <ip> <port> [<bus-port>]",
+    "    Connect nodes into a working cluster.",
+    "MYID",
+    "    Return the node id.",
+    "MYSHARDID",
+    "    Return the node's shard id.",
+    "NODES",
+    "    Return cluster configuration seen by node. Output format:",
+    "    <id> <ip:port> <flags> <master> <pings> <pongs> <epoch> <link> <slot> ...",
+    "REPLICAS <node-id>",
+    "    Return <node-id> replicas.",
+    "REPLICATE <node-id>",
+    "    Configure current node as replica to <node-id>.",
+    "RESET [HARD|SOFT]",
+    "    Reset current node (default: soft).",
+    "SAVECONFIG",
+    "    Force saving cluster configuration on disk.",
+    "SHARDS",
+    "    Return information about slot range mappings and the nodes associated with them.",
+    "SLOTS",
+    "    Return information about slots range mappings. Each range is made of:",
+    "    start, end, master and replicas IP addresses, ports and ids",
+    "HELP",
+    "    Prints this help.",
+];
+
 /// `RAFT.CLUSTER HELP`
 pub(super) const RAFT_CLUSTER: &[&str] = &[
     "RAFT.CLUSTER <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
@@ -66,6 +113,8 @@ pub(super) const CONFIG: &[&str] = &[
     "    Return parameters matching the glob-like <pattern> and their values.",
     "SET <directive> <value>",
     "    Set the configuration <directive> to <value>.",
+    "REWRITE",
+    "    Rewrite the configuration file.",
     "RESETSTAT",
     "    Reset statistics reported by the INFO command.",
     "HELP",
@@ -96,6 +145,23 @@ pub(super) const COMMAND: &[&str] = &[
     "HELP",
     "    Prints this help.",
 ];
+
+/// `RAFT.HELP`: every command of the cluster, as the table has it.
+pub(super) fn raft() -> Reply {
+    let mut lines = vec!["RAFT.* commands are:".to_owned()];
+    let ours =
+        command::all().filter(|spec| spec.name.starts_with("raft.") && !spec.flags.has(Flags::INTERNAL));
+    for spec in ours {
+        if spec.subcommands.is_empty() {
+            lines.extend([spec.name.to_ascii_uppercase(), format!("    {}", spec.summary)]);
+        }
+        for sub in spec.subcommands {
+            let name = format!("{} {}", spec.name, sub.name).to_ascii_uppercase();
+            lines.extend([name, format!("    {}", sub.summary)]);
+        }
+    }
+    Reply::Array(lines.into_iter().map(|line| Reply::Status(Cow::Owned(line))).collect())
+}
 
 /// The reply of a HELP subcommand.
 pub(super) fn reply(lines: &'static [&'static str]) -> Reply {

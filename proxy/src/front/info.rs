@@ -77,7 +77,7 @@ async fn write_section<A: Adapter>(shared: &Shared<A>, section: &str, text: &mut
         "stats" => stats(shared, text),
         // Every node takes writes: to a client of Redis it is a master without replicas.
         "replication" => lines(text, &[("role", &"master"), ("connected_slaves", &0)]),
-        "cluster" => lines(text, &[("cluster_enabled", &0)]),
+        "cluster" => lines(text, &[("cluster_enabled", &u8::from(shared.is_clustered()))]),
         "raft" => info_raft::write(shared, text).await,
         "storage" => storage(shared, text),
         _ => keyspace(shared, text).await,
@@ -86,6 +86,8 @@ async fn write_section<A: Adapter>(shared: &Shared<A>, section: &str, text: &mut
 
 fn server<A: Adapter>(shared: &Shared<A>, text: &mut String) {
     let (uptime, now) = (shared.started.elapsed().as_secs(), unix_time());
+    let config_file =
+        shared.reloader.file().map(std::path::absolute).and_then(Result::ok).unwrap_or_default();
     lines(
         text,
         &[
@@ -93,19 +95,19 @@ fn server<A: Adapter>(shared: &Shared<A>, text: &mut String) {
             ("redis_git_sha1", &"00000000"),
             ("redis_git_dirty", &0),
             ("redis_build_id", &0),
-            ("redis_mode", &"standalone"),
+            ("redis_mode", &shared.mode()),
             ("raft_proxy_version", &env!("CARGO_PKG_VERSION")),
             ("os", &std::env::consts::OS),
             ("arch_bits", &usize::BITS),
             ("process_id", &std::process::id()),
             ("run_id", &shared.run_id),
-            ("tcp_port", &shared.config.listen.resp.port()),
+            ("tcp_port", &shared.config.load().listen.resp.port()),
             ("server_time_usec", &now.as_micros()),
             ("uptime_in_seconds", &uptime),
             ("uptime_in_days", &(uptime / 86_400)),
             ("hz", &10),
             ("executable", &std::env::current_exe().unwrap_or_default().display()),
-            ("config_file", &""),
+            ("config_file", &config_file.display()),
         ],
     );
 }
@@ -116,7 +118,7 @@ fn clients<A: Adapter>(shared: &Shared<A>, text: &mut String) {
         &[
             ("connected_clients", &shared.clients.len()),
             ("cluster_connections", &0),
-            ("maxclients", &shared.settings.load().max_clients),
+            ("maxclients", &shared.config.load().limits.max_clients),
             ("blocked_clients", &0),
             ("tracking_clients", &0),
         ],

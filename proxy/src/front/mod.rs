@@ -13,6 +13,7 @@ mod help;
 mod info;
 mod info_raft;
 mod parameters;
+mod redis_cluster;
 mod snapshot;
 
 use adapter::command::arg;
@@ -57,8 +58,11 @@ pub(crate) async fn run<A: Adapter>(
         ("client", true) => return client::run(context, found.spec.name, args),
         ("command", true) => command::run(found.spec.name, args),
         ("command", false) => Ok(command::all()),
-        ("config", true) => config::run(context, found.spec.name, args),
+        ("config", true) => config::run(context, found.spec.name, args).await,
         ("info", _) => Ok(info::info(context, &args[1..]).await),
+        ("asking", _) => redis_cluster::asking(context),
+        ("cluster", true) => redis_cluster::run(context, found.spec.name, args).await,
+        ("raft.help", _) => Ok(help::raft()),
         ("raft.cluster", true) => cluster::run(context, found.spec.name, args).await,
         ("raft.status", _) => cluster::status(context).await,
         ("raft.backend", _) => Ok(cluster::backend(context)),

@@ -1,7 +1,9 @@
-//! RAFT.SNAPSHOT: a snapshot of all data, read piece by piece; `raft-proxy backup` is its client.
+//! RAFT.SNAPSHOT: a snapshot that lets this node give up log, and one of all data, read piece by piece; `raft-proxy backup` is
+//! the latter's client.
 //!
 //! | call | reply |
 //! |---|---|
+//! | `RAFT.SNAPSHOT CREATE` | the log index that the snapshot will have reached at least; it is made behind the reply |
 //! | `RAFT.SNAPSHOT BEGIN` | its name, and the index of the last log entry whose effects are in it |
 //! | `RAFT.SNAPSHOT READ name offset length` | at most a MiB from there, empty if it is not written yet (after a second) or at the end; and the length of the whole, nil until it is known |
 //! | `RAFT.SNAPSHOT END name` | `OK`; it is gone |
@@ -13,9 +15,10 @@ use adapter::command::text;
 use adapter::error::Outcome;
 use adapter::{Adapter, Reply, Stop};
 use raft::backup::TakeError;
+use raft::handle::Role;
 
 use super::Context;
-use super::cluster::number;
+use super::cluster::{STANDALONE, number};
 
 /// Runs a subcommand.
 pub(super) async fn run<A: Adapter>(
@@ -25,6 +28,14 @@ pub(super) async fn run<A: Adapter>(
 ) -> Outcome<Reply> {
     let handle = &context.shared.handle;
     match (name, args) {
+        ("create", _) => {
+            let status = handle.status();
+            if status.role == Role::Standalone {
+                return Err(STANDALONE);
+            }
+            handle.make_snapshot().await;
+            Ok(Reply::count(status.applied))
+        }
         ("begin", _) => {
             let begun = handle.begin_backup().await.map_err(failed)?;
             context.session.snapshots.push(begun.hold);

@@ -8,13 +8,13 @@ use hyper::StatusCode;
 
 use super::answer::Failure;
 use super::call::Call;
-use crate::settings::Values;
 use crate::shared::Shared;
 
 /// Refuses who may not.
 pub(super) fn check<A: Adapter>(shared: &Shared<A>, call: &Call) -> Result<(), Failure> {
-    let values: &Values = &shared.settings.load();
-    if values.password.is_empty() {
+    let config = shared.config.load();
+    let wanted = config.listen.password.as_bytes();
+    if wanted.is_empty() {
         return if call.peer.ip().to_canonical().is_loopback() {
             Ok(())
         } else {
@@ -23,7 +23,11 @@ pub(super) fn check<A: Adapter>(shared: &Shared<A>, call: &Call) -> Result<(), F
         };
     }
     let given = call.authorization.as_deref().and_then(password);
-    if given.is_some_and(|given| values.password_is(&given)) { Ok(()) } else { Err(Failure::unauthorized()) }
+    if given.is_some_and(|given| crate::password::is(wanted, &given)) {
+        Ok(())
+    } else {
+        Err(Failure::unauthorized())
+    }
 }
 
 /// The password of an Authorization header.

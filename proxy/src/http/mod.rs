@@ -27,7 +27,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use adapter::Adapter;
-use conf::ClusterConfig;
+use conf::Live;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -47,7 +47,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// The server. See the module.
 pub struct Http<A: Adapter> {
-    config: Arc<ClusterConfig>,
+    config: Live,
     registry: Arc<Registry>,
     /// The node, once there is one.
     node: OnceLock<Arc<Shared<A>>>,
@@ -56,7 +56,7 @@ pub struct Http<A: Adapter> {
 
 impl<A: Adapter> Http<A> {
     /// A server without a node behind it.
-    pub fn new(config: Arc<ClusterConfig>, registry: Arc<Registry>) -> Arc<Self> {
+    pub fn new(config: Live, registry: Arc<Registry>) -> Arc<Self> {
         let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         Arc::new(Self { config, registry, node: OnceLock::new(), connections })
     }

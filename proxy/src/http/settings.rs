@@ -12,11 +12,11 @@ const HIDDEN: &str = "(secret)";
 
 /// `/config`: an object for each section of `cluster.conf`, with every option as it would be written there.
 pub(super) fn config<A: Adapter>(http: &Http<A>) -> Result<Answer, Failure> {
-    let mut sections = Map::new();
+    let (mut sections, config) = (Map::new(), http.config.load());
     for (section, _) in SECTIONS {
         let options = OPTIONS.iter().filter(|option| option.section == *section);
         let values = options.map(|option| {
-            let value = (option.get)(&http.config);
+            let value = (option.get)(&config);
             let shown = if option.secret && !value.is_empty() { HIDDEN.to_owned() } else { value };
             (option.key.to_owned(), Value::String(shown))
         });

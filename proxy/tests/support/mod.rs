@@ -17,6 +17,7 @@ use raft::freezer::{DigestError, Freezer};
 use raft::handle::{Boxed, MemberStatus, NodeStatus, Role, Service};
 use raft::{Committed, Consistency, Handle, ProposeError, ReadError};
 use raft_proxy::Server;
+use raft_proxy::reload::Reloader;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -140,7 +141,8 @@ impl Service<MemoryAdapter> for TestService {
     fn members(&self) -> Boxed<'_, Vec<MemberStatus>> {
         let node = self.status();
         Box::pin(async move {
-            vec![MemberStatus { id: 1, voter: true, raft: node.raft.clone(), node: Some(node) }]
+            let (raft, resp) = (node.raft.clone(), node.resp.clone());
+            vec![MemberStatus { id: 1, voter: true, raft, resp, connected_ms: 0, node: Some(node) }]
         })
     }
 
@@ -183,7 +185,8 @@ impl TestServer {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
-        let server = Server::new(Handle::new(Arc::clone(&service) as Arc<dyn Service<_>>), Arc::new(config));
+        let reloader = Arc::new(Reloader::without_sources(&config));
+        let server = Server::new(Handle::new(Arc::clone(&service) as Arc<dyn Service<_>>), reloader);
         let stopped = stop.clone();
         let served = tokio::spawn(async move {
             server.run(listener, stopped.cancelled_owned(), Duration::from_millis(500)).await

@@ -8,7 +8,7 @@ use openraft::{AnyError, OptionalSend, RaftLogReader, StorageIOError};
 
 use super::Shared;
 use crate::TypeConfig;
-use crate::types::{Entry, LogId, StorageError};
+use crate::types::{Entry, LogId, NodeId, StorageError};
 
 const UNBOUNDED: usize = usize::MAX;
 
@@ -21,6 +21,11 @@ pub struct LogReader {
 impl LogReader {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         Self { shared }
+    }
+
+    /// The node that the log is of.
+    pub(crate) fn node_id(&self) -> NodeId {
+        self.shared.options.node_id
     }
 
     /// The log id of the entry at `index`, if there is one.

@@ -29,6 +29,7 @@ use crate::TypeConfig;
 use crate::boot_clock;
 use crate::codec::encode_entry;
 use crate::lease::Lease;
+use crate::logger::RaftLogger;
 use crate::node::elections::Elections;
 use crate::types::{Entry, LogId, NodeId, Peer, Vote};
 
@@ -181,9 +182,14 @@ impl RaftNetwork<TypeConfig> for RaftNetworkClient {
         cancel: impl Future<Output = ReplicationClosed> + Send + 'static,
         _option: RPCOption,
     ) -> Result<SnapshotResponse<NodeId>, StreamingError<TypeConfig, Fatal<NodeId>>> {
+        // Only a leader sends one, with its own vote.
+        let logger = RaftLogger::new(vote.leader_id.node_id);
+        let (at, began) = (snapshot.meta.last_log_id, Instant::now());
+        logger.snapshot_sending(at, self.way.target, &snapshot.snapshot.path);
         tokio::select! {
             closed = cancel => Err(StreamingError::Closed(closed)),
             sent = snapshot::send(&self.way.pool, vote, snapshot) => {
+                logger.snapshot_sent(at, self.way.target, began.elapsed(), sent.as_ref().map(drop));
                 sent.map_err(|error| StreamingError::Unreachable(Unreachable::new(&error)))
             }
         }

@@ -44,6 +44,8 @@ pub mod path {
     pub const READ_INDEX: &str = "/forward/read-index";
     /// How many others have a log entry.
     pub const REPLICATED: &str = "/forward/replicated";
+    /// Where the sender is reached.
+    pub const ANNOUNCE: &str = "/raft/announce";
     /// How the node is.
     pub const STATUS: &str = "/status";
     /// What the node knows of all links, for what the sender knows of them.

@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use super::credentials::Credentials;
 use super::pool::Pool;
 use super::traffic::Traffic;
+use crate::discovery::NodeDiscovery;
 use crate::types::NodeId;
 
 /// The connections to all peers. Cheap to clone.
@@ -14,13 +15,17 @@ pub struct Peers(Arc<Inner>);
 
 struct Inner {
     credentials: Credentials,
+    /// Where this node's configuration says they are.
+    configured: HashMap<NodeId, String>,
     pools: RwLock<HashMap<NodeId, Arc<Pool>>>,
     traffic: RwLock<HashMap<NodeId, Arc<Traffic>>>,
 }
 
 impl Peers {
-    pub(crate) fn new(credentials: Credentials) -> Self {
-        Self(Arc::new(Inner { credentials, pools: RwLock::default(), traffic: RwLock::default() }))
+    /// `configured` is where this node's configuration says that the members are.
+    pub(crate) fn new(credentials: Credentials, configured: HashMap<NodeId, String>) -> Self {
+        let (pools, traffic) = (RwLock::default(), RwLock::default());
+        Self(Arc::new(Inner { credentials, configured, pools, traffic }))
     }
 
     /// The connections to `node`, which is at `address` (`host:port`). An address that has changed starts anew.
@@ -28,8 +33,8 @@ impl Peers {
         if let Some(pool) = self.find(node).filter(|pool| pool.address() == address) {
             return pool;
         }
-        let pool =
-            Arc::new(Pool::new(node, address.to_owned(), self.0.credentials.clone(), self.traffic(node)));
+        let place = NodeDiscovery::new(address.to_owned(), self.0.configured.get(&node).cloned());
+        let pool = Arc::new(Pool::new(node, place, self.0.credentials.clone(), self.traffic(node)));
         let mut pools = self.0.pools.write().unwrap_or_else(PoisonError::into_inner);
         pools.insert(node, Arc::clone(&pool));
         pool

@@ -4,9 +4,11 @@
 //! read. So a long body never stands in the way of a vote. A call that is dropped closes its connection.
 
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use adapter::clock::unix_ms;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
@@ -14,11 +16,12 @@ use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use super::body::Outgoing;
 use super::credentials::Credentials;
 use super::traffic::Traffic;
+use crate::discovery::NodeDiscovery;
 use crate::types::NodeId;
 
 /// How long a connection may take to open.
@@ -57,27 +60,34 @@ fn refusal(status: StatusCode, reason: &str) -> String {
     }
 }
 
-/// Connections to one address.
+/// Connections to one member.
 pub(crate) struct Pool {
     target: NodeId,
-    address: String,
+    place: NodeDiscovery,
     credentials: Credentials,
     traffic: Arc<Traffic>,
+    opened_ms: AtomicU64,
     idle: Mutex<Vec<(SendRequest<Outgoing>, Instant)>>,
 }
 
 impl Pool {
     pub(crate) fn new(
         target: NodeId,
-        address: String,
+        place: NodeDiscovery,
         credentials: Credentials,
         traffic: Arc<Traffic>,
     ) -> Self {
-        Self { target, address, credentials, traffic, idle: Mutex::default() }
+        Self { target, place, credentials, traffic, opened_ms: AtomicU64::new(0), idle: Mutex::default() }
     }
 
+    /// Where the membership says that the member is.
     pub(crate) fn address(&self) -> &str {
-        &self.address
+        self.place.address()
+    }
+
+    /// When the newest connection was opened, Unix milliseconds; 0 for none yet.
+    pub(crate) fn opened_ms(&self) -> u64 {
+        self.opened_ms.load(Ordering::Relaxed)
     }
 
     /// Where the last connection went.
@@ -133,7 +143,10 @@ impl Pool {
                 Err(mut error) => match error.take_message() {
                     // An idle connection that the peer has closed: nothing of the request has left.
                     Some(unsent) if !fresh => request = unsent,
-                    Some(_) => return Err(self.not_sent(error.error())),
+                    Some(_) => {
+                        self.place.met_a_stranger();
+                        return Err(self.not_sent(error.error()));
+                    }
                     None => return Err(self.lost(error.error())),
                 },
             }
@@ -144,20 +157,20 @@ impl Pool {
         let connected = self.open().await;
         self.traffic.connected(connected.as_ref().ok().and_then(|stream| stream.peer_addr().ok()));
         let stream = connected.map_err(|error| CallError::NotSent {
-            address: self.address.clone(),
+            address: self.address().to_owned(),
             reason: error.to_string(),
             kind: Some(error.kind()),
         })?;
         let (sender, connection) =
             handshake(TokioIo::new(stream)).await.map_err(|error| self.not_sent(error))?;
+        self.opened_ms.store(unix_ms(), Ordering::Relaxed);
         // Ends with the connection; its errors reach the caller through the request.
         tokio::spawn(async move { drop(connection.await) });
         Ok(sender)
     }
 
     async fn open(&self) -> io::Result<TcpStream> {
-        let slow = |_| io::Error::new(io::ErrorKind::TimedOut, "connecting took too long");
-        let stream = timeout(CONNECT_TIMEOUT, TcpStream::connect(&self.address)).await.map_err(slow)??;
+        let stream = self.place.connect(CONNECT_TIMEOUT).await?;
         stream.set_nodelay(true)?;
         Ok(stream)
     }
@@ -178,7 +191,10 @@ impl Pool {
         if status == StatusCode::INTERNAL_SERVER_ERROR {
             return Err(self.lost(reason));
         }
-        Err(CallError::Refused { address: self.address.clone(), status, reason })
+        if is_stranger(status) {
+            self.place.met_a_stranger();
+        }
+        Err(CallError::Refused { address: self.address().to_owned(), status, reason })
     }
 
     fn take(&self) -> Option<SendRequest<Outgoing>> {
@@ -199,12 +215,24 @@ impl Pool {
     }
 
     fn not_sent(&self, reason: impl std::fmt::Display) -> CallError {
-        CallError::NotSent { address: self.address.clone(), reason: reason.to_string(), kind: None }
+        CallError::NotSent { address: self.address().to_owned(), reason: reason.to_string(), kind: None }
     }
 
     pub(crate) fn lost(&self, reason: impl std::fmt::Display) -> CallError {
-        CallError::Lost { address: self.address.clone(), reason: reason.to_string() }
+        CallError::Lost { address: self.address().to_owned(), reason: reason.to_string() }
     }
+}
+
+/// Whether this is what another node, or something else altogether, answers in the member's place.
+fn is_stranger(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::UNAUTHORIZED
+            | StatusCode::CONFLICT
+            | StatusCode::MISDIRECTED_REQUEST
+            | StatusCode::NOT_FOUND
+            | StatusCode::METHOD_NOT_ALLOWED
+    )
 }
 
 /// Why a body could not be read.

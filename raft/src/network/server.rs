@@ -10,6 +10,7 @@
 //! | `/forward/read-index` | the leader's read index, confirmed by a quorum or, if that is enough, by its lease |
 //! | `/forward/replicated` | how many others have a log entry, once they are enough or it has taken too long |
 //! | `/health` | what this node knows of all links; the body is what the sender knows of them |
+//! | `/raft/announce` | whether the membership says now where the sender is, which the body says, or who leads |
 //! | `/status` | how the node is, and how much of the asker's log it knows of |
 
 use std::convert::Infallible;
@@ -37,9 +38,11 @@ use super::wire::{Answers, Malformed, ReadIndexAnswer, Replicated};
 use super::{path, wire};
 use crate::handle::{Boxed, NodeStatus};
 use crate::health::HealthMonitor;
+use crate::logger::RaftLogger;
+use crate::node::announce::Announced;
 use crate::node::elections::Elections;
 use crate::state_machine::KeepError;
-use crate::types::{NodeId, Raft, SnapshotFile, Vote};
+use crate::types::{NodeId, Peer, Raft, SnapshotFile, Vote};
 
 /// Connections that are served at once; a peer uses about ten.
 const MAX_CONNECTIONS: usize = 512;
@@ -75,6 +78,8 @@ pub(crate) trait Inbound: Send + Sync + 'static {
     fn report(&self, asker: NodeId) -> StatusReport;
     fn health(&self) -> &HealthMonitor;
     fn traffic(&self, from: NodeId) -> Arc<Traffic>;
+    /// What a member says of where it is reached.
+    fn announced(&self, member: NodeId, place: Peer) -> Boxed<'_, Announced>;
     /// Checks a snapshot that has arrived, and keeps it, before it is installed.
     fn keep_snapshot(&self, file: Box<SnapshotFile>) -> Boxed<'_, Result<Box<SnapshotFile>, KeepError>>;
 }
@@ -196,7 +201,8 @@ impl Server {
             path::VOTE => {
                 let rpc: VoteRequest<NodeId> = wire::decode(&small(body).await?)?;
                 let (candidate, its_log) = (rpc.vote, rpc.last_log_id);
-                let answer = node.raft().vote(rpc).await.map_err(stopping)?;
+                let answer = node.raft().vote(rpc.clone()).await.map_err(stopping)?;
+                RaftLogger::of(node.raft()).voted(&rpc, &answer);
                 if !answer.vote_granted && answer.last_log_id > its_log {
                     self.elections.lesser_candidate(candidate);
                 }
@@ -225,6 +231,10 @@ impl Server {
                 Ok(Bytes::new().into())
             }
             path::HEALTH => Ok(node.health().answer(sender, &small(body).await?)?.into()),
+            path::ANNOUNCE => {
+                let place: Peer = wire::decode(&small(body).await?)?;
+                Ok(wire::encode(&node.announced(sender, place).await).into())
+            }
             path::STATUS => Ok(wire::encode(&node.report(sender)).into()),
             other => Err(Failure(StatusCode::NOT_FOUND, format!("there is nothing at {other}"))),
         }

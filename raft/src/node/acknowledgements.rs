@@ -100,7 +100,7 @@ impl<A: Adapter> Member<A> {
     /// Waits until an entry that is committed is synced to this node's own disk; whether it is in time.
     pub(super) async fn synced(&self, index: u64, patience: Duration) -> bool {
         let deadline = Instant::now() + patience;
-        if self.config.raft.durability != Durability::Fsync {
+        if self.config.load().raft.durability != Durability::Fsync {
             return false;
         }
         let waited = timeout_at(deadline, async {
@@ -115,7 +115,7 @@ impl<A: Adapter> Member<A> {
     /// Whether a committed entry is on this node's disk. What is applied is what was committed; a log may hold another
     /// entry at an index that is not.
     fn is_synced(&self, index: u64) -> bool {
-        self.config.raft.durability == Durability::Fsync
+        self.config.load().raft.durability == Durability::Fsync
             && self.reads.applied_upto() >= index
             && self.log.durable_upto() >= index
     }

@@ -1,10 +1,10 @@
 //! What the proposer proposes to: openraft here, or the leader over there.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use adapter::clock::unix_ms;
 use adapter::{Adapter, Batch, CommandBuffer};
+use conf::Live;
 use openraft::error::ClientWriteError;
 use openraft::metrics::RaftServerMetrics;
 use tokio::sync::watch;
@@ -56,6 +56,18 @@ impl Leadership {
         Some(self.peers.at(node, &peer.raft))
     }
 
+    /// Where a member is, as the membership says.
+    pub(crate) fn place(&self, node: NodeId) -> Option<Peer> {
+        self.metrics.borrow().membership_config.membership().get_node(&node).cloned()
+    }
+
+    /// All members but this one.
+    pub(crate) fn others(&self) -> Vec<NodeId> {
+        let metrics = self.metrics.borrow();
+        let nodes = metrics.membership_config.membership().nodes();
+        nodes.map(|(id, _)| *id).filter(|id| *id != self.id).collect()
+    }
+
     pub(crate) fn voters(&self) -> Vec<std::collections::BTreeSet<NodeId>> {
         self.metrics.borrow().membership_config.membership().get_joint_config().clone()
     }
@@ -71,7 +83,7 @@ pub(crate) struct RaftConsensus<A> {
     pub(crate) leadership: Leadership,
     pub(crate) raft: Raft,
     pub(crate) adapter: Arc<A>,
-    pub(crate) request_timeout: Duration,
+    pub(crate) config: Live,
     clock: Mutex<LogClock>,
 }
 
@@ -83,13 +95,8 @@ struct LogClock {
 }
 
 impl<A: Adapter> RaftConsensus<A> {
-    pub(crate) fn new(
-        leadership: Leadership,
-        raft: Raft,
-        adapter: Arc<A>,
-        request_timeout: Duration,
-    ) -> Self {
-        Self { leadership, raft, adapter, request_timeout, clock: Mutex::default() }
+    pub(crate) fn new(leadership: Leadership, raft: Raft, adapter: Arc<A>, config: Live) -> Self {
+        Self { leadership, raft, adapter, config, clock: Mutex::default() }
     }
 
     /// The clock, but never before a batch of an earlier term or of this one.
@@ -119,7 +126,8 @@ impl<A: Adapter> Consensus for RaftConsensus<A> {
         let batch = Batch::new(self.now_ms(), rand::random(), groups);
         // An error here means that openraft's core has ended before it took the batch.
         let Ok(answer) = self.raft.client_write_ff(batch).await else { return Outcome::NotDone };
-        match timeout(self.request_timeout, answer).await {
+        let patience = self.config.load().raft.request_timeout;
+        match timeout(patience, answer).await {
             Ok(Ok(Ok(response))) => {
                 Outcome::Done(Committed { index: response.log_id.index, replies: response.data.0 })
             }

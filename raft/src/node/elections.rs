@@ -107,6 +107,11 @@ impl Elections {
         self.stand_for_election(raft).await
     }
 
+    /// When the last append of a leader was taken.
+    pub(super) fn last_heard(&self) -> Option<Instant> {
+        self.heard().at
+    }
+
     /// The candidate with this vote has a shorter log than this node.
     pub(crate) fn lesser_candidate(&self, vote: Vote) {
         self.lesser.send_replace(Some(vote));

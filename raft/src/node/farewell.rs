@@ -100,7 +100,8 @@ impl<A: Adapter> Member<A> {
         tracing::info!(?candidates, "leadership is handed over");
         self.reads.revoke_lease();
         self.raft.runtime_config().heartbeat(false);
-        sleep(self.config.raft.election_timeout_max + LEASE_MARGIN).await;
+        let lease = self.config.load().raft.election_timeout_max;
+        sleep(lease + LEASE_MARGIN).await;
         for heir in candidates {
             let Some(pool) = self.leadership.peer(heir) else { continue };
             let asked = pool.call(path::ELECT, Vec::new(), Instant::now() + ELECTION_TIMEOUT).await;

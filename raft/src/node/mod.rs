@@ -2,6 +2,8 @@
 //!
 //! | module | what it says |
 //! |---|---|
+//! | [`announce`] | where the members are reached, kept true |
+//! | [`sight`] | what clients are told of the cluster at once |
 //! | [`bootstrap`] | how a node comes into its cluster |
 //! | [`consensus`] | who leads, and the two ways of a batch |
 //! | [`elections`] | when it stands for election before its time |
@@ -13,6 +15,7 @@
 //! | [`measures`] | a member's numbers, for operators |
 
 mod acknowledgements;
+pub(crate) mod announce;
 mod bootstrap;
 pub(crate) mod consensus;
 pub(crate) mod elections;
@@ -20,8 +23,10 @@ mod farewell;
 mod measures;
 mod reads;
 mod report;
+mod sight;
 pub(crate) mod upkeep;
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,7 +35,7 @@ use std::time::{Duration, Instant};
 use adapter::snapshot::Digest;
 use adapter::{Adapter, CommandBuffer, Frozen};
 use bytes::Bytes;
-use conf::{ClusterConfig, Consistency};
+use conf::{ClusterConfig, Consistency, Live};
 use openraft::SnapshotPolicy;
 use openraft::storage::RaftLogStorage;
 use tokio::net::TcpListener;
@@ -39,11 +44,14 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::backup::{Backups, Begun, TakeError};
 use crate::freezer::{DigestError, Freezer};
-use crate::handle::{Boxed, Committed, Handle, MemberStatus, NodeStatus, ProposeError, ReadError, Service};
+use crate::handle::{
+    Boxed, Committed, Handle, Lead, MemberStatus, NodeStatus, ProposeError, ReadError, Service,
+};
 use crate::health::{HealthMonitor, HealthView};
 use crate::identity::{Identity, IdentityError};
 use crate::lease::Lease;
 use crate::log_store::{LogStore, Options};
+use crate::logger::RaftLogger;
 use crate::network::client::RaftNetworkClients;
 use crate::network::credentials::{Credentials, CredentialsError};
 use crate::network::peers::Peers;
@@ -53,15 +61,18 @@ use crate::network::wire::{Answers, ReadIndexAnswer, Replicated};
 use crate::proposer::{Limits, Proposer};
 use crate::state_machine::{KeepError, Keeper, KiwiStateMachine, Progress};
 use crate::types::{NodeId, Peer, Raft, SnapshotFile, Vote};
+use announce::Announced;
 use bootstrap::Admission;
 pub(crate) use bootstrap::Members;
 use consensus::{Leadership, RaftConsensus};
 use elections::Elections;
 use measures::LeaderChanges;
 use reads::Reads;
+use sight::Sight;
 
-/// Room for what a body carries besides commands or entries.
-const BODY_OVERHEAD_BYTES: usize = 1 << 20;
+/// The longest body of a request with commands or entries: more than a client can send as one command, and so as one
+/// entry. It is no option: what one member takes in, all others must.
+const MAX_BODY_BYTES: usize = (4 << 30) + (1 << 20);
 
 /// Why a node cannot start. Nothing that was there has been written over.
 #[derive(Debug, thiserror::Error)]
@@ -118,11 +129,11 @@ impl Node {
     /// Starts a member on `adapter`, serving its peers on `raft_listener`. A node that has no data yet returns from
     /// here once a majority of the members is up.
     pub async fn start<A: Adapter>(
-        config: &ClusterConfig,
+        config: impl Into<Live>,
         adapter: A,
         raft_listener: TcpListener,
     ) -> Result<Handle<A>, StartError> {
-        Ok(Handle::new(Member::start(config, adapter, raft_listener).await?))
+        Ok(Handle::new(Member::start(config.into(), adapter, raft_listener).await?))
     }
 }
 
@@ -130,7 +141,7 @@ impl Node {
 struct Member<A: Adapter> {
     id: NodeId,
     cluster_id: String,
-    config: ClusterConfig,
+    config: Live,
     started: Instant,
     adapter: Arc<A>,
     raft: Raft,
@@ -144,6 +155,10 @@ struct Member<A: Adapter> {
     freezer: Arc<Freezer<A>>,
     keeper: Keeper<A>,
     backups: Backups,
+    elections: Arc<Elections>,
+    sight: Sight,
+    /// The membership is changed by one at a time.
+    changes: tokio::sync::Mutex<()>,
     stopping: Arc<AtomicBool>,
     /// It gives up leading, for now or for good.
     yielding: Arc<AtomicBool>,
@@ -153,19 +168,15 @@ struct Member<A: Adapter> {
 }
 
 impl<A: Adapter> Member<A> {
-    async fn start(
-        config: &ClusterConfig,
-        adapter: A,
-        listener: TcpListener,
-    ) -> Result<Arc<Self>, StartError> {
+    async fn start(live: Live, adapter: A, listener: TcpListener) -> Result<Arc<Self>, StartError> {
+        let config = &ClusterConfig::clone(&live.load());
         let members = members(config)?;
         let id = config.node.id;
         let identity = identity(config, &members)?;
         let credentials = Credentials::new(id, &identity.cluster_id, &config.cluster.secret)?;
-        let peers = Peers::new(credentials.clone());
+        let peers = Peers::new(credentials.clone(), configured_places(&members));
         let elections = Elections::new(config.raft.election_timeout_max);
-        let max_body_bytes = config.limits.max_inflight_bytes + BODY_OVERHEAD_BYTES;
-        let server = Server::new(credentials, max_body_bytes, Arc::clone(&elections));
+        let server = Server::new(credentials, MAX_BODY_BYTES, Arc::clone(&elections));
         let listening_at = listener.local_addr().ok();
         let serving = spawn(Arc::clone(&server).run(listener));
 
@@ -199,10 +210,11 @@ impl<A: Adapter> Member<A> {
             .await
             .map_err(|error| StartError::Raft(error.to_string()))?;
         let health = HealthMonitor::new(config, &identity.cluster_id, listening_at, peers.clone()).await;
-        let ways = (peers, lease, health);
-        let member = Self::assemble(config, adapter, raft, log, ways, progress, content);
+        let ways = (peers, lease, health, Arc::clone(&elections));
+        let member = Self::assemble(live, adapter, raft, log, ways, progress, content);
         server.open(Arc::clone(&member) as Arc<dyn Inbound>);
         member.spawn_tasks(serving, elections);
+        member.spawn_announcer();
         let fitness = Member::lead_only_when_fit(Arc::downgrade(&member));
         member.tasks().extend([spawn(fitness), spawn(rebuilder.run())]);
         // Restored, it has a membership already.
@@ -213,24 +225,25 @@ impl<A: Adapter> Member<A> {
     }
 
     fn assemble(
-        config: &ClusterConfig,
+        live: Live,
         adapter: Arc<A>,
         raft: Raft,
         log: LogStore,
-        (peers, lease, health): (Peers, Arc<Lease>, Arc<HealthMonitor>),
+        (peers, lease, health, elections): (Peers, Arc<Lease>, Arc<HealthMonitor>, Arc<Elections>),
         progress: watch::Receiver<Progress>,
         (freezer, keeper): (Arc<Freezer<A>>, Keeper<A>),
     ) -> Arc<Self> {
-        let id = config.node.id;
-        let timeout = config.raft.request_timeout;
+        let (id, entries) = (live.load().node.id, live.load().raft.max_inflight_entries);
         let leadership = Leadership::new(id, &raft, peers.clone());
-        let consensus = RaftConsensus::new(leadership.clone(), raft.clone(), Arc::clone(&adapter), timeout);
-        let proposer = Proposer::new(consensus, limits(config, config.raft.max_inflight_entries));
-        let reads = Reads::new(id, leadership.clone(), log.clone(), progress.clone(), lease, timeout);
+        let consensus =
+            RaftConsensus::new(leadership.clone(), raft.clone(), Arc::clone(&adapter), live.clone());
+        let proposer = Proposer::new(consensus, limits(&live, entries));
+        let reads = Reads::new(id, leadership.clone(), log.clone(), progress.clone(), lease, live.clone());
+        let backups = Backups::new(&live.load().node.data_dir);
         Arc::new(Self {
             id,
             cluster_id: raft.config().cluster_name.clone(),
-            config: config.clone(),
+            config: live,
             started: Instant::now(),
             adapter,
             raft,
@@ -243,7 +256,10 @@ impl<A: Adapter> Member<A> {
             reads,
             freezer,
             keeper,
-            backups: Backups::new(&config.node.data_dir),
+            backups,
+            elections,
+            sight: Sight::default(),
+            changes: tokio::sync::Mutex::default(),
             stopping: Arc::default(),
             yielding: Arc::default(),
             leader_changes: Arc::default(),
@@ -252,14 +268,14 @@ impl<A: Adapter> Member<A> {
     }
 
     fn spawn_tasks(&self, serving: AbortOnDropHandle<()>, elections: Arc<Elections>) {
-        let raft = &self.config.raft;
         let bound = upkeep::bound_log(
             self.raft.clone(),
             self.log.clone(),
             self.progress.clone(),
-            raft.snapshot_log_bytes,
-            raft.keep_entries,
+            self.config.clone(),
         );
+        let adapter = Arc::clone(&self.adapter);
+        let log = RaftLogger::of(&self.raft).watch(&self.raft, self.config.clone(), move || adapter.health());
         let leadership = self.leadership.clone();
         let expire = upkeep::expire_keys(Arc::clone(&self.adapter), Arc::clone(&self.proposer), move || {
             leadership.route()
@@ -278,6 +294,7 @@ impl<A: Adapter> Member<A> {
             spawn(Arc::clone(&self.reads).run()),
             spawn(Arc::clone(&self.health).run(report::roster(&self.raft))),
             spawn(bound),
+            spawn(log),
             spawn(expire),
             spawn(follow),
             spawn(elections.stand(self.raft.clone(), self.log.clone(), Arc::clone(&self.yielding))),
@@ -318,6 +335,11 @@ pub(crate) fn members(config: &ClusterConfig) -> Result<Members, StartError> {
     Ok(members)
 }
 
+/// Where the configuration says that the members are.
+fn configured_places(members: &Members) -> HashMap<NodeId, String> {
+    members.iter().map(|(id, peer)| (*id, peer.raft.clone())).collect()
+}
+
 /// Makes sure that the data directory belongs to this node as it is configured, before anything in it is opened; an
 /// empty one is made this node's. A stand-alone node's data and a cluster's are never taken for each other's.
 pub fn claim_data_dir(config: &ClusterConfig) -> Result<(), StartError> {
@@ -353,21 +375,29 @@ fn openraft_config(config: &ClusterConfig, cluster_id: &str) -> Result<openraft:
         election_timeout_min: millis(raft.election_timeout_min),
         election_timeout_max: millis(raft.election_timeout_max),
         snapshot_policy: SnapshotPolicy::Never,
-        max_in_snapshot_log_to_keep: raft.keep_entries,
+        // What to give up is decided by `upkeep`, from options that can change.
+        max_in_snapshot_log_to_keep: u64::MAX,
         replication_lag_threshold: raft.keep_entries.max(1),
         ..openraft::Config::default()
     };
     built.validate().map_err(|error| StartError::Config(format!("[raft]: {error}")))
 }
 
-/// The proposer's bounds.
-pub(crate) fn limits(config: &ClusterConfig, max_inflight_entries: usize) -> Limits {
-    Limits {
-        max_inflight_entries,
-        max_batch_bytes: config.raft.max_batch_bytes,
-        max_batch_commands: config.raft.max_batch_commands,
-        max_inflight_bytes: config.limits.max_inflight_bytes,
-        request_timeout: config.raft.request_timeout,
+/// The proposer's bounds, as they are at any time.
+pub(crate) fn limits(
+    config: &Live,
+    max_inflight_entries: usize,
+) -> impl Fn() -> Limits + Send + Sync + 'static {
+    let config = config.clone();
+    move || {
+        let config = config.load();
+        Limits {
+            max_inflight_entries,
+            max_batch_bytes: config.raft.max_batch_bytes,
+            max_batch_commands: config.raft.max_batch_commands,
+            max_inflight_bytes: config.limits.max_inflight_bytes,
+            request_timeout: config.raft.request_timeout,
+        }
     }
 }
 
@@ -416,6 +446,14 @@ impl<A: Adapter> Service<A> for Member<A> {
         self.set_metrics();
     }
 
+    fn glance(&self) -> Boxed<'_, Vec<MemberStatus>> {
+        Box::pin(self.glance_around())
+    }
+
+    fn lead(&self) -> Lead {
+        self.sure_lead()
+    }
+
     fn make_snapshot(&self) -> Boxed<'_, ()> {
         Box::pin(async {
             // It fails when the node ends.
@@ -424,7 +462,7 @@ impl<A: Adapter> Service<A> for Member<A> {
     }
 
     fn digest_at(&self, index: u64) -> Boxed<'_, Result<Digest, DigestError>> {
-        Box::pin(self.freezer.digest_at(index, self.config.raft.request_timeout))
+        Box::pin(self.freezer.digest_at(index, self.config.load().raft.request_timeout))
     }
 
     fn begin_backup(&self) -> Boxed<'_, Result<Begun, TakeError>> {
@@ -495,5 +533,9 @@ impl<A: Adapter> Inbound for Member<A> {
 
     fn traffic(&self, from: NodeId) -> Arc<Traffic> {
         self.peers.traffic(from)
+    }
+
+    fn announced(&self, member: NodeId, place: Peer) -> Boxed<'_, Announced> {
+        Box::pin(self.place_announced(member, place))
     }
 }

@@ -11,7 +11,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use conf::Consistency;
+use conf::{Consistency, Live};
 use openraft::CommittedLeaderId;
 use tokio::sync::{Mutex, Notify, watch};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
@@ -58,7 +58,7 @@ pub(crate) struct Reads {
     /// The content is to be shown to be fresh before somebody needs it.
     refresh: Notify,
     measures: RoundMeasures,
-    timeout: Duration,
+    config: Live,
 }
 
 impl Reads {
@@ -68,7 +68,7 @@ impl Reads {
         log: LogStore,
         progress: watch::Receiver<Progress>,
         lease: Arc<Lease>,
-        timeout: Duration,
+        config: Live,
     ) -> Arc<Self> {
         Arc::new(Self {
             id,
@@ -81,8 +81,13 @@ impl Reads {
             freshness: Freshness::default(),
             refresh: Notify::new(),
             measures: RoundMeasures::new(),
-            timeout,
+            config,
         })
+    }
+
+    /// How long a read may take to be ordered.
+    fn timeout(&self) -> Duration {
+        self.config.load().raft.request_timeout
     }
 
     /// Runs the rounds. For ever.
@@ -101,7 +106,7 @@ impl Reads {
         match consistency {
             Consistency::Linearizable => self.ordered_in_time(Proof::Quorum).await,
             Consistency::Lease => self.ordered_in_time(Proof::Lease).await,
-            Consistency::Session if self.wait_applied(seen, self.timeout).await => Ok(()),
+            Consistency::Session if self.wait_applied(seen, self.timeout()).await => Ok(()),
             Consistency::Session => Err(ReadError::NotApplied(seen)),
             Consistency::Bounded(bound) => self.fresh(bound).await,
             Consistency::Eventual => Ok(()),
@@ -132,7 +137,7 @@ impl Reads {
             }
             return Ok(());
         }
-        let patience = bound.max(LEAST_PATIENCE).min(self.timeout);
+        let patience = bound.max(LEAST_PATIENCE).min(self.timeout());
         match timeout(patience, self.ordered(Proof::Quorum)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) | Err(_) => {
@@ -146,12 +151,12 @@ impl Reads {
         loop {
             self.refresh.notified().await;
             // Whoever needs it and does not find it asks again, and is told why there is none.
-            let _ = timeout(self.timeout, self.ordered(Proof::Quorum)).await;
+            let _ = timeout(self.timeout(), self.ordered(Proof::Quorum)).await;
         }
     }
 
     async fn ordered_in_time(&self, proof: Proof) -> Result<(), ReadError> {
-        let deadline = Instant::now() + self.timeout;
+        let deadline = Instant::now() + self.timeout();
         match timeout_at(deadline, self.ordered(proof)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(ReadError::NoQuorum),
@@ -232,7 +237,7 @@ impl Reads {
     }
 
     async fn leader_round(&self) -> Index {
-        let deadline = Instant::now() + self.timeout;
+        let deadline = Instant::now() + self.timeout();
         while Instant::now() < deadline {
             if let (vote, Some(index)) = self.standing()?
                 && self.confirmed(vote).await
@@ -268,7 +273,7 @@ impl Reads {
         let Route::To(leader) = self.leadership.route() else { return Err(Refused::NotLeader) };
         let pool = self.leadership.peer(leader).ok_or(Refused::NotLeader)?;
         let body = if proof == Proof::Lease { vec![wire::BY_LEASE] } else { Vec::new() };
-        let answer = pool.call(path::READ_INDEX, body, Instant::now() + self.timeout).await;
+        let answer = pool.call(path::READ_INDEX, body, Instant::now() + self.timeout()).await;
         match answer {
             Ok(answer) => wire::decode(&answer).unwrap_or(Err(Refused::NotLeader)),
             // Asking is safe to repeat, whatever became of it.

@@ -13,7 +13,7 @@ use crate::handle::{MemberStatus, NodeStatus, Role};
 use crate::health::{RosterSource, Watched};
 use crate::network::server::StatusReport;
 use crate::network::{path, wire};
-use crate::types::{NodeId, Raft};
+use crate::types::{NodeId, Peer, Raft};
 
 /// How long a member that has not answered the health monitor may take to answer after all.
 const DOWN_TIMEOUT: Duration = Duration::from_millis(50);
@@ -23,12 +23,13 @@ impl<A: Adapter> Member<A> {
         let progress = *self.progress.borrow();
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow();
+        let config = self.config.load();
         NodeStatus {
             id: self.id,
             cluster_id: self.cluster_id.clone(),
             role: role(metrics.state),
-            resp: self.config.advertised_resp(),
-            raft: self.config.advertised_raft(),
+            resp: config.advertised_resp(),
+            raft: config.advertised_raft(),
             term: metrics.current_term,
             leader: metrics.current_leader,
             last_log: metrics.last_log_index.unwrap_or(0),
@@ -36,7 +37,7 @@ impl<A: Adapter> Member<A> {
             snapshot: progress.snapshot.map_or(0, |snapshot| snapshot.index),
             purged: metrics.purged.map_or(0, |purged| purged.index),
             storage: self.adapter.health(),
-            storage_kind: format!("{:?}", self.config.storage.kind).to_lowercase(),
+            storage_kind: format!("{:?}", config.storage.kind).to_lowercase(),
             uptime_seconds: self.started.elapsed().as_secs(),
             process_id: std::process::id(),
         }
@@ -54,24 +55,31 @@ impl<A: Adapter> Member<A> {
     }
 
     pub(super) async fn member_statuses(&self) -> Vec<MemberStatus> {
+        self.ask_members(STATUS_TIMEOUT).await
+    }
+
+    /// Asks all members how they are; each has this long to answer.
+    pub(super) async fn ask_members(&self, patience: Duration) -> Vec<MemberStatus> {
         let membership = self.raft.server_metrics().borrow().membership_config.membership().clone();
         let voters: Vec<NodeId> = membership.voter_ids().collect();
         let mut asking = JoinSet::new();
         let mut members = Vec::new();
         for (id, peer) in membership.nodes() {
-            let (id, raft) = (*id, peer.raft.clone());
-            let mut member = MemberStatus { id, voter: voters.contains(&id), raft, node: None };
+            let (id, Peer { raft, resp }) = (*id, peer.clone());
+            let voter = voters.contains(&id);
+            let mut member = MemberStatus { id, voter, raft, resp, connected_ms: 0, node: None };
             if id == self.id {
                 member.node = Some(self.node_status());
                 members.push(member);
                 continue;
             }
             let pool = self.peers.at(id, &member.raft);
-            let patience = if self.health.is_down(id) { DOWN_TIMEOUT } else { STATUS_TIMEOUT };
+            let patience = if self.health.is_down(id) { DOWN_TIMEOUT } else { patience };
             asking.spawn(async move {
                 let answer = pool.call(path::STATUS, Vec::new(), Instant::now() + patience).await;
                 let report = answer.ok().and_then(|answer| wire::decode::<StatusReport>(&answer).ok());
                 member.node = report.map(|report| report.status);
+                member.connected_ms = pool.opened_ms();
                 member
             });
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use adapter::clock::unix_ms;
 use adapter::{Adapter, command};
+use conf::Live;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
@@ -26,19 +27,22 @@ const EXPIRE_KEYS: usize = 512;
 /// Lets the last log lines out before the process ends.
 const LAST_WORDS: Duration = Duration::from_millis(100);
 
-/// Makes a snapshot whenever the log has grown by `snapshot_log_bytes`, and gives up what it makes unneeded, except
-/// `keep_entries` entries for followers that are a little behind. For ever.
+/// Makes a snapshot whenever the log has grown by `raft.snapshot_log_bytes`, and gives up what snapshots make unneeded,
+/// except `raft.keep_entries` entries for followers that are a little behind. For ever.
 pub(super) async fn bound_log(
     raft: Raft,
     log: LogStore,
     mut progress: watch::Receiver<Progress>,
-    snapshot_log_bytes: u64,
-    keep_entries: u64,
+    config: Live,
 ) {
     loop {
         sleep(LOG_CHECK_INTERVAL).await;
+        let keep_entries = config.load().raft.keep_entries;
+        if !purge(&raft, keep_entries).await {
+            return;
+        }
         let Progress { applied, snapshot: before } = *progress.borrow_and_update();
-        if log.log_bytes() < snapshot_log_bytes || applied <= before {
+        if log.log_bytes() < config.load().raft.snapshot_log_bytes || applied <= before {
             continue;
         }
         tracing::info!(log_bytes = log.log_bytes(), "the log has grown: a snapshot is made");
@@ -52,13 +56,21 @@ pub(super) async fn bound_log(
         };
         log.snapshot_made();
         // openraft hears of the snapshot a little later, and purges no further than it knows of.
-        let known =
-            raft.wait(Some(SNAPSHOT_TIMEOUT)).metrics(|metrics| metrics.snapshot >= made, "snapshot").await;
-        let upto = made.map_or(0, |made| made.index).saturating_sub(keep_entries);
-        if known.is_ok() && upto > 0 && raft.trigger().purge_log(upto).await.is_err() {
-            return;
-        }
+        // If it does not in time, the log is looked at again.
+        let waits = raft.wait(Some(SNAPSHOT_TIMEOUT));
+        let _ = waits.metrics(|metrics| metrics.snapshot >= made, "snapshot").await;
     }
+}
+
+/// Gives up what is in the newest snapshot, but for the last `keep_entries`. Answers false at the end.
+async fn purge(raft: &Raft, keep_entries: u64) -> bool {
+    let (snapshot, purged) = {
+        let metrics = raft.data_metrics();
+        let metrics = metrics.borrow();
+        (metrics.snapshot, metrics.purged)
+    };
+    let upto = snapshot.map_or(0, |snapshot| snapshot.index).saturating_sub(keep_entries);
+    upto <= purged.map_or(0, |purged| purged.index) || raft.trigger().purge_log(upto).await.is_ok()
 }
 
 /// Has keys removed whose deadline has passed, while this node leads. For ever.

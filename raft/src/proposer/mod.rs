@@ -84,7 +84,7 @@ pub(crate) struct Limits {
 /// See the module. Shared by everybody who writes.
 pub(crate) struct Proposer<C> {
     consensus: C,
-    limits: Limits,
+    limits: Box<dyn Fn() -> Limits + Send + Sync>,
     queue: Queue,
     entries: Arc<Semaphore>,
     forwards: Arc<Semaphore>,
@@ -114,12 +114,14 @@ impl Waiting {
 }
 
 impl<C: Consensus> Proposer<C> {
-    pub(crate) fn new(consensus: C, limits: Limits) -> Arc<Self> {
+    /// The bounds are asked for each time, but for that of entries under way.
+    pub(crate) fn new(consensus: C, limits: impl Fn() -> Limits + Send + Sync + 'static) -> Arc<Self> {
+        let entries = Arc::new(Semaphore::new(limits().max_inflight_entries.max(1)));
         Arc::new(Self {
             consensus,
-            limits,
-            queue: Queue::new(limits.max_inflight_bytes),
-            entries: Arc::new(Semaphore::new(limits.max_inflight_entries.max(1))),
+            limits: Box::new(limits),
+            queue: Queue::default(),
+            entries,
             forwards: Arc::new(Semaphore::new(MAX_FORWARDS)),
             changed: Notify::new(),
             closed: AtomicBool::new(false),
@@ -128,7 +130,7 @@ impl<C: Consensus> Proposer<C> {
 
     /// Proposes `commands`, here or through the leader.
     pub(crate) async fn propose(&self, commands: CommandBuffer) -> Result<Committed, ProposeError> {
-        let answer = match self.queue(commands, self.limits.request_timeout, true) {
+        let answer = match self.queue(commands, (self.limits)().request_timeout, true) {
             Ok(waiting) => waiting.answer().await,
             Err(error) => Err(error),
         };
@@ -152,7 +154,7 @@ impl<C: Consensus> Proposer<C> {
         if self.consensus.route() != Route::Here {
             return Err(ProposeError::NoLeader);
         }
-        self.queue(commands, budget.min(self.limits.request_timeout), false)
+        self.queue(commands, budget.min((self.limits)().request_timeout), false)
     }
 
     fn queue(
@@ -171,7 +173,9 @@ impl<C: Consensus> Proposer<C> {
         if self.closed.load(Ordering::Acquire) {
             return Err(ProposeError::ShuttingDown);
         }
-        let state = self.queue.push(commands, deadline, may_forward, sender).ok_or(ProposeError::Busy)?;
+        let most = (self.limits)().max_inflight_bytes;
+        let state =
+            self.queue.push(commands, deadline, may_forward, sender, most).ok_or(ProposeError::Busy)?;
         Ok(Waiting { answer, state: Some(state), deadline })
     }
 
@@ -230,7 +234,8 @@ impl<C: Consensus> Proposer<C> {
     }
 
     fn take(&self) -> Vec<Group> {
-        self.queue.take(self.limits.max_batch_bytes, self.limits.max_batch_commands)
+        let limits = (self.limits)();
+        self.queue.take(limits.max_batch_bytes, limits.max_batch_commands)
     }
 
     async fn submit(self: Arc<Self>, mut groups: Vec<Group>, slot: Option<OwnedSemaphorePermit>) {

@@ -68,27 +68,24 @@ pub(crate) struct Pending {
     pub(crate) bytes: usize,
 }
 
+#[derive(Default)]
 pub(super) struct Queue {
     groups: Mutex<VecDeque<Group>>,
     arrived: Notify,
     in_flight: Arc<AtomicUsize>,
-    max_in_flight: usize,
 }
 
 impl Queue {
-    pub(super) fn new(max_in_flight: usize) -> Self {
-        Self { groups: Mutex::default(), arrived: Notify::new(), in_flight: Arc::default(), max_in_flight }
-    }
-
-    /// Adds a group; none if the bound is reached.
+    /// Adds a group; none if there are `max_in_flight` bytes of groups already.
     pub(super) fn push(
         &self,
         commands: CommandBuffer,
         deadline: Instant,
         may_forward: bool,
         reply: oneshot::Sender<Result<Committed, ProposeError>>,
+        max_in_flight: usize,
     ) -> Option<Arc<State>> {
-        let reserved = self.reserve(commands.bytes().len())?;
+        let reserved = self.reserve(commands.bytes().len(), max_in_flight)?;
         let state = Arc::new(State(AtomicU8::new(QUEUED)));
         let group =
             Group { commands, deadline, may_forward, state: Arc::clone(&state), reply, _reserved: reserved };
@@ -168,8 +165,8 @@ impl Queue {
     }
 
     /// A group that is larger than the bound passes when it is alone.
-    fn reserve(&self, bytes: usize) -> Option<Reserved> {
-        let fits = |used: usize| (used == 0 || used + bytes <= self.max_in_flight).then_some(used + bytes);
+    fn reserve(&self, bytes: usize, most: usize) -> Option<Reserved> {
+        let fits = |used: usize| (used == 0 || used + bytes <= most).then_some(used + bytes);
         self.in_flight.fetch_update(Ordering::AcqRel, Ordering::Acquire, fits).ok()?;
         Some(Reserved { bytes, total: Arc::clone(&self.in_flight) })
     }

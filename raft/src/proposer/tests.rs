@@ -64,7 +64,7 @@ impl Bench {
             max_inflight_bytes: 5000,
             request_timeout: Duration::from_millis(300),
         };
-        let proposer = Proposer::new(script, limits);
+        let proposer = Proposer::new(script, move || limits);
         tokio::spawn(Arc::clone(&proposer).run());
         Self { proposer, gate, batches }
     }

@@ -101,14 +101,18 @@ fn write<A: Adapter>(
             "after a flush the storage is durable up to {durable} and applied up to {frozen_at}"
         )));
     }
+    let began = Instant::now();
+    shared.logger.snapshot_begun(mark.applied);
     let meta = files::meta(&mark);
     let file = shared.files.unfinished(&meta);
     let mut out = BufWriter::with_capacity(BUFFER, File::create(&file.path)?);
     frozen.write(shared.cluster_id.clone(), &mut out)?;
     out.flush()?;
     out.get_ref().sync_all()?;
-    metrics::gauge!("raft_proxy_snapshot_bytes").set(out.get_ref().metadata()?.len() as f64);
+    let bytes = out.get_ref().metadata()?.len();
+    metrics::gauge!("raft_proxy_snapshot_bytes").set(bytes as f64);
     adapter::step::reached("snapshot-written");
     shared.files.publish(&meta, file)?;
+    shared.logger.snapshot_made(mark.applied, bytes, began.elapsed());
     shared.files.newest().ok_or(BuildError::Gone)
 }

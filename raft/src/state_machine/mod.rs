@@ -39,6 +39,7 @@ pub(crate) use self::mark::Mark;
 use crate::TypeConfig;
 use crate::freezer::Freezer;
 use crate::log_store::LogReader;
+use crate::logger::RaftLogger;
 use crate::types::{Entry, LogId, NodeId, Peer, Replies, SnapshotFile, StorageError, StoredMembership};
 
 pub use self::builder::SnapshotBuilder;
@@ -84,6 +85,7 @@ struct Shared<A> {
     freezer: Arc<Freezer<A>>,
     files: Files,
     log: LogReader,
+    logger: RaftLogger,
     /// What is handed over for application below this index has been applied, with a snapshot that was installed early.
     restored: AtomicU64,
     /// Stands in every snapshot.
@@ -159,6 +161,7 @@ impl<A: Adapter> KiwiStateMachine<A> {
                 turn,
                 freezer,
                 files,
+                logger: RaftLogger::new(log.node_id()),
                 log,
                 restored: AtomicU64::new(0),
                 cluster_id,
@@ -317,6 +320,7 @@ impl<A: Adapter> RaftStateMachine<TypeConfig> for KiwiStateMachine<A> {
         metrics::histogram!("raft_proxy_snapshot_install_duration_seconds").record(began.elapsed());
         let applied = mark.applied;
         self.mark = mark;
+        self.shared.logger.snapshot_installed(applied);
         self.shared.freezer.reached(applied.map_or(0, |applied| applied.index));
         self.shared.progress.send_modify(|progress| {
             *progress = Progress { applied, snapshot: progress.snapshot.max(applied) };

@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::super::body::Outgoing;
 use super::super::wire;
 use super::{BUSY, DONE, Head, MAX_HEAD_BYTES, SIGN_OF_LIFE_INTERVAL, STALLED_AFTER};
+use crate::logger::RaftLogger;
 use crate::network::server::Inbound;
 use crate::types::{LogId, NodeId, SnapshotFile};
 
@@ -122,7 +123,7 @@ impl Receiving {
         let Some(Partial { file, .. }) = partial.take() else { return Err(ReceiveError::Busy) };
         metrics::counter!("raft_proxy_snapshot_received_total").increment(1);
         metrics::counter!("raft_proxy_snapshot_received_bytes_total").increment(head.bytes - head.from);
-        tracing::info!(snapshot = %head.meta.snapshot_id, bytes = head.bytes, "a snapshot has arrived");
+        RaftLogger::of(raft).snapshot_received(head.meta.last_log_id, head.bytes);
         Ok(install(Arc::clone(node), head, file))
     }
 
