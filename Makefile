@@ -10,13 +10,12 @@ NODE_ENV_DIR ?= $(HOME)/.cache/kiwi-raft/node
 DEMO ?= --nodes 3 --port 6400
 BENCH ?=
 
-.PHONY: help demo build test unit lint proof bench deny python node deps-build deps-test deps-bench
+.PHONY: help demo build test unit lint bench deny python node deps-build deps-test deps-bench
 
 help:
 	@echo 'make demo    a cluster of three nodes on this machine (DEMO="--nodes 5 --port 7000";'
 	@echo '             on Kiwis: DEMO="--backend kiwi --kiwi-bin PATH")'
 	@echo 'make test    format, lints, documentation, all tests'
-	@echo 'make proof   a hash of ten million fields through snapshots (LARGE_FIELDS=1000000 for less)'
 	@echo 'make bench   the benchmark beside Redis, etcd and Kiwi (BENCH="--help", KIWI_BIN=PATH)'
 	@echo 'make build   the binary: $$CARGO_TARGET_DIR/release/raft-proxy'
 	@echo 'make deny    licences and advisories of the dependencies (needs cargo-deny)'
@@ -61,7 +60,7 @@ test: lint unit
 
 # LARGE_FIELDS=1000000 ENGINES=embedded tries it out; with KIWI_BIN it goes through a real Kiwi too.
 proof: deps-test
-	cargo test --profile bench --locked --package tests --test large -- --ignored --nocapture
+	cargo test --profile bench --locked --workspace --test large --test endurance -- --ignored --nocapture
 
 bench: build deps-bench
 	cargo build --release --locked --package tests --bin bench --bin kiwi-stand-in

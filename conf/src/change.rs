@@ -55,6 +55,6 @@ mod tests {
         let changes = take_over(&mut config, &wanted);
         assert_eq!(changes.made, ["listen.password", "raft.keep_entries: 20000 -> 7"]);
         assert_eq!(changes.refused, ["node.id (it says who the node is)"]);
-        assert_eq!((config.raft.keep_entries, &*config.listen.password, config.node.id), (7, "hunter2", 1));
+        assert_eq!((config.raft.keep_entries, &*config.listen.password, config.node.id), (7, "hunter2", 0));
     }
 }

@@ -46,13 +46,14 @@ fn addresses(loaded: &Loaded) -> Result<(), ConfigError> {
 }
 
 fn membership(loaded: &Loaded) -> Result<(), ConfigError> {
-    let (node, cluster) = (&loaded.config.node, &loaded.config.cluster);
+    let cluster = &loaded.config.cluster;
     if cluster.members.is_empty() {
-        return Err(loaded.error(
-            "cluster.members",
-            "must name the members of the cluster, this node among them; \
-             set cluster.enabled = false to run stand-alone",
-        ));
+        return alone(loaded);
+    }
+    if !cluster.join.is_empty() {
+        return Err(
+            loaded.error("cluster.join", "is for a node without cluster.members: those form a cluster")
+        );
     }
     if cluster.members.len() > MAX_MEMBERS {
         return Err(loaded.error("cluster.members", format!("names more than {MAX_MEMBERS} members")));
@@ -68,14 +69,32 @@ fn membership(loaded: &Loaded) -> Result<(), ConfigError> {
             );
         }
     }
-    if !ids.contains(&node.id) {
-        return Err(loaded.error("node.id", format!("{} is not among cluster.members", node.id)));
+    match loaded.config.own_id() {
+        0 => {
+            return Err(loaded.error("node.id", "must be set: it says which of cluster.members this node is"));
+        }
+        id if !ids.contains(&id) => {
+            return Err(loaded.error("node.id", format!("{id} is not among cluster.members")));
+        }
+        _ => {}
     }
     if cluster.members.len() > 1 && cluster.secret.is_empty() {
         return Err(loaded.error(
             "cluster.secret",
             "must be set, equal on all members: without it anybody who reaches listen.raft could write",
         ));
+    }
+    Ok(())
+}
+
+/// A node that forms no cluster by itself.
+fn alone(loaded: &Loaded) -> Result<(), ConfigError> {
+    let cluster = &loaded.config.cluster;
+    if cluster.join.len() > MAX_MEMBERS {
+        return Err(loaded.error("cluster.join", format!("names more than {MAX_MEMBERS} nodes")));
+    }
+    if !cluster.join.is_empty() && cluster.secret.is_empty() {
+        return Err(loaded.error("cluster.secret", "must be set, and be that of the cluster, to join one"));
     }
     Ok(())
 }
@@ -121,8 +140,8 @@ members = ["1=a:16400", "2=b:16400", "3=c:16400"]
     fn errors_name_file_line_and_key() {
         for (text, wanted) in [
             (
-                "[node]\nid = 0\n",
-                "cluster.conf:2: node.id: must be a whole number from 1 to 9007199254740992, not \"0\"",
+                "[node]\nid = -1\n",
+                "cluster.conf:2: node.id: must be a whole number from 0 to 9007199254740992, not \"-1\"",
             ),
             ("[node]\nidd = 1\n", "cluster.conf:2: node.idd: unknown key \"idd\"; did you mean \"id\"?"),
             ("\n[nodes]\n", "cluster.conf:2: unknown section \"nodes\"; did you mean \"node\"?"),
@@ -163,6 +182,18 @@ members = ["1=a:16400", "2=b:16400", "3=c:16400"]
         assert!(error_of(&missing).contains("cluster.secret: must be set"));
         let short = GOOD.replace("0123456789abcdef", "hunter2");
         assert!(!error_of(&short).contains("hunter2"), "{}", error_of(&short));
+    }
+
+    #[test]
+    fn a_node_without_members_may_wait_for_a_cluster_or_join_one() {
+        let load = |text: &str| load(Some((Path::new("c"), text)), |_| None, &[]);
+        assert!(load("[cluster]\n").unwrap().config.cluster.members.is_empty());
+        let join = "[cluster]\njoin = [\"a:1\", \"b:2\"]\n";
+        assert!(load(join).unwrap_err().to_string().contains("cluster.secret: must be set"));
+        let with_secret = format!("{join}secret = \"0123456789abcdef\"\n");
+        assert_eq!(load(&with_secret).unwrap().config.cluster.join, ["a:1", "b:2"]);
+        let both = GOOD.replace("[cluster]", "[cluster]\njoin = [\"a:1\"]");
+        assert!(error_of(&both).contains("cluster.join: is for a node without cluster.members"));
     }
 
     #[test]

@@ -30,7 +30,7 @@ pub struct ClusterConfig {
 /// `[node]`
 #[derive(Clone, Debug, PartialEq)]
 pub struct Node {
-    /// The node's id in the cluster, from 1 on, never used for another node.
+    /// The node's id in the cluster, from 1 on, never used for another node; 0 for the one that it is given.
     pub id: u64,
     /// The directory of the Raft log, the snapshots, the identity and the embedded storage.
     pub data_dir: PathBuf,
@@ -82,6 +82,8 @@ pub struct Cluster {
     pub secret: String,
     /// The members that form the cluster.
     pub members: Vec<Member>,
+    /// Nodes of a cluster that this one is to join, `host:port` of their Raft listeners.
+    pub join: Vec<String>,
     /// What a client is told whose command is another node's.
     pub routing: Routing,
 }
@@ -153,6 +155,10 @@ pub struct Raft {
     pub max_clock_drift: u32,
     /// How often each node asks each other one whether it is there.
     pub health_interval: Duration,
+    /// A voter that is silent for so long is removed; zero for never.
+    pub remove_dead_after: Duration,
+    /// With so many voters, or fewer, none is removed by itself.
+    pub remove_dead_min_voters: usize,
 }
 
 /// The kind of storage.
@@ -259,7 +265,7 @@ const MIB: usize = 1024 * 1024;
 
 impl Default for Node {
     fn default() -> Self {
-        Self { id: 1, data_dir: PathBuf::from("raft-proxy-data"), watch_config: false }
+        Self { id: 0, data_dir: PathBuf::from("raft-proxy-data"), watch_config: false }
     }
 }
 
@@ -277,6 +283,7 @@ impl Default for Cluster {
             id: String::new(),
             secret: String::new(),
             members: Vec::new(),
+            join: Vec::new(),
             routing: Routing::Auto,
         }
     }
@@ -301,6 +308,8 @@ impl Default for Raft {
             lease_reads: false,
             max_clock_drift: 10,
             health_interval: Duration::from_secs(1),
+            remove_dead_after: Duration::ZERO,
+            remove_dead_min_voters: 3,
         }
     }
 }
@@ -354,10 +363,18 @@ impl Default for Log {
 }
 
 impl ClusterConfig {
+    /// The node's id: `node.id`, or that of the only member; 0 if the configuration does not say.
+    pub fn own_id(&self) -> u64 {
+        match &self.cluster.members[..] {
+            [only] if self.node.id == 0 => only.id,
+            _ => self.node.id,
+        }
+    }
+
     /// `host:port` that other nodes are told to connect to: what is set, or how the members call this node, or where
     /// it listens.
     pub fn advertised_raft(&self) -> String {
-        let own = || self.cluster.members.iter().find(|member| member.id == self.node.id);
+        let own = || self.cluster.members.iter().find(|member| member.id == self.own_id());
         let set = self.advertise.raft.clone().or_else(|| own().map(|member| member.address.clone()));
         set.unwrap_or_else(|| self.listen.raft.to_string())
     }

@@ -112,6 +112,22 @@ pub fn members(text: &str) -> Result<Vec<Member>, String> {
     text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(member).collect()
 }
 
+/// Reads seeds separated by commas: `a:1,_raft._tcp.example`.
+pub fn seeds(text: &str) -> Result<Vec<String>, String> {
+    let wanted = |item: &str| {
+        format!("a list of addresses written host:port, or of names of SRV records; {item:?} is none")
+    };
+    let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+    items.map(|item| seed(item).map_err(|_| wanted(item))).collect()
+}
+
+/// Reads `host:port`, or the name of SRV records, which begins with an underscore: `_raft._tcp.example`.
+pub fn seed(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    let is_name = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);
+    if text.starts_with('_') && text.bytes().all(is_name) { Ok(text.to_owned()) } else { host_port(text) }
+}
+
 fn member(text: &str) -> Result<Member, String> {
     let wanted = || format!("a list of members written id=host:port; {text:?} is not one");
     let (id, address) = text.split_once('=').ok_or_else(wanted)?;

@@ -196,7 +196,7 @@ async fn propose<A: Adapter>(handle: &Handle<A>, command: impl Fn() -> CommandBu
                     _ => Ok(()),
                 };
             }
-            Err(error @ (ProposeError::ShuttingDown | ProposeError::NoCluster)) => {
+            Err(error @ (ProposeError::ShuttingDown | ProposeError::NoCluster | ProposeError::Joining)) => {
                 return Err(error.to_string());
             }
             Err(error @ (ProposeError::Unknown | ProposeError::NoLeader | ProposeError::Busy)) => {

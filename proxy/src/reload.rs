@@ -249,7 +249,7 @@ mod tests {
         let changes = reloader.reload().unwrap();
         assert_eq!(changes.made, ["raft.keep_entries: 7 -> 2"]);
         assert_eq!(changes.refused, ["node.id (it says who the node is)"]);
-        assert_eq!((keep(), reloader.live().load().node.id), (2, 1));
+        assert_eq!((keep(), reloader.live().load().node.id), (2, 0));
     }
 
     #[test]

@@ -109,13 +109,3 @@ fn prepare(stream: &TcpStream) -> io::Result<()> {
     let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 3).with_retries(3);
     SockRef::from(stream).set_tcp_keepalive(&keepalive)
 }
-
-/// Serves the clients of `listener` until `shutdown`, with the usual time to drain.
-pub async fn run<A: Adapter>(
-    listener: TcpListener,
-    handle: Handle<A>,
-    reloader: Arc<Reloader>,
-    shutdown: impl Future<Output = ()>,
-) -> bool {
-    Server::new(handle, reloader).run(listener, shutdown, DRAIN).await
-}

@@ -182,7 +182,7 @@ async fn options_are_set_all_or_none_under_their_names_and_under_those_of_redis(
             "raft.request-timeout 5s",
             failed("raft.request-timeout", "argument couldn't be parsed into an integer"),
         ),
-        ("maxclients 0", failed("maxclients", "argument must be between 1 and 1000000 inclusive")),
+        ("maxclients 0", failed("maxclients", "argument must be between 1 and 4294967295 inclusive")),
         (
             "loglevel loud",
             failed("loglevel", "argument(s) must be one of the following: debug, verbose, notice, warning"),

@@ -4,12 +4,19 @@
 //! A member is looked for where the membership says it is, and, where this node's configuration says otherwise, there as
 //! well: nodes whose addresses have all changed at once find each other by their configurations. Whoever answers
 //! must prove that it is the node that was looked for, so a wrong address costs a try and nothing else.
+//!
+//! Seeds, which only have to be members, may also be found by the SRV records of a service.
 
+use std::cmp::Reverse;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use hickory_resolver::TokioResolver;
+use hickory_resolver::net::NetError;
+use hickory_resolver::proto::rr::RData;
+use hickory_resolver::proto::rr::rdata::SRV;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -18,6 +25,9 @@ use tokio::time::{sleep, timeout};
 const STAGGER: Duration = Duration::from_millis(40);
 /// The most addresses that are tried for one connection.
 const MAX_ADDRESSES: usize = 8;
+/// How long one name server has to answer a question for SRV records, and how often it is asked.
+const SRV_TIMEOUT: Duration = Duration::from_secs(1);
+const SRV_ATTEMPTS: usize = 2;
 
 /// Finds one member.
 pub(crate) struct NodeDiscovery {
@@ -84,6 +94,41 @@ impl NodeDiscovery {
             _ => Ok(addresses),
         }
     }
+}
+
+/// Seeds as addresses. What begins with an underscore, as in `_raft._tcp.example`, stands for what its SRV records say
+/// now, the preferred ones first; none where they cannot be had.
+pub(crate) async fn find_seeds(given: &[String]) -> Vec<String> {
+    let mut found = Vec::new();
+    for seed in given {
+        if !seed.starts_with('_') {
+            found.push(seed.clone());
+            continue;
+        }
+        match look_up_service(seed).await {
+            Ok(addresses) => found.extend(addresses),
+            Err(error) => tracing::info!(name = seed, %error, "no SRV records are found"),
+        }
+    }
+    found
+}
+
+async fn look_up_service(name: &str) -> Result<Vec<String>, NetError> {
+    // Made anew each time: the system's name servers may be others by now.
+    let mut builder = TokioResolver::builder_tokio()?;
+    (builder.options_mut().timeout, builder.options_mut().attempts) = (SRV_TIMEOUT, SRV_ATTEMPTS);
+    let answer = builder.build()?.srv_lookup(name).await?;
+    let mut records: Vec<&SRV> = answer
+        .answers()
+        .iter()
+        .filter_map(|record| match &record.data {
+            RData::SRV(record) => Some(record),
+            _ => None,
+        })
+        .collect();
+    records.sort_by_key(|record| (record.priority, Reverse(record.weight)));
+    let address = |record: &SRV| format!("{}:{}", record.target.to_utf8().trim_end_matches('.'), record.port);
+    Ok(records.into_iter().map(address).collect())
 }
 
 async fn look_up_one(address: &str) -> io::Result<Vec<SocketAddr>> {

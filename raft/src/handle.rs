@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::backup::{Backups, Begun, TakeError};
 use crate::freezer::DigestError;
 use crate::health::HealthView;
+pub use crate::membership::change::{Change, ChangeError};
 use crate::types::NodeId;
 
 /// What became of a group of commands.
@@ -40,6 +41,9 @@ pub enum ProposeError {
     /// Unknown: it may or may not be done, now or later.
     #[error("TIMEOUT not committed yet")]
     Unknown,
+    /// Not done: this node is about to belong to a cluster.
+    #[error("NOCLUSTER No Raft Cluster (joining now)")]
+    Joining,
 }
 
 /// Why a read could not be ordered.
@@ -60,6 +64,9 @@ pub enum ReadError {
     /// What this node has may be older than the bound of the read, and nobody could tell it better in time.
     #[error("STALE this node may be behind the leader by more than {0} ms")]
     Stale(u64),
+    /// This node is about to belong to a cluster.
+    #[error("NOCLUSTER No Raft Cluster (joining now)")]
+    Joining,
 }
 
 /// A node's part in its cluster.
@@ -201,9 +208,31 @@ pub trait Service<A: Adapter>: Send + Sync + 'static {
     fn begin_backup(&self) -> Boxed<'_, Result<Begun, TakeError>>;
     /// The snapshots that have begun and are being read.
     fn backups(&self) -> &Backups;
+    /// Changes the members, and waits for the end of that (of an addition, until the node is a learner). Answers the id
+    /// of the node that it is about. On any node.
+    fn change_membership(&self, _change: Change) -> Boxed<'_, Result<NodeId, ChangeError>> {
+        Box::pin(std::future::ready(Err(standalone())))
+    }
+    /// Has another voter lead: this one, or the one that has most of the log. Answers which. On any node.
+    fn transfer_leadership(&self, _target: Option<NodeId>) -> Boxed<'_, Result<NodeId, ChangeError>> {
+        Box::pin(std::future::ready(Err(standalone())))
+    }
+    /// Makes a node without a cluster the first of a new one; answers the cluster's id.
+    fn init_cluster(&self, _id: Option<String>) -> Boxed<'_, Result<String, ChangeError>> {
+        Box::pin(std::future::ready(Err(standalone())))
+    }
+    /// Brings a node without a cluster into the one of the first of these nodes (`host:port` of their Raft listeners)
+    /// that lets it in.
+    fn join_cluster(&self, _seeds: Vec<String>) -> Boxed<'_, Result<(), ChangeError>> {
+        Box::pin(std::future::ready(Err(standalone())))
+    }
     /// Hands leadership over where there is somebody to take it, flushes, stops. Writes are refused from the
     /// first moment on.
     fn shutdown(&self) -> Boxed<'_, ()>;
+}
+
+fn standalone() -> ChangeError {
+    ChangeError::Refused("this node runs without a cluster (cluster.enabled = false)".to_owned())
 }
 
 impl<A: Adapter> Handle<A> {

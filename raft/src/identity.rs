@@ -15,6 +15,8 @@ use crate::types::NodeId;
 const FILE: &str = "identity";
 /// Stands in a directory that a backup is being restored to, until that is done.
 pub(crate) const RESTORING: &str = "restoring";
+/// Stands in a directory that is being made a cluster of its own, until that is done.
+pub(crate) const RECOVERING: &str = "recovering";
 const VERSION: u32 = 1;
 
 /// Whose data directory this is.
@@ -74,6 +76,12 @@ pub enum IdentityError {
         /// The data directory.
         directory: PathBuf,
     },
+    /// A recovery of it was begun and not finished.
+    #[error("data directory {} is half recovered: run raft-proxy recover again, which goes on", directory.display())]
+    HalfRecovered {
+        /// The data directory.
+        directory: PathBuf,
+    },
     /// The file system refused.
     #[error("{} cannot be {what}: {source}", path.display())]
     Io {
@@ -105,6 +113,30 @@ struct Versioned {
 }
 
 impl Identity {
+    /// The identity of a directory; none if it has none.
+    pub(crate) fn load(directory: &Path) -> Result<Option<Self>, IdentityError> {
+        if directory.join(RESTORING).exists() {
+            return Err(IdentityError::HalfRestored { directory: directory.to_owned() });
+        }
+        if directory.join(RECOVERING).exists() {
+            return Err(IdentityError::HalfRecovered { directory: directory.to_owned() });
+        }
+        Self::read(directory)
+    }
+
+    /// The same, though something may be half done to the directory.
+    pub(crate) fn read(directory: &Path) -> Result<Option<Self>, IdentityError> {
+        let path = directory.join(FILE);
+        match std::fs::read_to_string(&path) {
+            Ok(text) => parse(&path, &text).map(Some),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                Err(IdentityError::Damaged { path, reason: "it is not text".to_owned() })
+            }
+            Err(source) => Err(IdentityError::Io { what: "read", path, source }),
+        }
+    }
+
     /// Checks that the directory belongs to this node of this cluster. A directory without identity is made this
     /// node's, durably; one that does not exist is created.
     pub fn load_or_create(
@@ -112,20 +144,7 @@ impl Identity {
         node_id: NodeId,
         cluster_id: &str,
     ) -> Result<Self, IdentityError> {
-        let path = directory.join(FILE);
-        if directory.join(RESTORING).exists() {
-            return Err(IdentityError::HalfRestored { directory: directory.to_owned() });
-        }
-        let found = match std::fs::read_to_string(&path) {
-            Ok(text) => parse(&path, &text)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return create(directory, node_id, cluster_id);
-            }
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-                return Err(IdentityError::Damaged { path, reason: "it is not text".to_owned() });
-            }
-            Err(source) => return Err(IdentityError::Io { what: "read", path, source }),
-        };
+        let Some(found) = Self::load(directory)? else { return create(directory, node_id, cluster_id) };
         if found.node_id != node_id || found.cluster_id != cluster_id {
             let (directory, cluster_id) = (directory.to_owned(), cluster_id.to_owned());
             return Err(IdentityError::Other { directory, found, node_id, cluster_id });
@@ -139,6 +158,15 @@ pub(crate) fn create(directory: &Path, node_id: NodeId, cluster_id: &str) -> Res
     if directory.join("log").exists() {
         return Err(IdentityError::Missing { directory: directory.to_owned() });
     }
+    replace(directory, node_id, cluster_id)
+}
+
+/// Makes a directory this node's, whoever's it was, durably.
+pub(crate) fn replace(
+    directory: &Path,
+    node_id: NodeId,
+    cluster_id: &str,
+) -> Result<Identity, IdentityError> {
     let failed = |what, path: &Path| {
         let path = path.to_owned();
         move |source| IdentityError::Io { what, path, source }

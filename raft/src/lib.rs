@@ -16,8 +16,10 @@
 //! | [`lease`] | for how long nobody else can have been elected |
 //! | [`freshness`] | how old what this node shows may be |
 //! | [`boot_clock`] | the clock that leases and bounds are measured by |
+//! | [`membership`] | who belongs to the cluster and who leads it, as operators change it |
 //! | [`node`] | a member of a cluster, put together |
 //! | [`backup`] | a snapshot as a backup |
+//! | [`recover`] | a cluster of one, from a node of a cluster that has lost its majority for good |
 //! | [`standalone`] | the same storage without a cluster |
 //! | [`freezer`] | the content between two runs |
 //! | [`handle`] | what the proxy sees of all this |
@@ -37,10 +39,12 @@ pub mod identity;
 mod lease;
 pub mod log_store;
 pub mod logger;
+mod membership;
 pub mod network;
 pub mod node;
 mod proposer;
 mod read_index;
+pub mod recover;
 pub mod standalone;
 pub mod state_machine;
 pub mod types;

@@ -32,6 +32,7 @@ use openraft::raft::{VoteRequest, VoteResponse};
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
+use crate::node::consensus::Leadership;
 use crate::types::{LogId, NodeId, Peer, Raft};
 use transition::{Seen, Transition, transitions};
 
@@ -74,11 +75,12 @@ impl RaftLogger {
     pub(crate) fn watch(
         self,
         raft: &Raft,
+        leadership: Leadership,
         config: Live,
         health: impl Fn() -> Health + Send + 'static,
     ) -> impl Future<Output = ()> + Send + 'static {
         let (server, data) = (raft.server_metrics(), raft.data_metrics());
-        let standing = self.watch_standing(server.clone(), data.clone());
+        let standing = self.watch_standing(leadership, server.clone(), data.clone());
         let progress = self.watch_progress(server, data, config, health);
         async move {
             tokio::select! { () = standing => {}, () = progress => {} }
@@ -87,12 +89,13 @@ impl RaftLogger {
 
     async fn watch_standing(
         self,
-        mut server: watch::Receiver<ServerMetrics>,
+        mut leadership: Leadership,
+        server: watch::Receiver<ServerMetrics>,
         data: watch::Receiver<RaftDataMetrics<NodeId>>,
     ) {
-        let mut before = Seen::of(&server.borrow_and_update());
-        while server.changed().await.is_ok() {
-            let now = Seen::of(&server.borrow_and_update());
+        let mut before = Seen::of(&server.borrow(), leadership.leader());
+        while leadership.changed().await {
+            let now = Seen::of(&server.borrow(), leadership.leader());
             let last_log = data.borrow().last_log.map_or(0, |last| last.index);
             for transition in transitions(&before, &now) {
                 self.transition(transition, last_log);

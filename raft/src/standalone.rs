@@ -19,7 +19,7 @@ use crate::handle::{
     Boxed, Committed, Handle, MemberStatus, NodeStatus, ProposeError, ReadError, Role, Service,
 };
 use crate::health::{HealthView, MemberHealth, MemberState};
-use crate::node::{limits, upkeep};
+use crate::node::{self, limits, upkeep};
 use crate::proposer::{Consensus, Outcome, Proposer, Route};
 use crate::types::NodeId;
 
@@ -47,7 +47,8 @@ impl Standalone {
         ];
         let started = Instant::now();
         let (backups, tasks) = (Backups::new(&config.load().node.data_dir), Mutex::new(tasks));
-        Handle::new(Arc::new(Alone { config, started, adapter, proposer, freezer, backups, tasks }))
+        let id = node::standalone_id(&config.load());
+        Handle::new(Arc::new(Alone { id, config, started, adapter, proposer, freezer, backups, tasks }))
     }
 }
 
@@ -98,6 +99,7 @@ impl<A: Adapter> Consensus for Direct<A> {
 }
 
 struct Alone<A: Adapter> {
+    id: NodeId,
     config: Live,
     started: Instant,
     adapter: Arc<A>,
@@ -155,7 +157,7 @@ impl<A: Adapter> Service<A> for Alone<A> {
         let applied = self.adapter.applied().position.index;
         let config = self.config.load();
         NodeStatus {
-            id: config.node.id,
+            id: self.id,
             cluster_id: String::new(),
             role: Role::Standalone,
             resp: config.advertised_resp(),
@@ -187,8 +189,7 @@ impl<A: Adapter> Service<A> for Alone<A> {
     }
 
     fn health_view(&self) -> HealthView {
-        let id = self.config.load().node.id;
-        let state = MemberState::Up;
+        let (id, state) = (self.id, MemberState::Up);
         let alone = MemberHealth { id, voter: true, state, heard_ms: Some(0), connections: None };
         HealthView { node: id, quorum: true, members: vec![alone], links: Vec::new() }
     }

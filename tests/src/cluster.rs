@@ -68,6 +68,8 @@ pub struct Node {
     pub link: Option<Link>,
     /// What it is told besides the cluster's settings.
     pub settings: Vec<(String, String)>,
+    /// Whether it is one of `cluster.members`, which form the cluster; else it waits to join one.
+    pub founder: bool,
     /// The step at which it stops itself, from its next start on; see `adapter::step`.
     pub stop_at: Option<String>,
     /// Its directory.
@@ -99,6 +101,7 @@ impl Node {
             kiwi,
             link: None,
             settings,
+            founder: true,
             stop_at: None,
             dir,
             child: None,
@@ -208,6 +211,13 @@ impl Cluster {
         Self { nodes, settings, dir, machine: None }
     }
 
+    /// Lays out one more node, which waits to join, without starting it; its index.
+    pub fn add(&mut self, engine: Engine) -> usize {
+        let id = self.nodes.len() as u64 + 1;
+        self.nodes.push(Node { founder: false, ..Node::prepare(engine, id, self.dir.path()) });
+        self.nodes.len() - 1
+    }
+
     /// The directory that all nodes are in.
     pub fn dir(&self) -> &Path {
         self.dir.path()
@@ -224,6 +234,8 @@ impl Cluster {
         let members: Vec<String> = self
             .nodes
             .iter()
+            .filter(|_| node.founder)
+            .filter(|node| node.founder)
             .map(|node| {
                 let port = node.link.as_ref().map_or(node.raft_port, |link| link.port);
                 format!("{}={}:{port}", node.id, node.host)

@@ -147,6 +147,11 @@ impl History {
         self.count(Outcome::Unknown)
     }
 
+    /// How many were refused.
+    pub fn refused(&self) -> usize {
+        self.count(Outcome::NotDone)
+    }
+
     fn count(&self, outcome: Outcome) -> usize {
         self.0.iter().filter(|write| write.outcome == outcome).count()
     }

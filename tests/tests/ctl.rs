@@ -8,9 +8,11 @@
 )]
 
 use std::process::{Command, Output, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tests::cluster::{Cluster, binary};
+use tests::cluster::{Cluster, PATIENCE, binary};
 use tests::engine::Engine::Embedded;
 use tests::history::Writers;
 
@@ -106,6 +108,8 @@ fn it_compares_all_nodes_while_writes_go_on() {
         moving["nodes"].as_array().unwrap().iter().map(|node| &node["digest"]).collect();
     assert!(digests.len() == 3 && digests.iter().all(|digest| *digest == digests[0]), "{moving}");
     drop(writers.finish());
+    // The last entry is everywhere.
+    cluster.assert_equal_digests();
     let (index, digest): (u64, String) = redis::cmd("RAFT.DIGEST").query(&mut cluster.connect(1)).unwrap();
     assert_eq!(shows(port, &["digest"]), format!("{digest} at index {index}\n"));
     assert_eq!(json(port, &["digest", "--at", &index.to_string()])["digest"], digest);
@@ -129,6 +133,54 @@ fn it_has_a_snapshot_made_and_changes_what_is_logged() {
     assert_eq!(shows(port, &["logs-level", "warn"]), "the log's level is warn\n");
     assert_eq!(json(port, &["logs-level"])["level"], "warn");
     fails(port, &["logs-level", "loud"], 1, "must be error, warn, info or off");
+}
+
+#[test]
+fn it_changes_the_members_and_who_leads() {
+    let mut cluster = Cluster::prepare(&[], &[]);
+    for index in 0..3 {
+        cluster.add(Embedded);
+        cluster.launch(index);
+    }
+    let port = |index: usize| cluster.nodes[index].port;
+    let raft = |index: usize| format!("127.0.0.1:{}", cluster.nodes[index].raft_port);
+    // A node may take a moment to listen.
+    let () = redis::cmd("RAFT.CLUSTER").arg("INIT").query(&mut cluster.connect(0)).unwrap();
+    cluster.connect(1);
+    cluster.connect(2);
+    fails(port(1), &["leave"], 1, "NOCLUSTER No Raft Cluster");
+    assert_eq!(shows(port(1), &["join", "127.0.0.1:1", &raft(0)]), "the node has joined, or is joining\n");
+    let membership = |index: usize, id: u64| -> String {
+        let members = json(port(index), &["members"]);
+        let member = members.as_array().unwrap().iter().find(|member| member["id"] == id);
+        member.map_or_else(|| "none".to_owned(), |member| member["membership"].as_str().unwrap().to_owned())
+    };
+    let until = |id: u64, wanted: &str| {
+        let deadline = Instant::now() + PATIENCE;
+        while membership(0, id) != wanted {
+            assert!(Instant::now() < deadline, "node {id} is never {wanted}");
+            sleep(Duration::from_millis(50));
+        }
+    };
+    until(2, "voter");
+    let added = json(port(1), &["add", "0", &raft(2)]);
+    assert_eq!(added["id"], 3, "{added}");
+    fails(port(1), &["remove", "9"], 1, "node id does not exist");
+    assert!(shows(port(2), &["join", &raft(1)]).contains("joined"));
+    until(3, "voter");
+    assert_eq!(shows(port(1), &["transfer", "3"]), "node 3 leads\n");
+    assert_eq!(cluster.leader(), 2);
+    assert_eq!(shows(port(0), &["demote", "2"]), "node 2 is a learner\n");
+    until(2, "learner");
+    assert_eq!(shows(port(0), &["promote", "2"]), "node 2 is a voter\n");
+    until(2, "voter");
+    assert_eq!(json(port(0), &["transfer"])["reply"], "OK");
+    assert_ne!(cluster.leader(), 2);
+    assert_eq!(shows(port(0), &["remove", "2"]), "node 2 was removed\n");
+    until(2, "none");
+    assert_eq!(shows(port(2), &["leave"]), "the node has left its cluster\n");
+    until(3, "none");
+    fails(port(0), &["remove", "1", "--force"], 1, "the last voter");
 }
 
 #[test]

@@ -26,6 +26,14 @@ fn start(engines: &[Engine], settings: &[(&str, &str)]) -> Cluster {
     cluster
 }
 
+fn wait_until_ready(cluster: &Cluster, index: usize) {
+    let deadline = Instant::now() + PATIENCE;
+    while !http::try_get(cluster.http(index), "/readyz").is_ok_and(|answer| answer.status == 200) {
+        assert!(Instant::now() < deadline, "{}", cluster.log(index));
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
 fn lines(answer: &Answer) -> Vec<&str> {
     answer.body.lines().collect()
 }
@@ -126,7 +134,16 @@ fn what_is_asked_wrongly_is_answered_with_what_is_wrong() {
         ("DELETE", "/readyz", 405, "/readyz allows GET, not DELETE"),
         ("PUT", "/cluster/status", 405, "/cluster/status allows GET, not PUT"),
         ("PUT", "/cluster/health", 405, "/cluster/health allows GET, not PUT"),
-        ("PATCH", "/cluster/members", 405, "/cluster/members allows GET"),
+        ("PATCH", "/cluster/members", 405, "/cluster/members allows GET, POST, DELETE, not PATCH"),
+        ("POST", "/log-level", 405, "/log-level allows GET, PUT, not POST"),
+        ("POST", "/cluster/members", 400, "the body is not what it must be"),
+        ("POST", "/cluster/members?id=3", 400, "/cluster/members has no argument \\\"id\\\"; it has none"),
+        ("GET", "/cluster/members?id=3", 400, "/cluster/members has no argument"),
+        ("DELETE", "/cluster/members", 400, "id must be the number of a member"),
+        ("DELETE", "/cluster/members?id=x", 400, "id must be the number of a member"),
+        ("DELETE", "/cluster/members?id=9", 404, "ERR node id does not exist"),
+        ("DELETE", "/cluster/members?id=1", 409, "ERR "),
+        ("PUT", "/log-level", 400, "the body is not what it must be"),
         ("POST", "/metrics", 405, "/metrics allows GET, not POST"),
         ("POST", "/config", 405, "/config allows GET, not POST"),
         ("GET", "/readyz?timeout=soon", 400, "timeout must be a duration such as"),
@@ -160,15 +177,62 @@ fn what_is_asked_wrongly_is_answered_with_what_is_wrong() {
 }
 
 #[test]
+fn members_and_what_is_logged_are_changed_by_who_may() {
+    let settings = [("listen.password", "pw")];
+    let mut cluster = Cluster::prepare(&[Engine::Embedded; 2], &settings);
+    let new = cluster.add(Engine::Embedded);
+    let mut cluster = cluster.with_http();
+    (0..3).for_each(|index| cluster.launch(index));
+    (0..2).for_each(|index| wait_until_ready(&cluster, index));
+    let address = cluster.http(0);
+    let token = [("Authorization", "Bearer pw")];
+    let raft = format!("127.0.0.1:{}", cluster.nodes[new].raft_port);
+    let body = json!({ "id": 3, "raft": raft }).to_string();
+    for headers in [&[][..], &[("Authorization", "Bearer wrong")]] {
+        let refused = http::call(address, "POST", "/cluster/members", headers, &body);
+        assert_eq!(refused.status, 401, "{refused:?}");
+    }
+    for (body, error) in [
+        (json!({ "id": 3 }), "missing field `raft`"),
+        (json!({ "raft": "nowhere" }), "raft must be a host and a port"),
+        (json!({ "raft": raft, "voter": true }), "unknown field `voter`"),
+    ] {
+        let refused = http::call(address, "POST", "/cluster/members", &token, &body.to_string());
+        assert_eq!(refused.status, 400, "{refused:?}");
+        assert!(refused.body.contains(error), "{refused:?}");
+    }
+    let added = http::call(address, "POST", "/cluster/members", &token, &body);
+    assert_eq!((added.status, &added.json()["id"]), (200, &json!(3)), "{added:?}");
+    // Once more is the same; somebody else cannot have the id.
+    assert_eq!(http::call(address, "POST", "/cluster/members", &token, &body).status, 200);
+    let other = json!({ "id": 3, "raft": "127.0.0.1:1" }).to_string();
+    let used = http::call(address, "POST", "/cluster/members", &token, &other);
+    assert_eq!(used.status, 409, "{used:?}");
+    let ids = |index: usize| -> Vec<u64> {
+        let members = http::get(cluster.http(index), "/cluster/members").json();
+        members["members"].as_array().unwrap().iter().map(|member| member["id"].as_u64().unwrap()).collect()
+    };
+    assert_eq!(ids(1), [1, 2, 3]);
+    // It has not come: it can be called off.
+    let removed = http::call(address, "DELETE", "/cluster/members?id=3", &token, "");
+    assert_eq!((removed.status, &removed.json()["id"]), (200, &json!(3)), "{removed:?}");
+    assert_eq!(http::call(address, "DELETE", "/cluster/members?id=3", &token, "").status, 404);
+
+    let level = |body: &str| http::call(address, "PUT", "/log-level", &token, body);
+    let changed = level(r#"{"level": "info,raft=warn"}"#);
+    assert_eq!((changed.status, &changed.json()["level"]), (200, &json!("info,raft=warn")), "{changed:?}");
+    assert_eq!(http::get(address, "/log-level").json(), json!({ "level": "info,raft=warn" }));
+    let wrong = level(r#"{"level": "raft=loud"}"#);
+    assert_eq!(wrong.status, 400, "{wrong:?}");
+    assert_eq!(http::call(address, "PUT", "/log-level", &[], "{}").status, 401);
+}
+
+#[test]
 fn no_secret_is_shown() {
     let settings = [("listen.password", "a-password-of-the-tests"), ("raft.keep_entries", "77")];
     let mut cluster = Cluster::prepare(&[Engine::Embedded], &settings).with_http();
     cluster.launch(0);
-    let deadline = Instant::now() + PATIENCE;
-    while !http::try_get(cluster.http(0), "/readyz").is_ok_and(|answer| answer.status == 200) {
-        assert!(Instant::now() < deadline, "{}", cluster.log(0));
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    wait_until_ready(&cluster, 0);
     let config = http::get(cluster.http(0), "/config");
     let shown = config.json();
     assert_eq!(shown["listen"]["password"], json!("(secret)"));

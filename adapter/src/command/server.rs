@@ -67,6 +67,21 @@ pub static COMMANDS: &[Spec] = &[
         subcommands: RAFT_CLUSTER,
         ..server("raft.cluster", -2, Flags::NONE, "7.2.0", "A container for commands that make clusters.")
     },
+    Spec {
+        subcommands: RAFT_NODE,
+        ..Spec::front("raft.node", -2, Group::Cluster, Flags::NONE).with(
+            Flags::NONE,
+            "7.2.0",
+            "Depends on subcommand.",
+            "A container for commands about the members of the cluster.",
+        )
+    },
+    Spec::front("raft.transfer_leader", -1, Group::Cluster, MANAGE).with(
+        Flags::NONE,
+        "7.2.0",
+        "O(1)",
+        "Has the given node lead, or the one that has most of the log.",
+    ),
     Spec::front("raft.status", 1, Group::Cluster, TABLE).with(
         Flags::NONE,
         "7.2.0",
@@ -143,6 +158,27 @@ static SNAPSHOT: &[Spec] = &[
     cluster("read", 5, "O(N) where N is the length of the piece", "Returns a piece of a snapshot."),
 ];
 
+/// `RAFT.NODE`.
+static RAFT_NODE: &[Spec] = &[
+    cluster("add", 4, "O(1)", "Adds a node, which becomes a voter when it has caught up."),
+    cluster("demote", -3, "O(1)", "Makes a voter a learner."),
+    Spec::front("help", 2, Group::Cluster, TABLE).with(
+        Flags::NONE,
+        "7.2.0",
+        "O(1)",
+        "Returns helpful text about the different subcommands.",
+    ),
+    Spec::front("list", 2, Group::Cluster, LOOK).with(
+        Flags::NONE,
+        "7.2.0",
+        "O(N) where N is the number of nodes",
+        "Returns the members, and how they are.",
+    ),
+    cluster("promote", 3, "O(1)", "Makes a learner a voter when it has caught up."),
+    cluster("remove", -3, "O(1)", "Removes a node from the cluster for good."),
+    cluster("replace", 5, "O(1)", "Has a new node take the place of another when it has caught up."),
+];
+
 /// `RAFT.CLUSTER`.
 static RAFT_CLUSTER: &[Spec] = &[
     server("help", 2, TABLE, "7.2.0", "Returns helpful text about the different subcommands."),
@@ -153,6 +189,8 @@ static RAFT_CLUSTER: &[Spec] = &[
         "7.2.0",
         "Makes a cluster; with ADOPT, of the data that the storage has already.",
     ),
+    server("join", -3, MANAGE, "7.2.0", "Joins the cluster of the first node that lets this one in."),
+    server("leave", -2, MANAGE, "7.2.0", "Removes this node from its cluster."),
 ];
 
 /// `CLIENT`.

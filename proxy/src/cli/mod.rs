@@ -1,4 +1,4 @@
-//! The command line: `serve`, `check`, `config reference`, `status`, `ctl`, `backup`, `restore`,
+//! The command line: `serve`, `check`, `config reference`, `status`, `ctl`, `backup`, `restore`, `recover`,
 //! `snapshot inspect`, `demo`.
 //!
 //! Exit codes: 0 done; 1 it went wrong; 2 what was looked at is not well; 64 the command line or the configuration is
@@ -11,6 +11,7 @@ mod client;
 mod ctl;
 mod demo;
 mod inspect;
+mod recover;
 mod reload;
 mod restore;
 mod serve;
@@ -100,6 +101,7 @@ fn run(matches: &ArgMatches) -> Result<(), Failure> {
         Some(("status", args)) => status::run(args),
         Some(("ctl", args)) => ctl::run(args),
         Some(("backup", args)) => backup::run(args),
+        Some(("recover", args)) => recover::run(args),
         Some(("restore", args)) => restore::run(args),
         Some(("snapshot", args)) => match args.subcommand() {
             Some(("inspect", args)) => inspect::run(args),
@@ -114,12 +116,15 @@ fn check(args: &ArgMatches) -> Result<(), Failure> {
     let config = settings::load(args)?.config;
     let mode = match config.cluster.members.len() {
         _ if !config.cluster.enabled => "stand-alone".to_owned(),
+        0 if config.cluster.join.is_empty() => "no cluster yet".to_owned(),
+        0 => "a cluster that it joins".to_owned(),
         1 => "a cluster of one".to_owned(),
         n => format!("a cluster of {n}"),
     };
     println!(
         "The configuration is good: node {} of {mode}, clients on {}.",
-        config.node.id, config.listen.resp
+        config.own_id().max(1),
+        config.listen.resp
     );
     Ok(())
 }
@@ -190,6 +195,16 @@ fn command() -> Command {
                         .value_name("DIR")
                         .conflicts_with("node.data_dir")
                         .help("The directory to make, if it is not node.data_dir"),
+                ),
+        ))
+        .subcommand(settings::add(
+            Command::new("recover")
+                .about("Make this node, which must not run, a cluster of its own: for a cluster that lost its majority")
+                .arg(
+                    Arg::new("unsafe")
+                        .long("unsafe")
+                        .action(ArgAction::SetTrue)
+                        .help("Confirm that what only the other members have is given up"),
                 ),
         ))
         .subcommand(

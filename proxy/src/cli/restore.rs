@@ -36,7 +36,7 @@ pub(super) fn run(args: &ArgMatches) -> Result<(), Failure> {
     }
     bar.finish_and_clear();
     let cluster_id = restore.finish().map_err(failed)?;
-    let (node, dir) = (config.node.id, config.node.data_dir.display());
+    let (node, dir) = (config.own_id().max(1), config.node.data_dir.display());
     let (keys, index) = (survey.trailer.keys, survey.header.applied.position.index);
     if cluster_id.is_empty() {
         println!("{dir}: a stand-alone node with {keys} keys as of index {index}.");

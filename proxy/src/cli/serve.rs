@@ -110,7 +110,7 @@ async fn serve(
     let interval = config.log.performance_interval;
     let tell = metrics::performance::tell(registry, handle.clone(), interval);
     let _telling = AbortOnDropHandle::new(tokio::spawn(tell));
-    let (node, clients) = (live.load().node.id, live.load().listen.resp);
+    let (node, clients) = (handle.status().id, live.load().listen.resp);
     tracing::info!(node, %clients, "ready for clients");
     let stop = async move {
         tokio::select! {

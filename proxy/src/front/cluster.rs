@@ -3,21 +3,27 @@
 use adapter::command::{arg, text};
 use adapter::error::Outcome;
 use adapter::{Adapter, FactValue, Reply, Stop};
-use raft::handle::Role;
+use raft::handle::{Change, Role};
 
-use super::{Context, help};
+use super::{Context, help, nodes};
 
 /// Runs a subcommand of `RAFT.CLUSTER`.
 pub(super) async fn run<A: Adapter>(context: &Context<'_, A>, name: &str, args: &[&[u8]]) -> Outcome<Reply> {
     match (name, &args[2..]) {
         ("help", _) => Ok(help::reply(help::RAFT_CLUSTER)),
         ("init", [adopt, rest @ ..]) if arg::is(adopt, "adopt") => init_adopt(context, rest).await,
-        ("init", [] | [_]) => {
-            if context.shared.handle.status().role == Role::Standalone {
-                return Err(STANDALONE);
-            }
-            // The members in the configuration form it by themselves.
-            Err(Stop::text("ERR Already cluster member"))
+        ("init", []) => init(context, None).await,
+        ("init", [id]) => init(context, Some(cluster_id(id)?)).await,
+        ("join", seeds) => {
+            let seeds: Vec<String> = seeds.iter().map(|seed| nodes::seed(seed)).collect::<Outcome<_>>()?;
+            context.shared.handle.join_cluster(seeds).await.map_err(nodes::failed)?;
+            Ok(Reply::OK)
+        }
+        ("leave", rest) => {
+            let (id, force) = (context.shared.handle.status().id, nodes::force(rest)?);
+            let change = Change::Remove { id, force };
+            context.shared.handle.change_membership(change).await.map_err(nodes::failed)?;
+            Ok(Reply::OK)
         }
         _ => Err(text::SYNTAX),
     }
@@ -27,6 +33,25 @@ pub(super) async fn run<A: Adapter>(context: &Context<'_, A>, name: &str, args: 
 pub(super) const STANDALONE: Stop =
     Stop::text("ERR this node runs without a cluster (cluster.enabled = false)");
 
+/// `RAFT.CLUSTER INIT [cluster-id]`: makes this node the first of a cluster. Members in the configuration form one by
+/// themselves.
+async fn init<A: Adapter>(context: &Context<'_, A>, id: Option<String>) -> Outcome<Reply> {
+    let id = context.shared.handle.init_cluster(id).await.map_err(nodes::failed)?;
+    Ok(Reply::Status(format!("OK {id}").into()))
+}
+
+/// As `cluster.id` in the configuration.
+fn cluster_id(given: &[u8]) -> Outcome<String> {
+    let mut config = conf::ClusterConfig::default();
+    let option = conf::options::find("cluster", "id");
+    let set =
+        std::str::from_utf8(given).ok().zip(option).map(|(text, option)| (option.set)(&mut config, text));
+    match set {
+        Some(Ok(())) if !config.cluster.id.is_empty() => Ok(config.cluster.id),
+        _ => Err(Stop::text("ERR invalid cluster id: it has up to 64 letters, digits, - and _")),
+    }
+}
+
 /// `RAFT.CLUSTER INIT ADOPT [ABORT]`: makes the data that this node's storage has the cluster's.
 async fn init_adopt<A: Adapter>(context: &Context<'_, A>, rest: &[&[u8]]) -> Outcome<Reply> {
     let shared = context.shared;
@@ -34,6 +59,10 @@ async fn init_adopt<A: Adapter>(context: &Context<'_, A>, rest: &[&[u8]]) -> Out
     if status.role == Role::Standalone {
         return Err(STANDALONE);
     }
+    if rest.is_empty() && status.cluster_id.is_empty() {
+        init(context, None).await?;
+    }
+    let status = shared.handle.status();
     let ended = match rest {
         [] => shared.adoption.run(&shared.handle).await,
         [abort] if arg::is(abort, "abort") => shared.adoption.abort(&shared.handle).await,

@@ -97,11 +97,39 @@ pub(super) const CLUSTER: &[&str] = &[
 /// `RAFT.CLUSTER HELP`
 pub(super) const RAFT_CLUSTER: &[&str] = &[
     "RAFT.CLUSTER <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+    "INIT [<cluster-id>]",
+    "    Make this node, which belongs to no cluster, the first of a new one. Return the cluster's id.",
     "INIT ADOPT",
     "    Make the data that this node's storage already has the data of the cluster, which must be empty.",
     "    Clients are answered LOADING meanwhile. Answers when it is done.",
     "INIT ADOPT ABORT",
     "    Give up what INIT ADOPT has begun, on whichever node; the storage keeps its data.",
+    "JOIN <addr:port> [<addr:port> ...]",
+    "    Have this node, which belongs to no cluster, join that of the first of these nodes that lets it in.",
+    "    The addresses are those of their Raft listeners.",
+    "LEAVE [FORCE]",
+    "    Remove this node from its cluster for good.",
+    "HELP",
+    "    Prints this help.",
+];
+
+/// `RAFT.NODE HELP`
+pub(super) const RAFT_NODE: &[&str] = &[
+    "RAFT.NODE <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+    "ADD <id> <addr:port>",
+    "    Add a node as a learner that becomes a voter when it has caught up. An id of 0 allocates one.",
+    "    Return the node's id and the cluster's.",
+    "DEMOTE <id> [FORCE]",
+    "    Make a voter a learner.",
+    "LIST",
+    "    Return the members, and how they are.",
+    "PROMOTE <id>",
+    "    Make a learner a voter when it has caught up.",
+    "REMOVE <id> [FORCE]",
+    "    Remove a node for good. Refused if no majority that answers would be left, unless FORCE is given.",
+    "REPLACE <id> <new-id> <addr:port>",
+    "    Add a node that takes the place of another when it has caught up.",
+    "    Return the new node's id and the cluster's.",
     "HELP",
     "    Prints this help.",
 ];

@@ -68,7 +68,7 @@ fn node(member: &MemberStatus, health: Option<&MemberHealth>, text: &mut String)
     );
 }
 
-fn role(role: Role) -> &'static str {
+pub(super) fn role(role: Role) -> &'static str {
     match role {
         Role::Leader => "leader",
         Role::Follower => "follower",

@@ -12,6 +12,7 @@ mod handshake;
 mod help;
 mod info;
 mod info_raft;
+mod nodes;
 mod parameters;
 mod redis_cluster;
 mod snapshot;
@@ -64,6 +65,8 @@ pub(crate) async fn run<A: Adapter>(
         ("cluster", true) => redis_cluster::run(context, found.spec.name, args).await,
         ("raft.help", _) => Ok(help::raft()),
         ("raft.cluster", true) => cluster::run(context, found.spec.name, args).await,
+        ("raft.node", true) => nodes::run(context, found.spec.name, args).await,
+        ("raft.transfer_leader", _) => nodes::transfer(context, args).await,
         ("raft.status", _) => cluster::status(context).await,
         ("raft.backend", _) => Ok(cluster::backend(context)),
         ("raft.digest", _) => cluster::digest(context, args).await,

@@ -3,10 +3,12 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::header::AUTHORIZATION;
 use hyper::{Method, Request, StatusCode};
+use serde::de::DeserializeOwned;
 
 use super::answer::Failure;
 
@@ -25,6 +27,7 @@ pub(super) struct Call {
     arguments: Vec<(String, String)>,
     /// The Authorization header, if it is text.
     pub(super) authorization: Option<String>,
+    body: Bytes,
 }
 
 impl Call {
@@ -35,8 +38,7 @@ impl Call {
         let body = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, MAX_BODY_BYTES).collect()).await;
         let body =
             body.map_err(|_| Failure::new(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time"))?;
-        // Nothing that is served has one; this bounds it.
-        let _ = body.map_err(|error| match error.downcast_ref::<LengthLimitError>() {
+        let body = body.map_err(|error| match error.downcast_ref::<LengthLimitError>() {
             Some(_) => Failure::new(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 format!("the body is longer than {MAX_BODY_BYTES} bytes"),
@@ -49,7 +51,14 @@ impl Call {
             path: head.uri.path().to_owned(),
             authorization: authorization.map(str::to_owned),
             arguments,
+            body: body.to_bytes(),
         })
+    }
+
+    /// The body, which must be JSON of this form.
+    pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, Failure> {
+        serde_json::from_slice(&self.body)
+            .map_err(|error| Failure::bad(format!("the body is not what it must be: {error}")))
     }
 
     /// The names of the arguments behind the question mark.

@@ -1,11 +1,13 @@
-//! `/cluster/…`: what `RAFT.STATUS` and the health monitor say, as JSON.
+//! `/cluster/…`: what `RAFT.STATUS` and the health monitor say, and `RAFT.NODE ADD`, `REPLACE` and `REMOVE`, as JSON.
 
 use adapter::Adapter;
-use raft::handle::{MemberStatus, NodeStatus};
+use hyper::StatusCode;
+use raft::handle::{Change, ChangeError, MemberStatus, NodeStatus};
 use raft::health::HealthView;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::answer::{Answer, Failure};
+use super::call::Call;
 use crate::shared::Shared;
 
 /// `/cluster/status`
@@ -23,6 +25,26 @@ struct Status {
 #[derive(Serialize)]
 struct Members {
     members: Vec<MemberStatus>,
+}
+
+/// What `POST /cluster/members` is given.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewMember {
+    /// Its id; 0 or none to be given one.
+    #[serde(default)]
+    id: u64,
+    /// `host:port` of its Raft listener.
+    raft: String,
+    /// The member that goes when this one votes.
+    replaces: Option<u64>,
+}
+
+/// What a change of the members answers.
+#[derive(Serialize)]
+struct Changed {
+    id: u64,
+    cluster_id: String,
 }
 
 /// `/cluster/health`
@@ -47,6 +69,40 @@ pub(super) async fn status<A: Adapter>(shared: &Shared<A>) -> Result<Answer, Fai
 
 pub(super) async fn members<A: Adapter>(shared: &Shared<A>) -> Result<Answer, Failure> {
     Answer::json(&Members { members: shared.members().await })
+}
+
+pub(super) async fn add_member<A: Adapter>(shared: &Shared<A>, call: &Call) -> Result<Answer, Failure> {
+    let NewMember { id, raft, replaces } = call.json()?;
+    let raft = conf::value::host_port(&raft)
+        .map_err(|wanted| Failure::bad(format!("raft must be {wanted}, not {raft:?}")))?;
+    let change = match replaces {
+        None => Change::Add { id, raft, fresh: false },
+        Some(old) => Change::Replace { old, new: id, raft },
+    };
+    changed(shared, change).await
+}
+
+pub(super) async fn remove_member<A: Adapter>(shared: &Shared<A>, call: &Call) -> Result<Answer, Failure> {
+    let id = call.argument("id").and_then(|id| id.parse().ok());
+    let id = id.ok_or_else(|| Failure::bad("id must be the number of a member"))?;
+    changed(shared, Change::Remove { id, force: call.switch("force")? }).await
+}
+
+async fn changed<A: Adapter>(shared: &Shared<A>, change: Change) -> Result<Answer, Failure> {
+    let id = shared.handle.change_membership(change).await.map_err(refused)?;
+    Answer::json(&Changed { id, cluster_id: shared.handle.status().cluster_id })
+}
+
+fn refused(error: ChangeError) -> Failure {
+    let status = match &error {
+        ChangeError::NoSuchNode => StatusCode::NOT_FOUND,
+        ChangeError::NoLeader | ChangeError::NoCluster => StatusCode::SERVICE_UNAVAILABLE,
+        ChangeError::Unknown | ChangeError::GoesOn(_) | ChangeError::TransferTimedOut => {
+            StatusCode::GATEWAY_TIMEOUT
+        }
+        _ => StatusCode::CONFLICT,
+    };
+    Failure::new(status, error.to_string())
 }
 
 pub(super) fn health<A: Adapter>(shared: &Shared<A>) -> Result<Answer, Failure> {

@@ -19,7 +19,7 @@ use crate::shared::Shared;
 /// One thing that can be asked.
 struct Endpoint {
     path: &'static str,
-    methods: &'static [&'static str],
+    method: &'static str,
     /// The arguments that it knows; others are an error, so that one that is misspelt is noticed.
     arguments: &'static [&'static str],
     about: &'static str,
@@ -27,49 +27,53 @@ struct Endpoint {
 
 /// All of them.
 const ENDPOINTS: &[Endpoint] = &[
-    Endpoint { path: "/", methods: &["GET"], arguments: &[], about: "what can be asked" },
-    Endpoint {
-        path: "/livez",
-        methods: &["GET"],
-        arguments: &["verbose"],
-        about: "200 while the process works",
-    },
+    Endpoint { path: "/", method: "GET", arguments: &[], about: "what can be asked" },
+    Endpoint { path: "/livez", method: "GET", arguments: &["verbose"], about: "200 while the process works" },
     Endpoint {
         path: "/readyz",
-        methods: &["GET"],
+        method: "GET",
         arguments: &["verbose", "timeout", "exclude"],
         about: "200 if this node can serve clients now",
     },
     Endpoint {
         path: "/cluster/status",
-        methods: &["GET"],
+        method: "GET",
         arguments: &[],
         about: "how this node is, and its cluster",
     },
     Endpoint {
         path: "/cluster/members",
-        methods: &["GET"],
+        method: "GET",
         arguments: &[],
         about: "the members, each asked how it is",
     },
     Endpoint {
+        path: "/cluster/members",
+        method: "POST",
+        arguments: &[],
+        about: "adds a node, or puts it in the place of another",
+    },
+    Endpoint {
+        path: "/cluster/members",
+        method: "DELETE",
+        arguments: &["id", "force"],
+        about: "removes a member",
+    },
+    Endpoint {
         path: "/cluster/health",
-        methods: &["GET"],
+        method: "GET",
         arguments: &[],
         about: "all links between the members, and what follows from them",
     },
     Endpoint {
         path: "/metrics",
-        methods: &["GET"],
+        method: "GET",
         arguments: &[],
         about: "metrics in Prometheus's text format",
     },
-    Endpoint {
-        path: "/config",
-        methods: &["GET"],
-        arguments: &[],
-        about: "every option; secrets are hidden",
-    },
+    Endpoint { path: "/config", method: "GET", arguments: &[], about: "every option; secrets are hidden" },
+    Endpoint { path: "/log-level", method: "GET", arguments: &[], about: "what is logged, by target" },
+    Endpoint { path: "/log-level", method: "PUT", arguments: &[], about: "changes what is logged" },
 ];
 
 /// Answers a request, whatever it is.
@@ -86,11 +90,7 @@ pub(super) async fn answer<A: Adapter>(
 }
 
 async fn route<A: Adapter>(http: &Http<A>, call: &Call) -> Result<Answer, Failure> {
-    let endpoint = find(&call.path)?;
-    if !endpoint.methods.contains(&call.method.as_str()) {
-        let allowed = endpoint.methods.join(", ");
-        return Err(Failure::method(call.method.as_str(), endpoint.path, &allowed));
-    }
+    let endpoint = find(call)?;
     if let Some(unknown) = call.argument_names().find(|name| !endpoint.arguments.contains(name)) {
         let known = match endpoint.arguments {
             [] => "none".to_owned(),
@@ -101,25 +101,36 @@ async fn route<A: Adapter>(http: &Http<A>, call: &Call) -> Result<Answer, Failur
     if call.method != Method::GET {
         credentials::check(&**node(http)?, call)?;
     }
-    match endpoint.path {
-        "/" => index(),
-        "/livez" => probes::live(call),
-        "/readyz" => probes::ready(http.node.get(), call).await,
-        "/metrics" => Ok(scrape(http)),
-        "/config" => settings::config(http),
-        "/cluster/status" => cluster::status(node(http)?).await,
-        "/cluster/members" => cluster::members(node(http)?).await,
-        "/cluster/health" => cluster::health(node(http)?),
-        other => Err(Failure::new(StatusCode::NOT_FOUND, format!("there is nothing at {other}"))),
+    match (endpoint.method, endpoint.path) {
+        (_, "/") => index(),
+        (_, "/livez") => probes::live(call),
+        (_, "/readyz") => probes::ready(http.node.get(), call).await,
+        (_, "/metrics") => Ok(scrape(http)),
+        (_, "/config") => settings::config(http),
+        ("GET", "/log-level") => settings::log_level(http),
+        ("PUT", "/log-level") => settings::set_log_level(node(http)?, call),
+        (_, "/cluster/status") => cluster::status(node(http)?).await,
+        ("GET", "/cluster/members") => cluster::members(node(http)?).await,
+        ("POST", "/cluster/members") => cluster::add_member(node(http)?, call).await,
+        ("DELETE", "/cluster/members") => cluster::remove_member(node(http)?, call).await,
+        (_, "/cluster/health") => cluster::health(node(http)?),
+        (_, other) => Err(Failure::new(StatusCode::NOT_FOUND, format!("there is nothing at {other}"))),
     }
 }
 
-fn find(path: &str) -> Result<&'static Endpoint, Failure> {
+fn find(call: &Call) -> Result<&'static Endpoint, Failure> {
     // With and without a slash at the end, as people type it.
+    let path = &call.path;
     let path = if path.len() > 1 { path.trim_end_matches('/') } else { path };
-    let found = ENDPOINTS.iter().find(|endpoint| endpoint.path == path);
-    found.ok_or_else(|| {
+    let there = || ENDPOINTS.iter().filter(|endpoint| endpoint.path == path);
+    if let Some(found) = there().find(|endpoint| endpoint.method == call.method.as_str()) {
+        return Ok(found);
+    }
+    let allowed: Vec<&str> = there().map(|endpoint| endpoint.method).collect();
+    Err(if allowed.is_empty() {
         Failure::new(StatusCode::NOT_FOUND, format!("there is nothing at {path}; GET / lists what there is"))
+    } else {
+        Failure::method(call.method.as_str(), path, &allowed.join(", "))
     })
 }
 
@@ -134,7 +145,7 @@ fn index() -> Result<Answer, Failure> {
     let rows = ENDPOINTS.iter().map(|endpoint| {
         json!({
             "path": endpoint.path,
-            "methods": endpoint.methods,
+            "method": endpoint.method,
             "arguments": endpoint.arguments,
             "about": endpoint.about,
         })

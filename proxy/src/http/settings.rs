@@ -1,14 +1,39 @@
 //! `/config` and `/log-level`.
 
 use adapter::Adapter;
-use conf::options::{OPTIONS, SECTIONS};
+use conf::options::{OPTIONS, SECTIONS, by_name};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::Http;
 use super::answer::{Answer, Failure};
+use super::call::Call;
+use crate::shared::Shared;
 
 /// What stands in the place of a secret that is set.
 const HIDDEN: &str = "(secret)";
+
+/// `/log-level`
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LogLevel {
+    /// As `log.level`.
+    level: String,
+}
+
+/// `/log-level`: what is logged.
+pub(super) fn log_level<A: Adapter>(http: &Http<A>) -> Result<Answer, Failure> {
+    Answer::json(&LogLevel { level: http.config.load().log.level.clone() })
+}
+
+/// `/log-level`: changes what is logged, until the configuration is read again.
+pub(super) fn set_log_level<A: Adapter>(shared: &Shared<A>, call: &Call) -> Result<Answer, Failure> {
+    let LogLevel { level } = call.json()?;
+    let option = by_name("log.level").ok_or_else(|| Failure::bad("there is no option log.level"))?;
+    let changed = shared.reloader.set(&[(option, level.clone())]);
+    changed.map_err(|refused| Failure::bad(format!("level {}", refused.reason)))?;
+    Answer::json(&LogLevel { level })
+}
 
 /// `/config`: an object for each section of `cluster.conf`, with every option as it would be written there.
 pub(super) fn config<A: Adapter>(http: &Http<A>) -> Result<Answer, Failure> {

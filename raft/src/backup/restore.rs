@@ -90,8 +90,12 @@ impl Restore {
             header.applied.position.mark.clear();
             (STANDALONE.to_owned(), header)
         };
-        let restore =
-            Self { directory: config.node.data_dir.clone(), node: config.node.id, cluster_id, header };
+        let restore = Self {
+            directory: config.node.data_dir.clone(),
+            node: config.own_id().max(1),
+            cluster_id,
+            header,
+        };
         restore.mark_begun()?;
         Ok(restore)
     }
@@ -176,7 +180,8 @@ fn new_header(members: &Members, cluster_id: &str, from: &Header) -> Result<Head
     let log_id = LogId::new(CommittedLeaderId::new(0, 0), from.applied.position.index);
     let voters: BTreeSet<u64> = members.keys().copied().collect();
     let membership = Membership::new(vec![voters], members.clone());
-    let mark = Mark { applied: Some(log_id), membership: StoredMembership::new(Some(log_id), membership) };
+    let mut mark = Mark { applied: Some(log_id), ..Mark::default() };
+    mark.set_membership(StoredMembership::new(Some(log_id), membership));
     let mut header =
         Header { cluster_id: cluster_id.as_bytes().to_vec().into(), applied: from.applied.clone() };
     header.applied.position = mark.position().map_err(malformed)?;

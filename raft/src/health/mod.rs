@@ -101,6 +101,7 @@ impl HealthMonitor {
     /// A monitor that does not measure yet. `listener` is where this node's Raft listener is.
     pub(crate) async fn new(
         config: &conf::ClusterConfig,
+        me: NodeId,
         cluster_id: &str,
         listener: Option<SocketAddr>,
         peers: Peers,
@@ -127,7 +128,7 @@ impl HealthMonitor {
             shown_members: Steady::default(),
         };
         Arc::new(Self {
-            me: config.node.id,
+            me,
             interval: config.raft.health_interval,
             slow_from: config.raft.heartbeat_interval / 2,
             peers,
@@ -402,6 +403,13 @@ fn tell_link(node: NodeId, peer: NodeId, was: LinkState, state: LinkState, link:
         tracing::info!(node, peer, %was, %state, round_trip_us, "link state changed");
     } else {
         tracing::warn!(node, peer, %was, %state, fault, round_trip_us, "link state changed");
+    }
+    if link.is_some_and(|link| link.fault == Some(Fault::Rejected)) {
+        tracing::warn!(
+            node,
+            peer,
+            "the node there refuses this one: its cluster.id or cluster.secret is another"
+        );
     }
 }
 

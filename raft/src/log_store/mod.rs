@@ -140,6 +140,22 @@ impl LogStore {
         *self.shared.vote.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The id of the last entry, whether it is on disk yet or not.
+    pub fn last_log_id(&self) -> Option<LogId> {
+        self.shared.window().last
+    }
+
+    /// Adds an entry behind the last one and sets the vote, durably, in a log that no node uses and that is closed after
+    /// this.
+    pub(crate) fn append_offline(&self, entry: &Entry, vote: &Vote) -> Result<(), String> {
+        let disk = &self.shared.disk;
+        let (mut batch, mut frame) = (rocksdb::WriteBatch::default(), bytes::BytesMut::new());
+        crate::codec::encode_entry(entry, &mut frame);
+        disk.put_entry(&mut batch, entry.log_id.index, &frame)?;
+        disk.put_meta(&mut batch, disk::key::VOTE, vote)?;
+        disk.write(batch, true)
+    }
+
     /// About how many bytes the log has grown since it was purged or [`Self::snapshot_made`] was called, whichever
     /// was later.
     pub fn log_bytes(&self) -> u64 {

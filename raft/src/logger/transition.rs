@@ -24,12 +24,12 @@ struct Members {
 }
 
 impl Seen {
-    pub(super) fn of(metrics: &ServerMetrics) -> Self {
+    pub(super) fn of(metrics: &ServerMetrics, leader: Option<NodeId>) -> Self {
         let membership = metrics.membership_config.membership();
         Self {
             term: metrics.vote.leader_id().term,
             state: metrics.state,
-            leader: metrics.current_leader,
+            leader,
             membership: Members {
                 log_id: *metrics.membership_config.log_id(),
                 voters: membership.voter_ids().collect(),

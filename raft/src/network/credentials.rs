@@ -52,12 +52,18 @@ impl Credentials {
         headers.insert(&TARGET, target.into());
     }
 
-    /// Answers the sender, or why the request is refused. The secret comes first: a stranger learns nothing.
-    pub(crate) fn check(&self, headers: &HeaderMap) -> Result<NodeId, Refusal> {
+    /// Whether the request comes from somebody who knows the secret, of whatever cluster.
+    pub(crate) fn check_secret(&self, headers: &HeaderMap) -> Result<(), Refusal> {
         let given = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes).unwrap_or_default();
         if !self.has_secret || !equal_in_constant_time(given, self.authorization.as_bytes()) {
             return Err(Refusal { status: StatusCode::UNAUTHORIZED, reason: String::new() });
         }
+        Ok(())
+    }
+
+    /// Answers the sender, or why the request is refused. The secret comes first: a stranger learns nothing.
+    pub(crate) fn check(&self, headers: &HeaderMap) -> Result<NodeId, Refusal> {
+        self.check_secret(headers)?;
         if headers.get(&CLUSTER) != Some(&self.cluster) {
             return Err(Refusal {
                 status: StatusCode::CONFLICT,

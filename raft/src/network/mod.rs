@@ -32,6 +32,8 @@ pub mod path {
     pub const APPEND: &str = "/raft/append";
     /// RequestVote.
     pub const VOTE: &str = "/raft/vote";
+    /// Whether the peer would vote for the sender.
+    pub const PRE_VOTE: &str = "/raft/pre-vote";
     /// A whole snapshot.
     pub const SNAPSHOT: &str = "/raft/snapshot";
     /// How much of a snapshot has arrived already.
@@ -50,6 +52,16 @@ pub mod path {
     pub const STATUS: &str = "/status";
     /// What the node knows of all links, for what the sender knows of them.
     pub const HEALTH: &str = "/health";
+    /// A node without a cluster asks to be let into this one: it has the secret, and does not know the cluster's id.
+    pub const JOIN: &str = "/membership/join";
+    /// A change of the members, for the leader.
+    pub const CHANGE: &str = "/membership/change";
+    /// How the leader sees the members.
+    pub const MEMBERSHIP: &str = "/membership";
+    /// A transfer of leadership, for the leader.
+    pub const TRANSFER: &str = "/membership/transfer";
+    /// A leader that goes has the node drop its lease, in favour of the vote in the body.
+    pub const GIVE_WAY: &str = "/raft/give-way";
     /// A leader that goes asks the node to stand for election.
     pub const ELECT: &str = "/raft/elect";
 }

@@ -3,19 +3,24 @@
 //! | path | answers |
 //! |---|---|
 //! | `/raft/append`, `/raft/vote`, `/raft/snapshot` | the RPCs of Raft, handed to openraft |
+//! | `/raft/pre-vote` | whether this node would vote for the sender; changes nothing |
 //! | `/raft/snapshot/offset` | how much of a snapshot that broke off is here |
-//! | `/raft/elect` | nothing; this node stands for election, at the wish of the leader that goes |
+//! | `/raft/give-way` | one byte: 1 if this node has given way to the vote in the body, which ends the lease of its leader |
+//! | `/raft/elect` | nothing; this node stands for election, at the wish of the leader that gives up the vote in the body |
 //! | `/raft/confirm` | one byte: 1 if the vote in the body is this node's present vote; never waits for openraft |
 //! | `/forward/propose` | a reply list or an error for each group of commands |
 //! | `/forward/read-index` | the leader's read index, confirmed by a quorum or, if that is enough, by its lease |
 //! | `/forward/replicated` | how many others have a log entry, once they are enough or it has taken too long |
 //! | `/health` | what this node knows of all links; the body is what the sender knows of them |
 //! | `/raft/announce` | whether the membership says now where the sender is, which the body says, or who leads |
+//! | `/membership/join` | the cluster's id and members, for a node that it lets in; asks for nothing but the secret |
+//! | `/membership/change`, `/membership/transfer` | the id of the node concerned, from the leader |
+//! | `/membership` | how the leader sees the members |
 //! | `/status` | how the node is, and how much of the asker's log it knows of |
 
 use std::convert::Infallible;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use hyper::body::{Body, Incoming};
@@ -39,8 +44,9 @@ use super::{path, wire};
 use crate::handle::{Boxed, NodeStatus};
 use crate::health::HealthMonitor;
 use crate::logger::RaftLogger;
+use crate::membership::change::{Change, ChangeError, Join, Joined, View};
 use crate::node::announce::Announced;
-use crate::node::elections::Elections;
+use crate::node::elections::{Elections, PreVote, PreVoteAnswer};
 use crate::state_machine::KeepError;
 use crate::types::{NodeId, Peer, Raft, SnapshotFile, Vote};
 
@@ -53,6 +59,9 @@ const SMALL_BODY_BYTES: usize = 64 * 1024;
 /// The wait after an `accept` that failed, as it does while there are no file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// The sender of a request that proves the secret and no membership.
+const STRANGER: NodeId = 0;
+
 /// A node's answer to `/status`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct StatusReport {
@@ -62,6 +71,8 @@ pub(crate) struct StatusReport {
     pub(crate) matched: Option<u64>,
     /// Whether this node leads and has applied an entry of its term.
     pub(crate) leads: bool,
+    /// Whether the asker was a member of this leader's cluster, and is none any more.
+    pub(crate) removed: bool,
 }
 
 /// What is served.
@@ -69,6 +80,8 @@ pub(crate) trait Inbound: Send + Sync + 'static {
     fn raft(&self) -> &Raft;
     /// The present vote, without asking openraft's core.
     fn vote(&self) -> Vote;
+    /// Whether this node would vote for the asker.
+    fn pre_vote(&self, asker: NodeId, question: &PreVote) -> PreVoteAnswer;
     /// Proposes commands that a follower has forwarded; never forwards them again.
     fn propose(&self, budget: Duration, groups: Vec<adapter::CommandBuffer>) -> Boxed<'_, Answers>;
     /// The read index, if this node leads; `by_lease`: the leader's lease is enough.
@@ -80,6 +93,14 @@ pub(crate) trait Inbound: Send + Sync + 'static {
     fn traffic(&self, from: NodeId) -> Arc<Traffic>;
     /// What a member says of where it is reached.
     fn announced(&self, member: NodeId, place: Peer) -> Boxed<'_, Announced>;
+    /// Lets a node in.
+    fn join(&self, join: Join) -> Boxed<'_, Result<Joined, ChangeError>>;
+    /// Takes a change on, if this node leads.
+    fn change(&self, change: Change) -> Boxed<'_, Result<NodeId, ChangeError>>;
+    /// Transfers leadership, if this node leads.
+    fn transfer(&self, target: Option<NodeId>) -> Boxed<'_, Result<NodeId, ChangeError>>;
+    /// How this node sees the members, if it leads.
+    fn view(&self) -> Option<View>;
     /// Checks a snapshot that has arrived, and keeps it, before it is installed.
     fn keep_snapshot(&self, file: Box<SnapshotFile>) -> Boxed<'_, Result<Box<SnapshotFile>, KeepError>>;
 }
@@ -164,7 +185,12 @@ impl Server {
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Result<Response<Outgoing>, Infallible> {
-        let answer = match self.credentials.check(request.headers()) {
+        let checked = if request.uri().path() == path::JOIN {
+            self.credentials.check_secret(request.headers()).map(|()| STRANGER)
+        } else {
+            self.credentials.check(request.headers())
+        };
+        let answer = match checked {
             Ok(sender) => self.route(sender, request).await,
             Err(Refusal { status, reason }) => Err(Failure(status, reason)),
         };
@@ -185,7 +211,9 @@ impl Server {
             return Err(Failure(StatusCode::SERVICE_UNAVAILABLE, "this node is starting".to_owned()));
         };
         let (head, body) = request.into_parts();
-        node.traffic(sender).received(body.size_hint().lower());
+        if sender != STRANGER {
+            node.traffic(sender).received(body.size_hint().lower());
+        }
         let small = |body| read_body(body, SMALL_BODY_BYTES);
         match head.uri.path() {
             path::APPEND => {
@@ -208,11 +236,20 @@ impl Server {
                 }
                 Ok(wire::encode(&answer).into())
             }
+            path::PRE_VOTE => {
+                let question: PreVote = wire::decode(&small(body).await?)?;
+                Ok(wire::encode(&node.pre_vote(sender, &question)).into())
+            }
             path::CONFIRM => {
                 let vote = wire::decode_vote(small(body).await?)?;
                 Ok(Bytes::from_static(if node.vote() == vote { &[1] } else { &[0] }).into())
             }
-            path::SNAPSHOT => Ok(self.receiving.receive(sender, node, body).await?),
+            path::SNAPSHOT => {
+                let answer = self.receiving.receive(sender, node, body).await?;
+                // While it arrived, nothing else did.
+                self.elections.leader_heard(&self.elections.taking());
+                Ok(answer)
+            }
             path::SNAPSHOT_OFFSET => Ok(self.receiving.offset(sender, &small(body).await?)?),
             path::PROPOSE => {
                 let (budget_ms, groups) = wire::decode_groups(&read_body(body, self.max_body_bytes).await?)?;
@@ -226,8 +263,16 @@ impl Server {
                 let question = wire::decode(&small(body).await?)?;
                 Ok(wire::encode(&node.replicated(question).await).into())
             }
+            path::GIVE_WAY => {
+                let (gives_up, vote) = wire::decode(&small(body).await?)?;
+                let given = self.elections.give_way(node.raft(), || node.vote(), gives_up, vote).await;
+                Ok(Bytes::from_static(if given.map_err(stopping)? { &[1] } else { &[0] }).into())
+            }
             path::ELECT => {
-                self.elections.take_over(node.raft()).await.map_err(stopping)?;
+                let gives_up = wire::decode_vote(small(body).await?)?;
+                let before = Instant::now();
+                let stood = self.elections.take_over(node.raft(), before, node.vote(), gives_up).await;
+                stood.map_err(stopping)?;
                 Ok(Bytes::new().into())
             }
             path::HEALTH => Ok(node.health().answer(sender, &small(body).await?)?.into()),
@@ -235,6 +280,12 @@ impl Server {
                 let place: Peer = wire::decode(&small(body).await?)?;
                 Ok(wire::encode(&node.announced(sender, place).await).into())
             }
+            path::JOIN => Ok(wire::encode(&node.join(wire::decode(&small(body).await?)?).await).into()),
+            path::CHANGE => Ok(wire::encode(&node.change(wire::decode(&small(body).await?)?).await).into()),
+            path::TRANSFER => {
+                Ok(wire::encode(&node.transfer(wire::decode(&small(body).await?)?).await).into())
+            }
+            path::MEMBERSHIP => Ok(wire::encode(&node.view()).into()),
             path::STATUS => Ok(wire::encode(&node.report(sender)).into()),
             other => Err(Failure(StatusCode::NOT_FOUND, format!("there is nothing at {other}"))),
         }

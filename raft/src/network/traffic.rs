@@ -36,6 +36,19 @@ impl Traffic {
         }
     }
 
+    /// Of a node that is no peer yet: nobody looks at the counts.
+    pub(crate) fn uncounted() -> Self {
+        Self {
+            sent_bytes: Counter::noop(),
+            received_bytes: Counter::noop(),
+            sent_failures: Counter::noop(),
+            round_trips: Histogram::noop(),
+            oks: AtomicU64::new(0),
+            errors: AtomicU64::new(0),
+            last: Mutex::new(None),
+        }
+    }
+
     /// A body was sent.
     pub(crate) fn sent(&self, bytes: u64) {
         self.sent_bytes.increment(bytes);

@@ -46,7 +46,11 @@ pub(super) fn own_place(config: &conf::ClusterConfig) -> Peer {
         let is_unspecified = address.parse().is_ok_and(|at: std::net::SocketAddr| at.ip().is_unspecified());
         if is_unspecified { String::new() } else { address }
     };
-    Peer { raft: reachable(config.advertised_raft()), resp: reachable(config.advertised_resp()) }
+    Peer {
+        raft: reachable(config.advertised_raft()),
+        resp: reachable(config.advertised_resp()),
+        ..Peer::default()
+    }
 }
 
 impl<A: Adapter> Member<A> {
@@ -90,7 +94,7 @@ impl<A: Adapter> Member<A> {
     fn own_place_beside(&self, known: &Peer) -> Peer {
         let own = own_place(&self.config.load());
         let or = |own: String, known: &str| if own.is_empty() { known.to_owned() } else { own };
-        Peer { raft: or(own.raft, &known.raft), resp: or(own.resp, &known.resp) }
+        Peer { raft: or(own.raft, &known.raft), resp: or(own.resp, &known.resp), wish: known.wish }
     }
 
     async fn announce(&self) -> Result<Announced, String> {
@@ -141,14 +145,14 @@ impl<A: Adapter> Member<A> {
         self.set_place(node, place).await
     }
 
-    /// Has the membership say where a member is.
+    /// Has the membership say where a member is. What the member is to be stays as it is.
     async fn set_place(&self, node: NodeId, place: Peer) -> Announced {
-        let _turn = self.changes.lock().await;
+        let _turn = self.manager.turn.lock().await;
         let refused = |reason: &str| Announced::Refused(reason.to_owned());
-        match self.leadership.place(node) {
-            None => return refused("it is not a member"),
-            Some(known) if known == place => return Announced::Committed,
-            Some(_) => {}
+        let Some(known) = self.leadership.place(node) else { return refused("it is not a member") };
+        let place = Peer { wish: known.wish, ..place };
+        if known == place {
+            return Announced::Committed;
         }
         if self.leadership.voters().len() > 1 {
             return refused("a change of the membership is under way");

@@ -5,6 +5,7 @@
 //! write. So it asks before it takes part:
 //! - a leader that has applied an entry of its term, and so has everything committed on a quorum that was made
 //!   without this node, knows whether this node's log had got anywhere: if so it is refused, else it joins;
+//!   A node that was removed is told so, and never comes back under its id;
 //! - if a majority (itself included) is as empty as it is, they form the cluster;
 //! - else it waits for a leader.
 //!
@@ -54,20 +55,26 @@ enum Heard {
     Leader {
         matched: Option<u64>,
     },
+    /// A member has applied that this node was removed.
+    Removed,
     Refusal(String),
 }
 
-/// Asks the members until it is clear how this node, whose log is empty behind `base`, goes on.
+/// Asks the members until it is clear how this node, whose log is empty behind `base`, goes on. One that may not form a
+/// cluster waits for a leader.
 pub(super) async fn admit(
     peers: &Peers,
     me: NodeId,
     members: &Members,
     base: u64,
+    may_form: bool,
 ) -> Result<Admission, StartError> {
     let mut attempt: u32 = 0;
     loop {
         let heard = ask_all(peers, me, members, base).await;
-        if let Some(decision) = decide(me, members.len(), &heard) {
+        if let Some(decision) = decide(me, members.len(), &heard)
+            && (may_form || !matches!(decision, Ok(Admission::Form)))
+        {
             return decision;
         }
         if attempt.is_multiple_of(NOTICE_EVERY) {
@@ -82,6 +89,9 @@ pub(super) async fn admit(
 }
 
 fn decide(me: NodeId, members: usize, heard: &[Heard]) -> Option<Result<Admission, StartError>> {
+    if heard.contains(&Heard::Removed) {
+        return Some(Err(StartError::Removed { node: me }));
+    }
     if let Some(Heard::Leader { matched }) = heard.iter().find(|heard| matches!(heard, Heard::Leader { .. }))
     {
         return Some(match matched {
@@ -119,6 +129,7 @@ async fn ask_all(peers: &Peers, me: NodeId, members: &Members, base: u64) -> Vec
 
 fn hear(answer: Result<Result<StatusReport, wire::Malformed>, CallError>, base: u64) -> Heard {
     match answer {
+        Ok(Ok(report)) if report.removed => Heard::Removed,
         Ok(Ok(report)) if report.leads => Heard::Leader { matched: report.matched },
         // Index 0 is the membership that every founder writes, or the backup's is that which every member begins with.
         Ok(Ok(report)) if report.status.last_log <= base => Heard::Empty,

@@ -1,5 +1,7 @@
 //! What the proposer proposes to: openraft here, or the leader over there.
 
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use adapter::clock::unix_ms;
@@ -8,8 +10,11 @@ use conf::Live;
 use openraft::error::ClientWriteError;
 use openraft::metrics::RaftServerMetrics;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
+use super::bootstrap::STATUS_TIMEOUT;
+use super::elections::Elections;
 use crate::handle::{Committed, ProposeError};
 use crate::network::path;
 use crate::network::peers::Peers;
@@ -28,25 +33,42 @@ pub(crate) struct Leadership {
     id: NodeId,
     metrics: watch::Receiver<RaftServerMetrics<NodeId, Peer>>,
     peers: Peers,
+    /// Whether a leader has been heard lately. openraft names the last one until there is another.
+    present: watch::Receiver<bool>,
+    /// This node is giving up leading: it takes nothing new on.
+    paused: Arc<AtomicBool>,
 }
 
 impl Leadership {
-    pub(crate) fn new(id: NodeId, raft: &Raft, peers: Peers) -> Self {
-        Self { id, metrics: raft.server_metrics(), peers }
+    pub(crate) fn new(id: NodeId, raft: &Raft, peers: Peers, elections: &Elections) -> Self {
+        Self {
+            id,
+            metrics: raft.server_metrics(),
+            peers,
+            present: elections.presence(),
+            paused: Arc::default(),
+        }
+    }
+
+    /// Has this node take nothing on as a leader, or ends that.
+    pub(crate) fn pause(&self, paused: bool) {
+        self.paused.store(paused, Ordering::Release);
     }
 
     pub(crate) fn route(&self) -> Route {
         let metrics = self.metrics.borrow();
         if metrics.state.is_leader() {
-            return Route::Here;
+            return if self.paused.load(Ordering::Acquire) { Route::Nowhere } else { Route::Here };
         }
+        drop(metrics);
         // A leader that is deposed may still be named for a moment.
-        metrics.current_leader.filter(|leader| *leader != self.id).map_or(Route::Nowhere, Route::To)
+        self.leader().filter(|leader| *leader != self.id).map_or(Route::Nowhere, Route::To)
     }
 
-    /// Who leads.
+    /// Who leads, as far as this node has heard lately.
     pub(crate) fn leader(&self) -> Option<NodeId> {
-        self.metrics.borrow().current_leader
+        let named = self.metrics.borrow().current_leader;
+        named.filter(|leader| *leader == self.id || *self.present.borrow())
     }
 
     /// The connections to a member.
@@ -68,13 +90,32 @@ impl Leadership {
         nodes.map(|(id, _)| *id).filter(|id| *id != self.id).collect()
     }
 
-    pub(crate) fn voters(&self) -> Vec<std::collections::BTreeSet<NodeId>> {
+    pub(crate) fn voters(&self) -> Vec<BTreeSet<NodeId>> {
         self.metrics.borrow().membership_config.membership().get_joint_config().clone()
+    }
+
+    /// The members that answer now, this node among them.
+    pub(crate) async fn alive(&self) -> BTreeSet<NodeId> {
+        let members: Vec<NodeId> = {
+            let metrics = self.metrics.borrow();
+            metrics.membership_config.membership().nodes().map(|(id, _)| *id).collect()
+        };
+        let mut asking = JoinSet::new();
+        for id in members.into_iter().filter(|id| *id != self.id) {
+            let pool = self.peer(id);
+            asking.spawn(async move {
+                pool?.call(path::STATUS, Vec::new(), Instant::now() + STATUS_TIMEOUT).await.ok().map(|_| id)
+            });
+        }
+        asking.join_all().await.into_iter().flatten().chain([self.id]).collect()
     }
 
     /// Returns when the leader, or something else about the cluster, has changed.
     pub(crate) async fn changed(&mut self) -> bool {
-        self.metrics.changed().await.is_ok()
+        tokio::select! {
+            changed = self.metrics.changed() => changed.is_ok(),
+            changed = self.present.changed() => changed.is_ok(),
+        }
     }
 }
 
@@ -164,6 +205,7 @@ fn outcome(answer: Result<Committed, ProposeError>) -> Outcome {
         Err(
             ProposeError::NoLeader
             | ProposeError::NoCluster
+            | ProposeError::Joining
             | ProposeError::Busy
             | ProposeError::ShuttingDown,
         ) => Outcome::NotDone,

@@ -123,13 +123,6 @@ impl Reads {
         applied_index(&self.progress.borrow())
     }
 
-    /// Ends this leader's lease for good. Must be called before anybody is asked to take over.
-    pub(crate) fn revoke_lease(&self) {
-        if let Some(vote) = self.log.current_vote() {
-            self.lease.revoke(vote);
-        }
-    }
-
     async fn fresh(&self, bound: Duration) -> Result<(), ReadError> {
         if let Some(age) = self.freshness.age().filter(|age| *age <= bound) {
             if age > bound / 2 {

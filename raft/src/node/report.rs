@@ -13,6 +13,7 @@ use crate::handle::{MemberStatus, NodeStatus, Role};
 use crate::health::{RosterSource, Watched};
 use crate::network::server::StatusReport;
 use crate::network::{path, wire};
+use crate::state_machine::Mark;
 use crate::types::{NodeId, Peer, Raft};
 
 /// How long a member that has not answered the health monitor may take to answer after all.
@@ -31,7 +32,7 @@ impl<A: Adapter> Member<A> {
             resp: config.advertised_resp(),
             raft: config.advertised_raft(),
             term: metrics.current_term,
-            leader: metrics.current_leader,
+            leader: self.leadership.leader(),
             last_log: metrics.last_log_index.unwrap_or(0),
             applied: progress.applied.map_or(0, |applied| applied.index),
             snapshot: progress.snapshot.map_or(0, |snapshot| snapshot.index),
@@ -51,7 +52,8 @@ impl<A: Adapter> Member<A> {
         let leads = metrics.state.is_leader()
             && applied.is_some_and(|applied| applied.leader_id.term == metrics.current_term);
         let matched = metrics.replication.as_ref().and_then(|replication| *replication.get(&asker)?);
-        StatusReport { status, matched: matched.map(|log_id| log_id.index), leads }
+        let removed = Mark::of(&self.adapter.applied().position).is_ok_and(|mark| mark.has_lost(asker));
+        StatusReport { status, matched: matched.map(|log_id| log_id.index), leads, removed }
     }
 
     pub(super) async fn member_statuses(&self) -> Vec<MemberStatus> {
@@ -65,7 +67,7 @@ impl<A: Adapter> Member<A> {
         let mut asking = JoinSet::new();
         let mut members = Vec::new();
         for (id, peer) in membership.nodes() {
-            let (id, Peer { raft, resp }) = (*id, peer.clone());
+            let (id, Peer { raft, resp, .. }) = (*id, peer.clone());
             let voter = voters.contains(&id);
             let mut member = MemberStatus { id, voter, raft, resp, connected_ms: 0, node: None };
             if id == self.id {

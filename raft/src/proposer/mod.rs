@@ -191,6 +191,12 @@ impl<C: Consensus> Proposer<C> {
         }
     }
 
+    /// Returns when every entry that was proposed here is answered. None is proposed until the answer is dropped.
+    pub(crate) async fn quiesce(&self) -> Option<OwnedSemaphorePermit> {
+        let all = u32::try_from((self.limits)().max_inflight_entries.max(1)).unwrap_or(u32::MAX);
+        Arc::clone(&self.entries).acquire_many_owned(all).await.ok()
+    }
+
     /// Whether nothing waits or is under way.
     #[cfg(test)]
     fn is_idle(&self) -> bool {
@@ -209,6 +215,10 @@ impl<C: Consensus> Proposer<C> {
             match self.consensus.route() {
                 Route::Here => {
                     let slot = free_slot(&self.entries).await;
+                    // It may have taken a transfer of leadership until there was one.
+                    if self.consensus.route() != Route::Here {
+                        continue;
+                    }
                     let groups = self.take();
                     if !groups.is_empty() {
                         tokio::spawn(Arc::clone(&self).submit(groups, slot));

@@ -69,7 +69,7 @@ impl Files {
     }
 
     /// The newest snapshot.
-    pub(super) fn newest(&self) -> Option<(Meta, SnapshotFile)> {
+    pub(crate) fn newest(&self) -> Option<(Meta, SnapshotFile)> {
         let meta = self.current().clone()?;
         let path = self.stream_path(&meta);
         Some((meta, SnapshotFile { path, temporary: false }))

@@ -1,22 +1,42 @@
-//! What the state machine keeps in the adapter's position, and so with the data: log id and membership.
+//! What the state machine keeps in the adapter's position, and so with the data: log id, membership, and the ids of all
+//! nodes that have ever been members.
+
+use std::collections::BTreeSet;
 
 use adapter::Position;
-use serde::{Deserialize, Serialize};
 
-use crate::types::{LogId, StoredMembership};
+use crate::types::{LogId, NodeId, StoredMembership};
 
 /// The last applied log id, and the last applied membership with the log id that brought it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+///
+/// Stored as `postcard(applied, membership) | postcard(used)`; without the second part, as by programs that did not know
+/// it, the members are what is known to be used.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Mark {
     pub(crate) applied: Option<LogId>,
     pub(crate) membership: StoredMembership,
+    /// The nodes of every membership that was applied: an id is never used twice. It follows from the log, so it is the
+    /// same on all nodes; being with the data, it is in every snapshot.
+    pub(crate) used: BTreeSet<NodeId>,
 }
 
 impl Mark {
+    /// Takes a membership that is applied.
+    pub(crate) fn set_membership(&mut self, membership: StoredMembership) {
+        self.used.extend(membership.membership().nodes().map(|(id, _)| *id));
+        self.membership = membership;
+    }
+
+    /// Whether this node was a member and is none any more. That is final: an id is never used twice.
+    pub(crate) fn has_lost(&self, id: NodeId) -> bool {
+        self.used.contains(&id) && self.membership.membership().get_node(&id).is_none()
+    }
+
     /// The position that says this.
     pub(crate) fn position(&self) -> Result<Position, String> {
-        let mark =
-            postcard::to_stdvec(self).map_err(|error| format!("the position cannot be encoded: {error}"))?;
+        let failed = |error| format!("the position cannot be encoded: {error}");
+        let mut mark = postcard::to_stdvec(&(&self.applied, &self.membership)).map_err(failed)?;
+        mark.extend(postcard::to_stdvec(&self.used).map_err(failed)?);
         Ok(Position { index: self.applied.map_or(0, |applied| applied.index), mark: mark.into() })
     }
 
@@ -25,12 +45,54 @@ impl Mark {
         if position.mark.is_empty() && position.index == 0 {
             return Ok(Self::default());
         }
-        let mark: Self = postcard::from_bytes(&position.mark)
-            .map_err(|error| format!("the storage's position is not one of a Raft log: {error}"))?;
-        let index = mark.applied.map_or(0, |applied| applied.index);
+        let failed = |error| format!("the storage's position is not one of a Raft log: {error}");
+        let ((applied, membership), rest): ((Option<LogId>, StoredMembership), _) =
+            postcard::take_from_bytes(&position.mark).map_err(failed)?;
+        let used =
+            if rest.is_empty() { BTreeSet::new() } else { postcard::from_bytes(rest).map_err(failed)? };
+        let mut mark = Self { applied, used, ..Self::default() };
+        mark.set_membership(membership);
+        let index = applied.map_or(0, |applied| applied.index);
         if index != position.index {
             return Err(format!("the storage's position is {} and its mark says {index}", position.index));
         }
         Ok(mark)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use openraft::{CommittedLeaderId, Membership};
+
+    use super::*;
+    use crate::types::Peer;
+
+    fn members(index: u64, ids: &[NodeId]) -> StoredMembership {
+        let log_id = LogId::new(CommittedLeaderId::new(1, 1), index);
+        let nodes: BTreeMap<NodeId, Peer> = ids.iter().map(|id| (*id, Peer::default())).collect();
+        let voters = ids.iter().copied().collect();
+        StoredMembership::new(Some(log_id), Membership::new(vec![voters], nodes))
+    }
+
+    #[test]
+    fn ids_of_nodes_that_are_gone_stay_used_and_come_back_from_storage() {
+        let mut mark = Mark { applied: *members(7, &[]).log_id(), ..Mark::default() };
+        mark.set_membership(members(6, &[1, 2, 5]));
+        mark.set_membership(members(7, &[1]));
+        assert_eq!([1, 2, 3, 5].map(|id| mark.has_lost(id)), [false, true, false, true]);
+        let read = Mark::of(&mark.position().unwrap()).unwrap();
+        assert_eq!(read, mark);
+        assert_eq!(read.used, BTreeSet::from([1, 2, 5]));
+    }
+
+    #[test]
+    fn a_mark_from_before_there_were_used_ids_knows_its_members() {
+        let membership = members(7, &[1, 2]);
+        let mark = postcard::to_stdvec(&(membership.log_id(), &membership)).unwrap();
+        let read = Mark::of(&Position { index: 7, mark: mark.into() }).unwrap();
+        assert_eq!(read.used, BTreeSet::from([1, 2]));
     }
 }

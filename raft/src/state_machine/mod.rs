@@ -114,7 +114,7 @@ impl Prepared {
                 EntryPayload::Blank => {}
                 EntryPayload::Normal(batch) => batches.push(batch),
                 EntryPayload::Membership(membership) => {
-                    mark.membership = StoredMembership::new(Some(entry.log_id), membership);
+                    mark.set_membership(StoredMembership::new(Some(entry.log_id), membership));
                 }
             }
         }

@@ -286,7 +286,7 @@ async fn a_damaged_snapshot_changes_nothing_and_is_not_kept() {
     machine.apply([write(1, 1)]).await.unwrap();
     let incoming = machine.begin_receiving_snapshot().await.unwrap();
     std::fs::write(&incoming.path, [0xff; 20]).unwrap();
-    let meta = files::meta(&Mark { applied: Some(id(9)), membership: StoredMembership::default() });
+    let meta = files::meta(&Mark { applied: Some(id(9)), ..Mark::default() });
     machine.install_snapshot(&meta, incoming).await.unwrap_err();
     assert_eq!(machine.applied_state().await.unwrap().0, Some(id(1)));
     assert!(machine.get_current_snapshot().await.unwrap().is_none());

@@ -83,7 +83,7 @@ pub(super) fn command() -> Command {
                     .value_name("HOST:PORT")
                     .required(true)
                     .num_args(1..)
-                    .help("Members of the cluster, tried in turn"),
+                    .help("Members of the cluster, tried in turn; or the name of SRV records"),
             ),
         )
         .subcommand(Command::new("leave").about("Have a node leave its cluster"))

@@ -4,9 +4,11 @@
 use adapter::command::{arg, text};
 use adapter::error::Outcome;
 use adapter::{Adapter, Reply, Stop};
+use raft::handle::Change;
 
 use super::map::{Entry, Map};
 use super::{Context, unknown_node};
+use crate::front::nodes::failed;
 
 /// How far Redis puts the port for nodes behind the one for clients, if nobody says where it is.
 const BUS_PORT_OFFSET: i64 = 10_000;
@@ -47,10 +49,10 @@ pub(super) async fn run<A: Adapter>(
             forget(context, node.id).await
         }
         "replicate" => replicate(map, args[2]),
-        "failover" if Some(map.me) == map.master => {
+        "failover" if map.is_led && Some(map.me) == map.master => {
             Err(Stop::text("ERR You should send CLUSTER FAILOVER to a replica"))
         }
-        "failover" => failover(context, map).await,
+        "failover" => failover(context, map, args.len() > 2).await,
         _ => Err(text::unknown_subcommand("cluster", args[1])),
     }
 }
@@ -83,20 +85,32 @@ fn wrong_number(sub: &[u8]) -> Stop {
     ))
 }
 
-async fn meet<A: Adapter>(_context: &Context<'_, A>, args: &[&[u8]]) -> Outcome<Reply> {
-    bus_address(args)?;
-    Err(NOT_YET)
+/// A node that waits for a cluster joins that of the node it meets; a member lets the node it meets in.
+async fn meet<A: Adapter>(context: &Context<'_, A>, args: &[&[u8]]) -> Outcome<Reply> {
+    let (handle, raft) = (&context.shared.handle, bus_address(args)?);
+    if handle.status().cluster_id.is_empty() {
+        handle.join_cluster(vec![raft]).await.map_err(failed)?;
+    } else {
+        handle.change_membership(Change::Add { id: 0, raft, fresh: false }).await.map_err(failed)?;
+    }
+    Ok(Reply::OK)
 }
 
-async fn forget<A: Adapter>(_context: &Context<'_, A>, _id: u64) -> Outcome<Reply> {
-    Err(NOT_YET)
+async fn forget<A: Adapter>(context: &Context<'_, A>, id: u64) -> Outcome<Reply> {
+    let change = Change::Remove { id, force: false };
+    context.shared.handle.change_membership(change).await.map_err(failed)?;
+    Ok(Reply::OK)
 }
 
-async fn failover<A: Adapter>(_context: &Context<'_, A>, _map: &Map) -> Outcome<Reply> {
-    Err(NOT_YET)
+/// `CLUSTER FAILOVER [FORCE | TAKEOVER]`: this node leads in the end. Nobody leads without a majority, so to take over is
+/// no more than to insist: it waits for somebody to hand leadership over, if nobody leads right now.
+async fn failover<A: Adapter>(context: &Context<'_, A>, map: &Map, insists: bool) -> Outcome<Reply> {
+    if !map.is_led && !insists {
+        return Err(Stop::text("ERR Master is down or failed, please use CLUSTER FAILOVER FORCE"));
+    }
+    context.shared.handle.transfer_leadership(Some(map.me)).await.map_err(failed)?;
+    Ok(Reply::OK)
 }
-
-const NOT_YET: Stop = Stop::text("ERR the members cannot be changed while the cluster runs");
 
 /// `CLUSTER REPLICATE node`: everybody follows the leader already.
 fn replicate(map: &Map, name: &[u8]) -> Outcome<Reply> {

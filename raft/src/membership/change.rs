@@ -1,0 +1,127 @@
+//! What can be asked for, and what is answered.
+
+use serde::{Deserialize, Serialize};
+
+use super::transfer::TransferError;
+use crate::types::{NodeId, Peer};
+
+/// A change of the members.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Change {
+    /// A node comes in: as a learner, and once it has caught up as a voter.
+    Add {
+        /// Its id; 0 for one that was never used.
+        id: NodeId,
+        /// `host:port` of its Raft listener.
+        raft: String,
+        /// The node itself asks, and has no data.
+        fresh: bool,
+    },
+    /// A member goes.
+    Remove {
+        /// Its id.
+        id: NodeId,
+        /// Also if no majority is left that answers.
+        force: bool,
+    },
+    /// A node comes in, and takes a member's place in the moment in which it becomes a voter.
+    Replace {
+        /// Who goes.
+        old: NodeId,
+        /// Who comes; 0 for an id that was never used.
+        new: NodeId,
+        /// `host:port` of the Raft listener of who comes.
+        raft: String,
+    },
+    /// A learner becomes a voter, once it has caught up.
+    Promote {
+        /// Its id.
+        id: NodeId,
+    },
+    /// A voter becomes a learner, and stays one.
+    Demote {
+        /// Its id.
+        id: NodeId,
+        /// Also if no majority is left that answers.
+        force: bool,
+    },
+}
+
+/// Why there is no change. The texts are replies to clients.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+pub enum ChangeError {
+    /// Nobody leads who could be reached.
+    #[error("CLUSTERDOWN No raft leader")]
+    NoLeader,
+    /// The node asked belongs to no cluster.
+    #[error("NOCLUSTER No Raft Cluster")]
+    NoCluster,
+    /// It belongs to one already.
+    #[error("ERR Already cluster member")]
+    AlreadyMember,
+    /// Ids are never used twice.
+    #[error("ERR node id has already been used in this cluster")]
+    IdUsed,
+    /// There is no such member.
+    #[error("ERR node id does not exist")]
+    NoSuchNode,
+    /// There is one change at a time.
+    #[error("ERR a membership change is in progress: {0}")]
+    Busy(String),
+    /// It must not be, or cannot.
+    #[error("ERR {0}")]
+    Refused(String),
+    /// It may be done, now or later.
+    #[error("TIMEOUT not committed yet")]
+    Unknown,
+    /// It has begun for certain, and has not ended in the time that is waited for.
+    #[error("ERR the change goes on, but is not finished yet: {0}")]
+    GoesOn(String),
+    /// `RAFT.TRANSFER_LEADER`: no leader in time.
+    #[error("ERR transfer timed out")]
+    TransferTimedOut,
+    /// `RAFT.TRANSFER_LEADER`: another one than was asked for.
+    #[error("ERR different node elected leader")]
+    DifferentLeader,
+}
+
+impl From<TransferError> for ChangeError {
+    fn from(error: TransferError) -> Self {
+        match error {
+            TransferError::NotLeader => Self::NoLeader,
+            TransferError::NoSuchNode => Self::NoSuchNode,
+            TransferError::TimedOut => Self::TransferTimedOut,
+            TransferError::Different => Self::DifferentLeader,
+            other @ (TransferError::Learner(_) | TransferError::NobodyElse | TransferError::InProgress) => {
+                Self::Refused(other.to_string())
+            }
+        }
+    }
+}
+
+/// What a node that wants to join says of itself.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Join {
+    /// Its id; 0 to be given one.
+    pub(crate) id: NodeId,
+    /// `host:port` of its Raft listener.
+    pub(crate) raft: String,
+}
+
+/// What it is told.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Joined {
+    pub(crate) id: NodeId,
+    pub(crate) cluster_id: String,
+    /// The members, itself among them.
+    pub(crate) members: Vec<(NodeId, Peer)>,
+}
+
+/// How a leader sees a member, for those that wait for a change to end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct View {
+    pub(crate) members: Vec<NodeId>,
+    pub(crate) voters: Vec<NodeId>,
+    /// What is under way, as a phrase.
+    pub(crate) pending: Option<String>,
+}

@@ -1,0 +1,53 @@
+//! What a member does about the members: changes and transfers that are asked for here, and nodes that want to join.
+
+use adapter::Adapter;
+
+use super::Member;
+use crate::membership::change::{Change, ChangeError, Join, Joined, View};
+use crate::membership::request;
+use crate::network::path;
+use crate::types::NodeId;
+
+impl<A: Adapter> Member<A> {
+    /// Has the leader take a change on.
+    async fn ask_for(&self, change: &Change) -> Result<NodeId, ChangeError> {
+        let timeout = self.config.load().raft.request_timeout;
+        let question = (path::CHANGE, change);
+        request::at_leader(&self.leadership, timeout, question, || self.manager.accept(change)).await
+    }
+
+    /// Has a change made, and waits for its end; for an addition, until the node is a learner.
+    pub(super) async fn change(&self, change: Change) -> Result<NodeId, ChangeError> {
+        if self.elections.is_removed() {
+            return Err(ChangeError::NoCluster);
+        }
+        let id = self.ask_for(&change).await?;
+        request::ended(&self.leadership, &change, id, || self.manager.view()).await?;
+        Ok(id)
+    }
+
+    /// Has `target`, or another voter, lead.
+    pub(super) async fn transfer_to(&self, target: Option<NodeId>) -> Result<NodeId, ChangeError> {
+        let timeout = self.config.load().raft.request_timeout;
+        let here = || async { self.transfer_here(target).await };
+        request::at_leader(&self.leadership, timeout, (path::TRANSFER, &target), here).await
+    }
+
+    pub(super) async fn transfer_here(&self, target: Option<NodeId>) -> Result<NodeId, ChangeError> {
+        Ok(self.transfer.run(target, self.config.load().raft.request_timeout).await?)
+    }
+
+    /// Lets a node in that has no data and no cluster.
+    pub(super) async fn let_in(&self, join: Join) -> Result<Joined, ChangeError> {
+        let id = self.ask_for(&Change::Add { id: join.id, raft: join.raft, fresh: true }).await?;
+        tracing::info!(node = self.id, joins = id, "a node joins");
+        let metrics = self.raft.server_metrics();
+        let membership = metrics.borrow().membership_config.membership().clone();
+        let members = membership.nodes().map(|(id, peer)| (*id, peer.clone())).collect();
+        Ok(Joined { id, cluster_id: self.cluster_id.clone(), members })
+    }
+
+    pub(super) fn membership_view(&self) -> Option<View> {
+        self.manager.view()
+    }
+}

@@ -1,0 +1,284 @@
+//! A member is put together and set going.
+
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use adapter::Adapter;
+use conf::{ClusterConfig, Live};
+use openraft::SnapshotPolicy;
+use openraft::storage::RaftLogStorage;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::bootstrap::{self, Admission};
+use super::consensus::{Leadership, RaftConsensus};
+use super::elections::{Campaign, Elections};
+use super::entry::{self, How, Place};
+use super::reads::Reads;
+use super::sight::Sight;
+use super::{Member, StartError, limits, report, spawn, upkeep};
+use crate::backup::Backups;
+use crate::freezer::Freezer;
+use crate::health::HealthMonitor;
+use crate::lease::Lease;
+use crate::log_store::{LogStore, Options};
+use crate::logger::RaftLogger;
+use crate::membership::dead::Dead;
+use crate::membership::manager::ConfigChangeManager;
+use crate::membership::transfer::Transfer;
+use crate::network::client::RaftNetworkClients;
+use crate::network::credentials::Credentials;
+use crate::network::peers::Peers;
+use crate::network::server::{Inbound, Server};
+use crate::proposer::Proposer;
+use crate::state_machine::{Keeper, KiwiStateMachine, Mark, Progress};
+use crate::types::{NodeId, Raft, Vote};
+
+/// The longest body of a request with commands or entries: more than a client can send as one command, and so as one
+/// entry. It is no option: what one member takes in, all others must.
+const MAX_BODY_BYTES: usize = (4 << 30) + (1 << 20);
+
+/// What a member is put together from.
+struct Parts<A: Adapter> {
+    id: NodeId,
+    live: Live,
+    adapter: Arc<A>,
+    raft: Raft,
+    log: LogStore,
+    peers: Peers,
+    lease: Arc<Lease>,
+    health: Arc<HealthMonitor>,
+    elections: Arc<Elections>,
+    progress: watch::Receiver<Progress>,
+    freezer: Arc<Freezer<A>>,
+    keeper: Keeper<A>,
+}
+
+impl<A: Adapter> Parts<A> {
+    fn assemble(self) -> Arc<Member<A>> {
+        let Self { id, live, adapter, raft, log, peers, lease, health, elections, progress, freezer, keeper } =
+            self;
+        let leadership = Leadership::new(id, &raft, peers.clone(), &elections);
+        let consensus =
+            RaftConsensus::new(leadership.clone(), raft.clone(), Arc::clone(&adapter), live.clone());
+        let proposer = Proposer::new(consensus, limits(&live, live.load().raft.max_inflight_entries));
+        let votes = (log.clone(), Arc::clone(&elections));
+        let (writes, promises) = (Arc::clone(&proposer), Arc::clone(&lease));
+        let transfer = Transfer::new(id, raft.clone(), votes, leadership.clone(), writes, promises);
+        let (transfer, yielding) = (Arc::new(transfer), Arc::<AtomicBool>::default());
+        let manager = ConfigChangeManager {
+            id,
+            raft: raft.clone(),
+            leadership: leadership.clone(),
+            adapter: Arc::clone(&adapter),
+            progress: progress.clone(),
+            transfer: Arc::clone(&transfer),
+            config: live.clone(),
+            dead: Dead::new(live.clone()),
+            turn: tokio::sync::Mutex::default(),
+            nudged: tokio::sync::Notify::new(),
+        };
+        let storage = Arc::clone(&adapter);
+        let campaign = Campaign {
+            id,
+            elections: Arc::clone(&elections),
+            raft: raft.clone(),
+            log: log.clone(),
+            leadership: leadership.clone(),
+            yielding: Arc::clone(&yielding),
+            has_lost: Box::new(move |id| {
+                Mark::of(&storage.applied().position).is_ok_and(|mark| mark.has_lost(id))
+            }),
+        };
+        let reads = Reads::new(id, leadership.clone(), log.clone(), progress.clone(), lease, live.clone());
+        let backups = Backups::new(&live.load().node.data_dir);
+        Arc::new(Member {
+            id,
+            cluster_id: raft.config().cluster_name.clone(),
+            config: live,
+            started: Instant::now(),
+            adapter,
+            raft,
+            log,
+            peers,
+            leadership,
+            health,
+            progress,
+            proposer,
+            reads,
+            transfer,
+            manager: Arc::new(manager),
+            elections,
+            campaign: Arc::new(campaign),
+            freezer,
+            keeper,
+            backups,
+            sight: Sight::default(),
+            stopping: Arc::default(),
+            yielding,
+            leader_changes: Arc::default(),
+            tasks: Mutex::default(),
+        })
+    }
+}
+
+impl<A: Adapter> Member<A> {
+    pub(super) async fn start(
+        live: Live,
+        Place { id, cluster_id, how }: Place,
+        adapter: Arc<A>,
+        listener: TcpListener,
+    ) -> Result<Arc<Self>, StartError> {
+        let config = &ClusterConfig::clone(&live.load());
+        let credentials = Credentials::new(id, &cluster_id, &config.cluster.secret)?;
+        let peers = Peers::new(credentials.clone(), how.places());
+        let elections = Elections::new((config.raft.election_timeout_min, config.raft.election_timeout_max));
+        let server = Server::new(credentials, MAX_BODY_BYTES, Arc::clone(&elections));
+        let listening_at = listener.local_addr().ok();
+        let serving = spawn(Arc::clone(&server).run(listener));
+
+        let mut log = open_log(&config.node.data_dir, Options::new(id, &config.raft)).await?;
+        let state_machine =
+            KiwiStateMachine::open(Arc::clone(&adapter), &config.node.data_dir, &cluster_id, log.reader())
+                .await?;
+        let (progress, rebuilder) = (state_machine.progress(), state_machine.rebuilder());
+        let (freezer, keeper) = (state_machine.freezer(), state_machine.keeper());
+        let state = log.get_log_state().await.map_err(|error| StartError::Raft(error.to_string()))?;
+        let applied = progress.borrow().applied;
+        // Nobody is ever elected in term 0: what was applied in it was restored from a backup.
+        let is_empty = state.last_log_id.is_none()
+            && log.current_vote().is_none_or(|vote| vote == Vote::default())
+            && applied.is_none_or(|applied| applied.leader_id.term == 0);
+        let base = applied.map_or(0, |applied| applied.index);
+        let admission =
+            if is_empty { admission(&peers, id, &how, applied.is_some(), base).await? } else { None };
+
+        let raft_config = Arc::new(openraft_config(config, &cluster_id)?);
+        let interval = config.raft.heartbeat_interval;
+        let lease = Arc::new(Lease::new(id, &config.raft));
+        let network =
+            RaftNetworkClients::new(peers.clone(), interval, Arc::clone(&elections), Arc::clone(&lease));
+        let raft = Raft::new(id, raft_config, network, log.clone(), state_machine)
+            .await
+            .map_err(|error| StartError::Raft(error.to_string()))?;
+        let health = HealthMonitor::new(config, id, &cluster_id, listening_at, peers.clone()).await;
+        let parts = Parts {
+            id,
+            live,
+            adapter,
+            raft,
+            log,
+            peers,
+            lease,
+            health,
+            elections,
+            progress,
+            freezer,
+            keeper,
+        };
+        let member = parts.assemble();
+        server.open(Arc::clone(&member) as Arc<dyn Inbound>);
+        member.spawn_tasks(serving);
+        member.spawn_announcer();
+        let fitness = Member::lead_only_when_fit(Arc::downgrade(&member));
+        member.tasks().extend([spawn(fitness), spawn(rebuilder.run())]);
+        // Restored, it has a membership already.
+        if let (Some(Admission::Form), None, How::Configured(members) | How::Founder(members)) =
+            (admission, applied, &how)
+        {
+            bootstrap::form(&member.raft, id, members).await?;
+        }
+        if matches!(how, How::Founder(_)) {
+            entry::forget(&config.node.data_dir)?;
+        }
+        Ok(member)
+    }
+
+    fn spawn_tasks(&self, serving: AbortOnDropHandle<()>) {
+        let bound = upkeep::bound_log(
+            self.raft.clone(),
+            self.log.clone(),
+            self.progress.clone(),
+            self.config.clone(),
+        );
+        let adapter = Arc::clone(&self.adapter);
+        let log = RaftLogger::new(self.id).watch(
+            &self.raft,
+            self.leadership.clone(),
+            self.config.clone(),
+            move || adapter.health(),
+        );
+        let leadership = self.leadership.clone();
+        let expire = upkeep::expire_keys(Arc::clone(&self.adapter), Arc::clone(&self.proposer), move || {
+            leadership.route()
+        });
+        let (mut changes, proposer) = (self.leadership.clone(), Arc::clone(&self.proposer));
+        let leaders = Arc::clone(&self.leader_changes);
+        let follow = async move {
+            while changes.changed().await {
+                leaders.see(changes.leader());
+                proposer.route_changed();
+            }
+        };
+        let tasks = [
+            serving,
+            spawn(Arc::clone(&self.proposer).run()),
+            spawn(Arc::clone(&self.reads).run()),
+            spawn(Arc::clone(&self.health).run(report::roster(&self.raft))),
+            spawn(bound),
+            spawn(log),
+            spawn(expire),
+            spawn(follow),
+            spawn(Arc::clone(&self.campaign).run()),
+            spawn(Arc::clone(&self.manager).run()),
+            spawn(upkeep::watch_over(self.raft.clone(), Arc::clone(&self.stopping))),
+        ];
+        self.tasks().extend(tasks);
+    }
+}
+
+/// How a node whose log is empty goes on; none if that is settled.
+async fn admission(
+    peers: &Peers,
+    id: NodeId,
+    how: &How,
+    is_restored: bool,
+    base: u64,
+) -> Result<Option<Admission>, StartError> {
+    match how {
+        How::Configured(members) => bootstrap::admit(peers, id, members, base, true).await.map(Some),
+        How::Founder(_) => Ok(Some(Admission::Form)),
+        How::Joined(members) => bootstrap::admit(peers, id, members, base, false).await.map(Some),
+        How::Joining => Ok(None),
+        How::Known if is_restored => Ok(None),
+        How::Known => Err(StartError::Lost),
+    }
+}
+
+async fn open_log(data_dir: &Path, options: Options) -> Result<LogStore, StartError> {
+    let data_dir = data_dir.to_owned();
+    let opened = tokio::task::spawn_blocking(move || LogStore::open(&data_dir, options)).await;
+    Ok(opened.map_err(|error| StartError::Raft(error.to_string()))??)
+}
+
+fn openraft_config(config: &ClusterConfig, cluster_id: &str) -> Result<openraft::Config, StartError> {
+    let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let raft = &config.raft;
+    let built = openraft::Config {
+        cluster_name: cluster_id.to_owned(),
+        heartbeat_interval: millis(raft.heartbeat_interval),
+        election_timeout_min: millis(raft.election_timeout_min),
+        election_timeout_max: millis(raft.election_timeout_max),
+        snapshot_policy: SnapshotPolicy::Never,
+        // When to stand is decided in `elections`.
+        enable_elect: false,
+        // What to give up is decided by `upkeep`, from options that can change.
+        max_in_snapshot_log_to_keep: u64::MAX,
+        replication_lag_threshold: raft.keep_entries.max(1),
+        ..openraft::Config::default()
+    };
+    built.validate().map_err(|error| StartError::Config(format!("[raft]: {error}")))
+}
