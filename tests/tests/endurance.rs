@@ -159,5 +159,13 @@ fn nobody_stands_for_election_without_a_cause_under_full_load() {
     for index in 0..3 {
         assert_eq!(cluster.status(index).unwrap().term, term);
     }
+    // So much data takes a while to be read: all are to be at the end of the log before.
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while (0..3)
+        .any(|index| cluster.status(index).unwrap().applied < cluster.status(leader).unwrap().last_log)
+    {
+        assert!(Instant::now() < deadline, "the followers do not catch up");
+        sleep(Duration::from_millis(200));
+    }
     cluster.assert_equal_digests();
 }
