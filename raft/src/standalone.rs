@@ -169,7 +169,7 @@ impl<A: Adapter> Service<A> for Alone<A> {
             snapshot: 0,
             purged: 0,
             storage: self.adapter.health(),
-            storage_kind: format!("{:?}", config.storage.kind).to_lowercase(),
+            storage_kind: config.storage.kind.name().to_owned(),
             uptime_seconds: self.started.elapsed().as_secs(),
             process_id: std::process::id(),
         }

@@ -10,9 +10,6 @@ use super::answer::{Answer, Failure};
 use super::call::Call;
 use crate::shared::Shared;
 
-/// What stands in the place of a secret that is set.
-const HIDDEN: &str = "(secret)";
-
 /// `/log-level`
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -40,11 +37,7 @@ pub(super) fn config<A: Adapter>(http: &Http<A>) -> Result<Answer, Failure> {
     let (mut sections, config) = (Map::new(), http.config.load());
     for (section, _) in SECTIONS {
         let options = OPTIONS.iter().filter(|option| option.section == *section);
-        let values = options.map(|option| {
-            let value = (option.get)(&config);
-            let shown = if option.secret && !value.is_empty() { HIDDEN.to_owned() } else { value };
-            (option.key.to_owned(), Value::String(shown))
-        });
+        let values = options.map(|option| (option.key.to_owned(), Value::String(option.shown(&config))));
         sections.insert((*section).to_owned(), Value::Object(values.collect()));
     }
     Answer::json(&sections)

@@ -1,6 +1,6 @@
 //! The leader takes changes on and makes them so. See [`crate::membership`].
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -164,6 +164,26 @@ impl<A: Adapter> ConfigChangeManager<A> {
         Ok(())
     }
 
+    /// Has the membership say where a member is. What the member is to be stays as it is. To be called on the leader.
+    pub(crate) async fn set_place(&self, id: NodeId, place: Peer) -> Result<(), ChangeError> {
+        let _turn = self.turn.lock().await;
+        let known = self.leadership.place(id).ok_or(ChangeError::NoSuchNode)?;
+        let place = Peer { wish: known.wish, ..place };
+        if known == place {
+            return Ok(());
+        }
+        if self.leadership.voters().len() > 1 {
+            return Err(ChangeError::Busy("the voters are being changed".to_owned()));
+        }
+        tracing::info!(
+            node = id,
+            raft = place.raft,
+            clients = place.resp,
+            "a member's addresses are recorded"
+        );
+        self.commit(ChangeMembers::SetNodes(BTreeMap::from([(id, place)]))).await
+    }
+
     async fn commit(&self, change: ChangeMembers<NodeId, Peer>) -> Result<(), ChangeError> {
         // Who is no voter any more stays as a learner until it is dropped.
         match timeout(self.timeout(), self.raft.change_membership(change, true)).await {
@@ -216,12 +236,7 @@ impl<A: Adapter> ConfigChangeManager<A> {
     }
 
     fn is_near(&self, id: NodeId) -> bool {
-        let metrics = self.raft.metrics();
-        let metrics = metrics.borrow();
-        let matched = metrics.replication.as_ref().and_then(|replication| *replication.get(&id)?);
-        matched.is_some_and(|matched| {
-            metrics.last_log_index.unwrap_or(0).saturating_sub(matched.index) <= CAUGHT_UP
-        })
+        self.has_data(id) && self.transfer.lag(id).is_ok_and(|lag| lag <= CAUGHT_UP)
     }
 
     async fn find_dead(&self) -> Option<NodeId> {

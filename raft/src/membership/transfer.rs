@@ -141,7 +141,7 @@ impl<C: Consensus> Transfer<C> {
     }
 
     /// Entries that the target lacks.
-    fn lag(&self, target: NodeId) -> Result<u64, TransferError> {
+    pub(crate) fn lag(&self, target: NodeId) -> Result<u64, TransferError> {
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow();
         let replication = metrics.replication.as_ref().ok_or(TransferError::NotLeader)?;

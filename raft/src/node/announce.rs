@@ -5,14 +5,12 @@
 //! an address that has changed is followed: its node comes up, finds the others where they were, and tells.
 //! What it may change is its own description: nobody gains or loses a vote by it.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use adapter::Adapter;
-use openraft::ChangeMembers;
 use serde::{Deserialize, Serialize};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 use super::Member;
 use crate::network::{path, wire};
@@ -145,26 +143,10 @@ impl<A: Adapter> Member<A> {
         self.set_place(node, place).await
     }
 
-    /// Has the membership say where a member is. What the member is to be stays as it is.
     async fn set_place(&self, node: NodeId, place: Peer) -> Announced {
-        let _turn = self.manager.turn.lock().await;
-        let refused = |reason: &str| Announced::Refused(reason.to_owned());
-        let Some(known) = self.leadership.place(node) else { return refused("it is not a member") };
-        let place = Peer { wish: known.wish, ..place };
-        if known == place {
-            return Announced::Committed;
-        }
-        if self.leadership.voters().len() > 1 {
-            return refused("a change of the membership is under way");
-        }
-        tracing::info!(node, raft = place.raft, clients = place.resp, "a member's addresses are recorded");
-        let change = ChangeMembers::SetNodes(BTreeMap::from([(node, place)]));
-        match timeout(self.config.load().raft.request_timeout, self.raft.change_membership(change, true))
-            .await
-        {
-            Ok(Ok(_)) => Announced::Committed,
-            Ok(Err(error)) => Announced::Refused(error.to_string()),
-            Err(_) => refused("the change was not committed in time"),
+        match self.manager.set_place(node, place).await {
+            Ok(()) => Announced::Committed,
+            Err(error) => Announced::Refused(error.to_string()),
         }
     }
 

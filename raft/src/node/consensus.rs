@@ -56,18 +56,23 @@ impl Leadership {
     }
 
     pub(crate) fn route(&self) -> Route {
-        let metrics = self.metrics.borrow();
-        if metrics.state.is_leader() {
+        let (leads, named) = {
+            let metrics = self.metrics.borrow();
+            (metrics.state.is_leader(), metrics.current_leader)
+        };
+        if leads {
             return if self.paused.load(Ordering::Acquire) { Route::Nowhere } else { Route::Here };
         }
-        drop(metrics);
         // A leader that is deposed may still be named for a moment.
-        self.leader().filter(|leader| *leader != self.id).map_or(Route::Nowhere, Route::To)
+        self.present(named).filter(|leader| *leader != self.id).map_or(Route::Nowhere, Route::To)
     }
 
     /// Who leads, as far as this node has heard lately.
     pub(crate) fn leader(&self) -> Option<NodeId> {
-        let named = self.metrics.borrow().current_leader;
+        self.present(self.metrics.borrow().current_leader)
+    }
+
+    fn present(&self, named: Option<NodeId>) -> Option<NodeId> {
         named.filter(|leader| *leader == self.id || *self.present.borrow())
     }
 

@@ -305,7 +305,7 @@ impl Campaign {
             if present != vote {
                 (vote, since, wait) = (present, Instant::now(), elections.draw());
             }
-            if !self.may_stand() && !self.is_follower_without_vote() {
+            if !self.may_stand() && !self.is_learner() {
                 continue;
             }
             let lease =
@@ -403,11 +403,9 @@ impl Campaign {
     }
 
     /// A learner does not stand, and asks all the same: whether it is still one.
-    fn is_follower_without_vote(&self) -> bool {
-        let metrics = self.raft.server_metrics();
-        let metrics = metrics.borrow();
-        let voter = metrics.membership_config.membership().voter_ids().any(|id| id == self.id);
-        !voter && metrics.state == ServerState::Learner && !self.yielding.load(Ordering::Acquire)
+    fn is_learner(&self) -> bool {
+        let state = self.raft.server_metrics().borrow().state;
+        state == ServerState::Learner && !self.yielding.load(Ordering::Acquire)
     }
 
     fn is_only_voter(&self) -> bool {

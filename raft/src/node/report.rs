@@ -38,7 +38,7 @@ impl<A: Adapter> Member<A> {
             snapshot: progress.snapshot.map_or(0, |snapshot| snapshot.index),
             purged: metrics.purged.map_or(0, |purged| purged.index),
             storage: self.adapter.health(),
-            storage_kind: format!("{:?}", config.storage.kind).to_lowercase(),
+            storage_kind: config.storage.kind.name().to_owned(),
             uptime_seconds: self.started.elapsed().as_secs(),
             process_id: std::process::id(),
         }
