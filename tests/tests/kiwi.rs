@@ -85,6 +85,32 @@ fn write_and_look(engine: Engine) {
 }
 
 #[test]
+fn a_walk_over_all_content_does_not_wait_for_each_small_collection() {
+    engine::on_each_kiwi(walk_over_small_collections);
+}
+
+/// Kiwi's batcher lets every request that comes alone wait for this long.
+const KIWI_WAITS: Duration = Duration::from_millis(10);
+
+fn walk_over_small_collections(engine: Engine) {
+    const PAIRS: u32 = 1500;
+    let cluster = Cluster::start_with(&[engine; 1], &ALL_ON_KIWI);
+    let mut client = cluster.connect(0);
+    let mut writes = redis::pipe();
+    for number in 0..PAIRS {
+        writes.cmd("HSET").arg(format!("hash:{number}")).arg("field").arg(number).ignore();
+        writes.cmd("RPUSH").arg(format!("list:{number}")).arg(number).ignore();
+    }
+    let () = writes.query(&mut client).unwrap();
+    cluster.settle();
+    let began = Instant::now();
+    let (_, _): (u64, String) = redis::cmd("RAFT.DIGEST").query(&mut client).unwrap();
+    let took = began.elapsed();
+    println!("{engine:?}: {took:?}");
+    assert!(took < KIWI_WAITS * (2 * PAIRS) / 20, "{took:?}");
+}
+
+#[test]
 fn a_leader_without_its_kiwi_hands_over_and_what_it_missed_arrives_later() {
     engine::on_each_kiwi(kill_the_leaders_kiwi);
 }

@@ -4,7 +4,8 @@ use std::cmp::Ordering;
 
 use bytes::Bytes;
 
-use super::encoding::{Family, KeyBuf, Stub, damaged};
+use super::encoding::{Family, KeyBuf, Record, Stub, damaged, member_key, place_key};
+use super::encoding::{split_member_key, split_place_key};
 use super::store::State;
 use crate::error::{Outcome, Stop};
 use crate::keyspace::{Direction, Kind, Step};
@@ -53,6 +54,22 @@ pub(crate) enum Part {
     Element(u64, u64),
 }
 
+/// A value that is lacking: where it is, and what it is known by.
+pub(crate) type Need = (Place, Stub);
+
+impl Place {
+    /// Of a value in a key's content: the content, and where in its family the value is stored.
+    pub(super) fn in_content(&self) -> Option<(Whole, KeyBuf)> {
+        let (kind, version, at) = match &self.part {
+            Part::String => return None,
+            Part::Piece(version, number) => (Kind::String, *version, place_key(*version, *number)),
+            Part::Field(version, field) => (Kind::Hash, *version, member_key(*version, field)),
+            Part::Element(version, number) => (Kind::List, *version, place_key(*version, *number)),
+        };
+        Some((Whole { key: self.key.clone(), kind, version }, at))
+    }
+}
+
 /// The content of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Whole {
@@ -61,10 +78,32 @@ pub(crate) struct Whole {
     pub(crate) version: u64,
 }
 
+impl Whole {
+    /// Where its values are stored; none if it has none.
+    pub(crate) fn family(&self) -> Option<Family> {
+        Record::values(self.kind)
+    }
+
+    /// The value that is stored at a place of that family.
+    pub(crate) fn at(&self, stored: &[u8]) -> Outcome<Place> {
+        let part = match self.kind {
+            Kind::Hash => Part::Field(self.version, Bytes::copy_from_slice(split_member_key(stored)?.1)),
+            Kind::String => Part::Piece(self.version, split_place_key(stored)?),
+            Kind::List => Part::Element(self.version, split_place_key(stored)?),
+            Kind::Set | Kind::SortedSet => return Err(damaged("a value of what has none")),
+        };
+        Ok(Place { key: self.key.clone(), part })
+    }
+}
+
+/// What a walk over all content comes to behind a place that is not held here either, as far as it is worth while to
+/// fetch it together.
+pub(crate) type Next<'n> = dyn Fn(&Place) -> Outcome<Vec<Need>> + 'n;
+
 /// Where values are that a store does not hold.
 pub(crate) trait Elsewhere {
     /// The value if it is at hand. If not, the need is noted, and the answer is [`Stop::Pending`](crate::Stop).
-    fn value(&self, place: Place, stub: Stub) -> Outcome<Bytes>;
+    fn value(&self, place: Place, stub: Stub, next: &Next<'_>) -> Outcome<Bytes>;
 
     /// Notes that all values of a key's content are needed here. Answers [`Stop::Pending`](crate::Stop).
     fn whole(&self, whole: Whole) -> Stop;
@@ -104,11 +143,17 @@ pub(super) trait Source {
 
     /// A value that is elsewhere.
     fn value_elsewhere(&self, place: Place, stub: Stub) -> Outcome<Bytes> {
-        self.elsewhere().ok_or_else(|| damaged("a value that is nowhere"))?.value(place, stub)
+        let elsewhere = self.elsewhere().ok_or_else(|| damaged("a value that is nowhere"))?;
+        elsewhere.value(place, stub, &|place| self.next_elsewhere(place))
+    }
+
+    /// See [`Next`]; nothing where nobody walks over all content.
+    fn next_elsewhere(&self, _place: &Place) -> Outcome<Vec<Need>> {
+        Ok(Vec::new())
     }
 
     /// Is told of every record before it is used, and may refuse to go on.
-    fn met(&self, _record: &super::encoding::Record) -> Outcome<()> {
+    fn met(&self, _record: &Record) -> Outcome<()> {
         Ok(())
     }
 }

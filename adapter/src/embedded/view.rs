@@ -11,7 +11,7 @@ use std::sync::RwLockReadGuard;
 use rocksdb::Snapshot;
 
 use super::encoding::{Family, Record};
-use super::source::{Elsewhere, Source, Span, Visitor};
+use super::source::{Elsewhere, Need, Place, Source, Span, Visitor};
 use super::store::{State, Store};
 use super::typed::Typed;
 use crate::error::{Outcome, Stop};
@@ -149,6 +149,10 @@ impl Source for Fixed<'_> {
 
     fn elsewhere(&self) -> Option<&dyn Elsewhere> {
         self.elsewhere
+    }
+
+    fn next_elsewhere(&self, place: &Place) -> Outcome<Vec<Need>> {
+        Ok(self.store.away_behind(self.snapshot()?, place)?)
     }
 
     fn met(&self, record: &Record) -> Outcome<()> {

@@ -13,7 +13,7 @@ use conf::Storage;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, RwLock, watch};
 
-use super::at_hand::{AtHand, Need, ValueCache};
+use super::at_hand::{AtHand, ValueCache};
 use super::carrier::Hauler;
 use super::client::{Client, Target};
 use super::command::{SAFE_ARGS, SAFE_BYTES};
@@ -27,6 +27,7 @@ use crate::adapter::{Adapter, Applied, Fact, Health, Position, ReadOutcome, Run}
 use crate::command::adoption::LOADING;
 use crate::embedded::behind::Carrier;
 use crate::embedded::engine::{applying, blocking, run_read};
+use crate::embedded::source::Need;
 use crate::embedded::{EmbeddedAdapter, FrozenStore, OpenError};
 use crate::error::{Stop, StorageError};
 use crate::reply::Reply;

@@ -9,7 +9,7 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
 use crate::embedded::encoding::Stub;
-use crate::embedded::source::{Elsewhere, Part, Place, Whole};
+use crate::embedded::source::{Elsewhere, Need, Next, Part, Place, Whole};
 use crate::error::{Outcome, Stop};
 
 /// What a value takes in the cache beside itself, bytes, about.
@@ -66,9 +66,6 @@ impl ValueCache {
     }
 }
 
-/// A value that a run lacks.
-pub(super) type Need = (Place, Stub);
-
 /// What is at hand for the runs of a command, or of a run of batches.
 pub(super) struct AtHand<'c> {
     cache: &'c ValueCache,
@@ -117,7 +114,7 @@ impl<'c> AtHand<'c> {
 }
 
 impl Elsewhere for AtHand<'_> {
-    fn value(&self, place: Place, stub: Stub) -> Outcome<Bytes> {
+    fn value(&self, place: Place, stub: Stub, _next: &Next<'_>) -> Outcome<Bytes> {
         if let Some((_, value)) = self.fetched.get(&place).filter(|(known, _)| *known == stub) {
             return Ok(value.clone());
         }

@@ -9,16 +9,15 @@ use tokio::runtime::Handle;
 use tokio::sync::{RwLock, Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
-use super::at_hand::{Need, ValueCache};
+use super::at_hand::ValueCache;
 use super::client::{Client, Trouble};
 use super::command::{Request, SAFE_ARGS};
 use super::link::Link;
 use crate::RESERVED;
 use crate::embedded::EmbeddedAdapter;
-use crate::embedded::encoding::{CHUNK, Record, Stub};
-use crate::embedded::source::{Part, Place, Whole};
+use crate::embedded::encoding::{CHUNK, Stub};
+use crate::embedded::source::{Need, Part, Place, Whole};
 use crate::error::StorageError;
-use crate::keyspace::Kind;
 
 /// Kiwi waits 10 ms for more requests, unless it has this many: then it begins at once.
 const BATCH: usize = 100;
@@ -95,40 +94,23 @@ impl Fetcher {
 
     /// Puts all values of a key's content into the store. Answers one that was not found, if there is one.
     pub(super) async fn bring_home(&self, whole: &Whole) -> Result<Option<Need>, FetchError> {
-        let Some(family) = Record::values(whole.kind) else { return Ok(None) };
+        let Some(family) = whole.family() else { return Ok(None) };
         let (mut behind, mut missing) = (None::<Vec<u8>>, None);
         loop {
             let store = self.worker.index.store();
-            let away = store.away(family, whole.version, behind.as_deref())?;
-            let Some((last, _)) = away.last() else { return Ok(missing) };
-            behind = Some(last.clone());
-            let needs = away.iter().filter_map(|(place, stub)| {
-                Some((Place { key: whole.key.clone(), part: part_of(whole, place)? }, *stub))
-            });
-            let found = self.fetch(needs.collect()).await?;
+            let away = store.away(whole, behind.as_deref())?;
+            let Some(last) = away.last() else { return Ok(missing) };
+            behind = Some(last.at.clone());
+            let found = self.fetch(away.iter().map(|away| away.need.clone()).collect()).await?;
             let first = found.iter().find(|(_, value)| value.is_none()).map(|(need, _)| need.clone());
             missing = missing.or(first);
             let values: Vec<_> = away
                 .into_iter()
                 .zip(found)
-                .filter_map(|((place, stub), (_, value))| Some((place, stub, value?)))
+                .filter_map(|(away, (_, value))| Some((away.at, away.need.1, value?)))
                 .collect();
             store.restore(family, &values)?;
         }
-    }
-}
-
-/// What a place in the family of a content's values stands for.
-pub(super) fn part_of(whole: &Whole, place: &[u8]) -> Option<Part> {
-    use crate::embedded::encoding::{split_member_key, split_place_key};
-    match whole.kind {
-        Kind::Hash => {
-            let (_, field) = split_member_key(place).ok()?;
-            Some(Part::Field(whole.version, Bytes::copy_from_slice(field)))
-        }
-        Kind::String => Some(Part::Piece(whole.version, split_place_key(place).ok()?)),
-        Kind::List => Some(Part::Element(whole.version, split_place_key(place).ok()?)),
-        Kind::Set | Kind::SortedSet => None,
     }
 }
 

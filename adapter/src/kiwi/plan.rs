@@ -10,7 +10,6 @@ use std::ops::ControlFlow;
 
 use bytes::Bytes;
 
-use super::at_hand::Need;
 use super::command::{Filling, Request};
 use crate::RESERVED;
 use crate::command::number::format_f64;
@@ -19,7 +18,7 @@ use crate::embedded::encoding::{
     CHUNK, Family, Record, Stub, decode_score, split_member_key, split_place_key,
 };
 use crate::embedded::journal::{Changes, Parts, moved};
-use crate::embedded::source::{Part, Place};
+use crate::embedded::source::{Need, Part, Place};
 use crate::error::StorageError;
 use crate::keyspace::Kind;
 use lane::Lane;

@@ -12,15 +12,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::runtime::Handle;
 
-use super::at_hand::Need;
-use super::fetch::{Fetcher, part_of};
+use super::fetch::Fetcher;
 use super::link::{Missed, missing};
 use crate::embedded::EmbeddedAdapter;
-use crate::embedded::encoding::{Record, Stub};
-use crate::embedded::source::{Elsewhere, Part, Place, Whole};
+use crate::embedded::encoding::Stub;
+use crate::embedded::source::{Elsewhere, Next, Place, Whole};
 use crate::embedded::store::Store;
 use crate::error::{Outcome, Stop, StorageError};
-use crate::keyspace::{Kind, Point};
+use crate::keyspace::Point;
 use crate::step;
 
 /// How often a value is asked for before the walk is given up, and the wait between.
@@ -54,7 +53,8 @@ impl Freezes {
 /// How far a walk is. Dropping it ends the walk.
 pub(super) struct Passed(Arc<AtomicU64>);
 
-/// Values for a walk in order: what it asks for is fetched with what comes next. Blocks.
+/// Values for a walk in order: what it asks for is fetched with what comes next, of this key and of those behind it.
+/// Blocks.
 pub(super) struct Streaming {
     pub(super) index: Arc<EmbeddedAdapter>,
     pub(super) fetcher: Fetcher,
@@ -67,43 +67,12 @@ pub(super) struct Streaming {
 }
 
 impl Streaming {
-    /// The value that is asked for and those behind it, as the index is now.
-    fn needs(&self, place: &Place, stub: Stub) -> Result<Vec<Need>, StorageError> {
-        let store = self.index.store();
-        let mut needs = vec![(place.clone(), stub)];
-        let (kind, version, at) = match &place.part {
-            Part::String => {
-                for (key, stub) in store.away_keys(&place.key)? {
-                    needs.push((Place { key: key.into(), part: Part::String }, stub));
-                }
-                return Ok(needs);
-            }
-            Part::Field(version, field) => {
-                (Kind::Hash, *version, crate::embedded::encoding::member_key(*version, field))
-            }
-            Part::Piece(version, number) => {
-                (Kind::String, *version, crate::embedded::encoding::place_key(*version, *number))
-            }
-            Part::Element(version, number) => {
-                (Kind::List, *version, crate::embedded::encoding::place_key(*version, *number))
-            }
-        };
-        let whole = Whole { key: place.key.clone(), kind, version };
-        if let Some(family) = Record::values(kind) {
-            for (at, stub) in store.away(family, version, Some(&at))? {
-                if let Some(part) = part_of(&whole, &at) {
-                    needs.push((Place { key: place.key.clone(), part }, stub));
-                }
-            }
-        }
-        Ok(needs)
-    }
-
-    fn fetch(&self, place: &Place, stub: Stub) -> Result<Bytes, StorageError> {
+    fn fetch(&self, place: &Place, stub: Stub, next: &Next<'_>) -> Outcome<Bytes> {
         step::reached("snapshot-reading");
         let mut last = None;
         for _ in 0..TRIES {
-            let needs = self.needs(place, stub)?;
+            let mut needs = vec![(place.clone(), stub)];
+            needs.extend(next(place)?);
             match self.runtime.block_on(self.fetcher.fetch(needs)) {
                 Ok(found) => {
                     last = None;
@@ -123,25 +92,27 @@ impl Streaming {
             std::thread::sleep(RETRY);
         }
         match last {
-            Some(error) if !self.index.store().carrier()?.lost => Err(StorageError::Away(error.to_string())),
-            Some(error) => Err(StorageError::Lost(error.to_string())),
+            Some(error) if !self.index.store().carrier()?.lost => {
+                Err(StorageError::Away(error.to_string()).into())
+            }
+            Some(error) => Err(StorageError::Lost(error.to_string()).into()),
             None => {
                 // The values of a generation that was replaced are not on Kiwi for good reason.
                 if Arc::ptr_eq(&self.store, &self.index.store()) {
                     self.missed.note(missing(place));
                 }
-                Err(StorageError::Lost(missing(place)))
+                Err(StorageError::Lost(missing(place)).into())
             }
         }
     }
 }
 
 impl Elsewhere for Streaming {
-    fn value(&self, place: Place, stub: Stub) -> Outcome<Bytes> {
+    fn value(&self, place: Place, stub: Stub, next: &Next<'_>) -> Outcome<Bytes> {
         let found = self.ahead.borrow_mut().remove(&place);
         match found {
             Some((known, value)) if known == stub => Ok(value),
-            _ => Ok(self.fetch(&place, stub)?),
+            _ => self.fetch(&place, stub, next),
         }
     }
 
