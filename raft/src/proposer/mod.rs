@@ -1,8 +1,10 @@
 //! Many commands, one entry.
 //!
 //! Groups of commands, one from each connection that has something to write, queue here. While as many entries as
-//! allowed are under way, the next fills; a lone group leaves at once. On a follower the queue leaves the same way,
-//! as requests to the leader.
+//! allowed are under way, the next fills; and while any is, the next fills until it is as large as those. So those who
+//! were just answered come together again with what they write next, instead of each leaving in an entry of its own,
+//! which costs every node the same as one of many. A lone group leaves at once. On a follower the queue leaves as
+//! requests to the leader, without waiting to be large.
 //!
 //! **Outcomes.** A group is *done* (its replies), *not done* (it never reached a log that could be committed: it is
 //! proposed again until its deadline), or *unknown* (it was handed over and no answer came: it is never proposed
@@ -12,8 +14,8 @@
 
 mod queue;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use adapter::CommandBuffer;
@@ -88,9 +90,36 @@ pub(crate) struct Proposer<C> {
     queue: Queue,
     entries: Arc<Semaphore>,
     forwards: Arc<Semaphore>,
+    under_way: UnderWay,
     /// A retry or a change of route is due.
     changed: Notify,
     closed: AtomicBool,
+}
+
+/// The entries that were proposed here and are not yet answered.
+#[derive(Debug, Default)]
+struct UnderWay(Mutex<(usize, usize)>);
+
+impl UnderWay {
+    fn begin(&self, bytes: usize) {
+        let mut sum = self.lock();
+        *sum = (sum.0 + 1, sum.1 + bytes);
+    }
+
+    fn end(&self, bytes: usize) {
+        let mut sum = self.lock();
+        *sum = (sum.0 - 1, sum.1 - bytes);
+    }
+
+    /// Bytes of one of them on average; of none, none.
+    fn usual(&self) -> usize {
+        let (entries, bytes) = *self.lock();
+        bytes.checked_div(entries).unwrap_or_default()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, (usize, usize)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// A group that is proposed and not yet answered.
@@ -123,6 +152,7 @@ impl<C: Consensus> Proposer<C> {
             queue: Queue::default(),
             entries,
             forwards: Arc::new(Semaphore::new(MAX_FORWARDS)),
+            under_way: UnderWay::default(),
             changed: Notify::new(),
             closed: AtomicBool::new(false),
         })
@@ -215,12 +245,15 @@ impl<C: Consensus> Proposer<C> {
             match self.consensus.route() {
                 Route::Here => {
                     let slot = free_slot(&self.entries).await;
+                    let most = (self.limits)().max_batch_bytes;
+                    self.queue.has(|| self.under_way.usual().min(most)).await;
                     // It may have taken a transfer of leadership until there was one.
                     if self.consensus.route() != Route::Here {
                         continue;
                     }
                     let groups = self.take();
                     if !groups.is_empty() {
+                        self.under_way.begin(bytes_of(&groups));
                         tokio::spawn(Arc::clone(&self).submit(groups, slot));
                     }
                 }
@@ -249,9 +282,12 @@ impl<C: Consensus> Proposer<C> {
     }
 
     async fn submit(self: Arc<Self>, mut groups: Vec<Group>, slot: Option<OwnedSemaphorePermit>) {
+        let bytes = bytes_of(&groups);
         let commands = take_commands(&mut groups);
         let outcome = self.consensus.submit(&commands).await;
+        self.under_way.end(bytes);
         drop(slot);
+        self.queue.look_again();
         let outcomes = fan_out(outcome, &commands);
         self.settle(groups, commands, outcomes).await;
     }
@@ -294,6 +330,10 @@ impl<C: Consensus> Proposer<C> {
 /// A semaphore is never closed here, so there always is a permit in the end.
 async fn free_slot(slots: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
     Arc::clone(slots).acquire_owned().await.ok()
+}
+
+fn bytes_of(groups: &[Group]) -> usize {
+    groups.iter().map(Group::size).sum()
 }
 
 fn take_commands(groups: &mut [Group]) -> Vec<CommandBuffer> {

@@ -43,6 +43,11 @@ pub(super) struct Group {
 }
 
 impl Group {
+    /// Bytes of its commands.
+    pub(super) fn size(&self) -> usize {
+        self.commands.bytes().len()
+    }
+
     pub(super) fn answer(self, answer: Result<Committed, ProposeError>) {
         // Who no longer waits needs no answer.
         let _ = self.reply.send(answer);
@@ -70,9 +75,43 @@ pub(crate) struct Pending {
 
 #[derive(Default)]
 pub(super) struct Queue {
-    groups: Mutex<VecDeque<Group>>,
-    arrived: Notify,
+    waiting: Mutex<Waiting>,
+    /// There may be enough, or less is enough now.
+    changed: Notify,
     in_flight: Arc<AtomicUsize>,
+}
+
+/// Groups that wait, the cancelled ones among them.
+#[derive(Default)]
+struct Waiting {
+    groups: VecDeque<Group>,
+    /// Of their commands.
+    bytes: usize,
+    /// Somebody waits for so many.
+    wanted: usize,
+}
+
+impl Waiting {
+    fn push_back(&mut self, group: Group) {
+        self.bytes += group.size();
+        self.groups.push_back(group);
+    }
+
+    fn push_front(&mut self, group: Group) {
+        self.bytes += group.size();
+        self.groups.push_front(group);
+    }
+
+    fn pop_front(&mut self) -> Option<Group> {
+        let group = self.groups.pop_front()?;
+        self.bytes -= group.size();
+        Some(group)
+    }
+
+    /// Whether there is something, and so much of it as is wanted.
+    fn is_enough(&self) -> bool {
+        !self.groups.is_empty() && self.bytes >= self.wanted
+    }
 }
 
 impl Queue {
@@ -89,38 +128,45 @@ impl Queue {
         let state = Arc::new(State(AtomicU8::new(QUEUED)));
         let group =
             Group { commands, deadline, may_forward, state: Arc::clone(&state), reply, _reserved: reserved };
-        self.lock().push_back(group);
-        self.arrived.notify_one();
+        let is_enough = {
+            let mut waiting = self.lock();
+            waiting.push_back(group);
+            waiting.is_enough()
+        };
+        // Not for each that comes meanwhile.
+        if is_enough {
+            self.changed.notify_one();
+        }
         Some(state)
     }
 
     /// Puts groups that were taken, and are not done, to the front again.
     pub(super) fn put_back(&self, groups: Vec<Group>) {
-        let mut queue = self.lock();
+        let mut waiting = self.lock();
         for group in groups.into_iter().rev() {
             group.state.0.store(QUEUED, Ordering::Release);
-            queue.push_front(group);
+            waiting.push_front(group);
         }
-        drop(queue);
-        self.arrived.notify_one();
+        drop(waiting);
+        self.changed.notify_one();
     }
 
     /// Takes groups from the front until a bound is met; one at least, whatever its size. Cancelled ones are
     /// dropped.
     pub(super) fn take(&self, max_bytes: usize, max_commands: usize) -> Vec<Group> {
-        let mut queue = self.lock();
+        let mut waiting = self.lock();
         let (mut bytes, mut commands, mut taken) = (0, 0, Vec::new());
-        while let Some(group) = queue.front() {
-            bytes += group.commands.bytes().len();
+        while let Some(group) = waiting.groups.front() {
+            bytes += group.size();
             commands += group.commands.count() as usize;
             if !taken.is_empty() && (bytes > max_bytes || commands > max_commands) {
                 break;
             }
-            let Some(group) = queue.pop_front() else { break };
+            let Some(group) = waiting.pop_front() else { break };
             if group.state.take() {
                 taken.push(group);
             } else {
-                bytes -= group.commands.bytes().len();
+                bytes -= group.size();
                 commands -= group.commands.count() as usize;
             }
         }
@@ -129,9 +175,9 @@ impl Queue {
 
     /// Takes the groups that may not be forwarded, and drops the cancelled ones.
     pub(super) fn take_stranded(&self) -> Vec<Group> {
-        let mut queue = self.lock();
-        let (mut stranded, mut rest) = (Vec::new(), VecDeque::new());
-        for group in queue.drain(..) {
+        let mut waiting = self.lock();
+        let (mut stranded, mut rest) = (Vec::new(), Waiting::default());
+        while let Some(group) = waiting.pop_front() {
             if group.state.0.load(Ordering::Acquire) == CANCELLED {
                 continue;
             }
@@ -141,15 +187,33 @@ impl Queue {
                 stranded.push(group);
             }
         }
-        *queue = rest;
+        *waiting = rest;
         stranded
     }
 
     /// Returns when there is something to take.
     pub(super) async fn not_empty(&self) {
-        while self.lock().is_empty() {
-            self.arrived.notified().await;
+        self.has(|| 0).await;
+    }
+
+    /// Returns when there is something to take, of so many bytes at least. How many may become less: see
+    /// [`Queue::look_again`].
+    pub(super) async fn has(&self, bytes: impl Fn() -> usize) {
+        loop {
+            {
+                let mut waiting = self.lock();
+                waiting.wanted = bytes();
+                if waiting.is_enough() {
+                    return;
+                }
+            }
+            self.changed.notified().await;
         }
+    }
+
+    /// Has whoever waits in [`Queue::has`] ask again how many bytes are enough.
+    pub(super) fn look_again(&self) {
+        self.changed.notify_one();
     }
 
     /// Bytes of groups that are not answered yet.
@@ -171,7 +235,7 @@ impl Queue {
         Some(Reserved { bytes, total: Arc::clone(&self.in_flight) })
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<Group>> {
-        self.groups.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> std::sync::MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

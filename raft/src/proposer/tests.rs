@@ -93,6 +93,26 @@ fn integers(index: u64, range: std::ops::Range<i64>) -> Result<Committed, Propos
 }
 
 #[tokio::test]
+async fn what_comes_while_an_entry_is_under_way_leaves_when_it_is_as_large_or_the_entry_is_answered() {
+    let bench = Bench::new(Route::Here, Vec::new());
+    let first = bench.propose(4, 10).await;
+    let (second, third) = (bench.propose(1, 10).await, bench.propose(2, 10).await);
+    assert_eq!(bench.batches(), [4], "three are less than four");
+    let fourth = bench.propose(1, 10).await;
+    assert_eq!(bench.batches(), [4, 4]);
+    bench.let_through(1);
+    assert_eq!(first.await.unwrap(), integers(1, 0..4));
+    let fifth = bench.propose(1, 10).await;
+    assert_eq!(bench.batches(), [4, 4], "one is less than four");
+    bench.let_through(2);
+    assert_eq!(second.await.unwrap(), integers(2, 0..1));
+    assert_eq!(third.await.unwrap(), integers(2, 1..3));
+    assert_eq!(fourth.await.unwrap(), integers(2, 3..4));
+    assert_eq!(fifth.await.unwrap(), integers(3, 0..1));
+    assert!(bench.proposer.is_idle());
+}
+
+#[tokio::test]
 async fn while_entries_are_under_way_the_next_one_fills_and_each_group_gets_its_own_replies_and_the_entrys_index()
  {
     let bench = Bench::new(Route::Here, Vec::new());
