@@ -1,4 +1,4 @@
-//! How maps by place hash: quickly, and by a seed of their own, so that nobody can choose keys that collide.
+//! How maps by strings of bytes hash: quickly, and by a seed of their own, so that nobody can choose keys that collide.
 
 use std::hash::{BuildHasher, Hasher};
 
@@ -8,27 +8,27 @@ use crate::command::random::fresh_seed;
 
 /// Builds hashers with one seed.
 #[derive(Clone, Debug)]
-pub(super) struct PlaceHash(u64);
+pub(crate) struct BytesHash(u64);
 
-impl Default for PlaceHash {
+impl Default for BytesHash {
     fn default() -> Self {
         Self(fresh_seed())
     }
 }
 
-impl BuildHasher for PlaceHash {
-    type Hasher = PlaceHasher;
+impl BuildHasher for BytesHash {
+    type Hasher = BytesHasher;
 
-    fn build_hasher(&self) -> PlaceHasher {
-        PlaceHasher(self.0)
+    fn build_hasher(&self) -> BytesHasher {
+        BytesHasher(self.0)
     }
 }
 
-/// Hashes one place.
+/// Hashes one string of bytes.
 #[derive(Debug)]
-pub(super) struct PlaceHasher(u64);
+pub(crate) struct BytesHasher(u64);
 
-impl Hasher for PlaceHasher {
+impl Hasher for BytesHasher {
     fn write(&mut self, bytes: &[u8]) {
         self.0 = xxh3_64_with_seed(bytes, self.0);
     }

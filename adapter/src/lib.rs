@@ -10,6 +10,7 @@
 //! | [`snapshot`] | the engine-neutral snapshot stream and the content digest |
 //! | [`batch`] | how commands travel: the body of a log entry |
 //! | [`step`] | where tests have a process stop |
+//! | [`bytes_hash`] | how maps by strings of bytes hash |
 //! | [`clock`] | Unix time |
 //! | [`reply`] | what a command answers, independent of the protocol version |
 //!
@@ -30,6 +31,7 @@ pub mod snapshot;
 pub mod step;
 
 mod adapter;
+mod bytes_hash;
 
 /// What all keys begin with that a storage keeps for itself. Clients cannot write them.
 pub const RESERVED: &[u8] = b"__raft_proxy__:";

@@ -34,6 +34,7 @@ pub use spec::{Flags, Group, Keys, Run, Spec};
 use bytes::Bytes;
 
 use crate::batch::CommandBuffer;
+use crate::bytes_hash::BytesHash;
 use crate::error::{Outcome, Stop};
 use crate::keyspace::{Keyspace, KeyspaceMut};
 use crate::reply::Reply;
@@ -61,7 +62,7 @@ pub static GROUPS: &[&[Spec]] = &[
     adoption::COMMANDS,
 ];
 
-static BY_NAME: LazyLock<HashMap<&'static [u8], &'static Spec>> =
+static BY_NAME: LazyLock<HashMap<&'static [u8], &'static Spec, BytesHash>> =
     LazyLock::new(|| all().map(|spec| (spec.name.as_bytes(), spec)).collect());
 
 /// The longest name that the table may hold.

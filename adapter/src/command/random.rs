@@ -6,8 +6,6 @@
 use std::collections::HashSet;
 
 use bytes::Bytes;
-use rand::rngs::SmallRng;
-use rand::{Rng, SeedableRng};
 
 use crate::error::{Outcome, Stop};
 use crate::keyspace::{Point, Step, gather};
@@ -60,9 +58,9 @@ impl Chance {
     }
 }
 
-/// A seed from the machine's own chance, for a new batch or a read.
+/// A seed that nobody can foretell, for a new batch or a read.
 pub fn fresh_seed() -> u64 {
-    SmallRng::from_os_rng().random()
+    rand::random()
 }
 
 /// How many elements in hash order a single pick looks at: a choice among them evens out the gaps between

@@ -13,8 +13,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::place_hash::PlaceHash;
 use super::store::State;
+use crate::bytes_hash::BytesHash;
 
 /// Bytes at which the records are set aside to be written. More at once cost less each.
 const BOUND: usize = 8 * 1024 * 1024;
@@ -76,13 +76,13 @@ impl Layers {
 /// The newest records of some keys, by place; none for a key that is gone.
 #[derive(Default)]
 pub(super) struct Held {
-    records: HashMap<Vec<u8>, Option<Vec<u8>>, PlaceHash>,
+    records: HashMap<Vec<u8>, Option<Vec<u8>>, BytesHash>,
     bytes: usize,
 }
 
 impl Held {
     fn with_capacity(records: usize) -> Self {
-        Self { records: HashMap::with_capacity_and_hasher(records, PlaceHash::default()), bytes: 0 }
+        Self { records: HashMap::with_capacity_and_hasher(records, BytesHash::default()), bytes: 0 }
     }
 
     fn get(&self, place: &[u8]) -> Option<Option<&[u8]>> {

@@ -12,7 +12,6 @@
 //! | [`held`] | committed records that are not yet written to RocksDB |
 //! | [`journal`] | which changes the storage behind, if there is one, may not have |
 //! | [`behind`] | what the storage behind has, and moving values there |
-//! | [`place_hash`] | how maps by place hash |
 //! | [`view`] | a consistent view for one reading command |
 //! | [`typed`] | [`Keyspace`](crate::Keyspace) over any source |
 //! | [`keys`], [`strings`], [`collections`], [`lists`] | [`KeyspaceMut`](crate::KeyspaceMut) over an overlay |
@@ -42,7 +41,6 @@ mod keys;
 mod lists;
 mod options;
 mod overlay;
-mod place_hash;
 mod records;
 pub(crate) mod source;
 pub(crate) mod store;

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 
 use super::encoding::Record;
-use super::place_hash::PlaceHash;
+use crate::bytes_hash::BytesHash;
 
 /// Records are kept in two generations of at most this many: about 40 MiB in all.
 const GENERATION: usize = 128 * 1024;
@@ -17,9 +17,9 @@ const LONGEST_KEY: usize = 200;
 /// The committed record, or the absence, of keys, by their place in the family of records.
 #[derive(Default)]
 pub(super) struct Records {
-    young: HashMap<Vec<u8>, Option<Record>, PlaceHash>,
+    young: HashMap<Vec<u8>, Option<Record>, BytesHash>,
     /// What was young before; an entry here is overruled by a young one.
-    old: HashMap<Vec<u8>, Option<Record>, PlaceHash>,
+    old: HashMap<Vec<u8>, Option<Record>, BytesHash>,
 }
 
 impl Records {
