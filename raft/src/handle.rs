@@ -211,28 +211,24 @@ pub trait Service<A: Adapter>: Send + Sync + 'static {
     /// Changes the members, and waits for the end of that (of an addition, until the node is a learner). Answers the id
     /// of the node that it is about. On any node.
     fn change_membership(&self, _change: Change) -> Boxed<'_, Result<NodeId, ChangeError>> {
-        Box::pin(std::future::ready(Err(standalone())))
+        Box::pin(std::future::ready(Err(ChangeError::StandAlone)))
     }
     /// Has another voter lead: this one, or the one that has most of the log. Answers which. On any node.
     fn transfer_leadership(&self, _target: Option<NodeId>) -> Boxed<'_, Result<NodeId, ChangeError>> {
-        Box::pin(std::future::ready(Err(standalone())))
+        Box::pin(std::future::ready(Err(ChangeError::StandAlone)))
     }
     /// Makes a node without a cluster the first of a new one; answers the cluster's id.
     fn init_cluster(&self, _id: Option<String>) -> Boxed<'_, Result<String, ChangeError>> {
-        Box::pin(std::future::ready(Err(standalone())))
+        Box::pin(std::future::ready(Err(ChangeError::StandAlone)))
     }
     /// Brings a node without a cluster into the one of the first of these nodes (`host:port` of their Raft listeners)
     /// that lets it in.
     fn join_cluster(&self, _seeds: Vec<String>) -> Boxed<'_, Result<(), ChangeError>> {
-        Box::pin(std::future::ready(Err(standalone())))
+        Box::pin(std::future::ready(Err(ChangeError::StandAlone)))
     }
     /// Hands leadership over where there is somebody to take it, flushes, stops. Writes are refused from the
     /// first moment on.
     fn shutdown(&self) -> Boxed<'_, ()>;
-}
-
-fn standalone() -> ChangeError {
-    ChangeError::Refused("this node runs without a cluster (cluster.enabled = false)".to_owned())
 }
 
 impl<A: Adapter> Handle<A> {

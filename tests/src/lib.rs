@@ -2,6 +2,7 @@
 //!
 //! | module | what it says |
 //! |---|---|
+//! | [`ask`] | a command in one line, and waiting |
 //! | [`cluster`] | a cluster of `raft-proxy` processes that can be killed, paused and restarted |
 //! | [`differential`] | what the differential test needs: a real Redis, random calls, comparison |
 //! | [`engine`] | the table of what a node's data may be kept in: a test that names none runs on every row |
@@ -22,6 +23,7 @@
     reason = "a test stops at the first surprise, and says what it knows"
 )]
 
+pub mod ask;
 pub mod cluster;
 pub mod differential;
 pub mod engine;

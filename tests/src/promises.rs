@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use redis::{Connection, RedisError, RedisResult, cmd};
 
+use crate::ask::ask;
 use crate::history::{connect, outcome_of};
 
 /// The levels, as RAFT.CONSISTENCY takes them.
@@ -135,18 +136,8 @@ fn write(shared: &Shared) {
 /// A connection at a level.
 fn connect_at(port: u16, level: &str) -> Option<Connection> {
     let mut connection = connect(port)?;
-    words(&format!("RAFT.CONSISTENCY {level}")).query::<()>(&mut connection).ok()?;
+    ask::<()>(&mut connection, &format!("RAFT.CONSISTENCY {level}")).ok()?;
     Some(connection)
-}
-
-/// A command of words.
-pub fn words(line: &str) -> redis::Cmd {
-    let mut words = line.split(' ');
-    let mut command = cmd(words.next().unwrap_or_default());
-    for word in words {
-        command.arg(word);
-    }
-    command
 }
 
 /// What is lost or refused is no broken promise; whatever else is not a reply is.

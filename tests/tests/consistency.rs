@@ -14,9 +14,10 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use redis::{Connection, RedisResult};
+use tests::ask::words;
 use tests::cluster::{Cluster, PATIENCE};
 use tests::engine::{self, ALL_ON_KIWI, Engine};
-use tests::promises::{LEVELS, Promises, words};
+use tests::promises::{LEVELS, Promises};
 
 /// Lease reads, and refusals that a test does not wait five seconds for.
 const SETTINGS: [(&str, &str); 2] = [("raft.lease_reads", "true"), ("raft.request_timeout", "1s")];

@@ -9,11 +9,10 @@
 )]
 
 use std::collections::BTreeMap;
-use std::thread::sleep;
-use std::time::{Duration, Instant};
 
 use redis::{Connection, Pipeline};
-use tests::cluster::{Cluster, PATIENCE};
+use tests::ask::wait_for;
+use tests::cluster::Cluster;
 use tests::engine::{self, ALL_ON_KIWI, Engine};
 
 /// Keys of each type and fate.
@@ -129,14 +128,6 @@ fn pass_deadlines(node: &mut Connection, round: usize, left: &mut Left) {
 
 fn count(node: &mut Connection) -> usize {
     redis::cmd("DBSIZE").query(node).unwrap()
-}
-
-fn wait_for(what: &str, mut done: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !done() {
-        assert!(Instant::now() < deadline, "{what}: not in time");
-        sleep(Duration::from_millis(20));
-    }
 }
 
 /// Checks what a node has.

@@ -10,12 +10,13 @@
 use std::fs;
 use std::path::Path;
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use redis::Connection;
 use serde_json::Value;
-use tests::cluster::{Cluster, PATIENCE, SECRET};
+use tests::ask::wait_for;
+use tests::cluster::{Cluster, SECRET};
 use tests::engine::Engine::Embedded;
 use tests::history::Writers;
 
@@ -33,14 +34,6 @@ fn events(cluster: &Cluster, index: usize) -> Vec<Value> {
 
 fn has(events: &[Value], event: &str, is: impl Fn(&Value) -> bool) -> bool {
     events.iter().any(|line| line["event"] == event && is(line))
-}
-
-fn wait_for(what: &str, mut is: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !is() {
-        assert!(Instant::now() < deadline, "{what}");
-        sleep(Duration::from_millis(20));
-    }
 }
 
 fn config_set(connection: &mut Connection, name: &str, value: &str) {

@@ -12,6 +12,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use redis::Value;
+use tests::ask::text_of;
 use tests::cluster::{Cluster, PATIENCE};
 use tests::engine::Engine;
 
@@ -29,14 +30,9 @@ fn shown(value: &Value) -> String {
 }
 
 fn ask(connection: &mut redis::Connection, line: &str) -> String {
-    let mut words = line.split(' ');
-    let mut call = redis::cmd(words.next().unwrap());
-    words.for_each(|word| {
-        call.arg(word);
-    });
-    match call.query::<Value>(connection) {
+    match tests::ask::ask::<Value>(connection, line) {
         Ok(value) => shown(&value),
-        Err(error) => format!("-{} {}", error.code().unwrap_or_default(), error.detail().unwrap_or_default()),
+        Err(error) => format!("-{}", text_of(&error)),
     }
 }
 

@@ -14,7 +14,8 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use redis::{Connection, RedisResult};
-use tests::cluster::{Cluster, PATIENCE};
+use tests::ask::wait_for;
+use tests::cluster::Cluster;
 use tests::engine::Engine::Embedded;
 
 /// Lays out nodes that read a file with this text, besides the flags that make them a cluster.
@@ -40,14 +41,6 @@ fn get(connection: &mut Connection, name: &str) -> String {
 
 fn set(connection: &mut Connection, name: &str, value: &str) {
     let () = redis::cmd("CONFIG").arg("SET").arg(name).arg(value).query(connection).unwrap();
-}
-
-fn wait_for(what: &str, mut is: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !is() {
-        assert!(Instant::now() < deadline, "{what}");
-        sleep(Duration::from_millis(20));
-    }
 }
 
 /// How long a write takes to be refused.

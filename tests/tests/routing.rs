@@ -12,7 +12,8 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
-use redis::{Connection, RedisResult, Value};
+use redis::{Connection, Value};
+use tests::ask::{ask, text_of};
 use tests::cluster::{Cluster, PATIENCE};
 use tests::engine::Engine;
 use tests::ports;
@@ -22,15 +23,6 @@ const THREE: [Engine; 3] = [Engine::Embedded; 3];
 /// A node in `CLUSTER SLOTS`: host, port, id, and what else is known.
 type Shown = (String, u16, String, Vec<String>);
 
-fn ask<T: redis::FromRedisValue>(connection: &mut Connection, line: &str) -> RedisResult<T> {
-    let mut words = line.split_whitespace();
-    let mut command = redis::cmd(words.next().unwrap());
-    words.for_each(|word| {
-        command.arg(word);
-    });
-    command.query(connection)
-}
-
 /// The error that a command is answered with, code first; or, if it is none, its reply.
 fn error_of(connection: &mut Connection, line: &str) -> String {
     match ask::<Value>(connection, line) {
@@ -38,9 +30,7 @@ fn error_of(connection: &mut Connection, line: &str) -> String {
         Ok(Value::Int(number)) => number.to_string(),
         Ok(Value::BulkString(text)) => String::from_utf8(text).unwrap(),
         Ok(value) => format!("{value:?}"),
-        Err(error) => format!("{} {}", error.code().unwrap_or("ERR"), error.detail().unwrap_or_default())
-            .trim_end()
-            .to_owned(),
+        Err(error) => text_of(&error),
     }
 }
 

@@ -3,7 +3,7 @@
 use adapter::command::{arg, text};
 use adapter::error::Outcome;
 use adapter::{Adapter, FactValue, Reply, Stop};
-use raft::handle::{Change, Role};
+use raft::handle::{Change, ChangeError, Role};
 
 use super::{Context, help, nodes};
 
@@ -29,10 +29,6 @@ pub(super) async fn run<A: Adapter>(context: &Context<'_, A>, name: &str, args: 
     }
 }
 
-/// The answer where there is no cluster.
-pub(super) const STANDALONE: Stop =
-    Stop::text("ERR this node runs without a cluster (cluster.enabled = false)");
-
 /// `RAFT.CLUSTER INIT [cluster-id]`: makes this node the first of a cluster. Members in the configuration form one by
 /// themselves.
 async fn init<A: Adapter>(context: &Context<'_, A>, id: Option<String>) -> Outcome<Reply> {
@@ -57,7 +53,7 @@ async fn init_adopt<A: Adapter>(context: &Context<'_, A>, rest: &[&[u8]]) -> Out
     let shared = context.shared;
     let status = shared.handle.status();
     if status.role == Role::Standalone {
-        return Err(STANDALONE);
+        return Err(nodes::failed(ChangeError::StandAlone));
     }
     if rest.is_empty() && status.cluster_id.is_empty() {
         init(context, None).await?;

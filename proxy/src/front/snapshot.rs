@@ -15,10 +15,11 @@ use adapter::command::text;
 use adapter::error::Outcome;
 use adapter::{Adapter, Reply, Stop};
 use raft::backup::TakeError;
-use raft::handle::Role;
+use raft::handle::{ChangeError, Role};
 
 use super::Context;
-use super::cluster::{STANDALONE, number};
+use super::cluster::number;
+use super::nodes;
 
 /// Runs a subcommand.
 pub(super) async fn run<A: Adapter>(
@@ -31,7 +32,7 @@ pub(super) async fn run<A: Adapter>(
         ("create", _) => {
             let status = handle.status();
             if status.role == Role::Standalone {
-                return Err(STANDALONE);
+                return Err(nodes::failed(ChangeError::StandAlone));
             }
             handle.make_snapshot().await;
             Ok(Reply::count(status.applied))

@@ -83,6 +83,9 @@ pub enum ChangeError {
     /// `RAFT.TRANSFER_LEADER`: another one than was asked for.
     #[error("ERR different node elected leader")]
     DifferentLeader,
+    /// The node is configured to belong to none.
+    #[error("ERR this node runs without a cluster (cluster.enabled = false)")]
+    StandAlone,
 }
 
 impl From<TransferError> for ChangeError {
