@@ -1,12 +1,14 @@
 //! How RocksDB is tuned: for small machines, with memory bounded by the configuration.
 
 use conf::config::Storage;
-use rocksdb::{BlockBasedOptions, Cache, DBCompressionType, LogLevel, Options};
+use rocksdb::{BlockBasedIndexType, BlockBasedOptions, Cache, DBCompressionType, LogLevel, Options};
 
 use super::encoding::Family;
 
 /// Bits of the filters per key: one in a hundred look-ups of a missing key reads a block in vain.
 const FILTER_BITS: f64 = 10.0;
+/// Bytes of a part of an index or a filter.
+const METADATA_BLOCK: usize = 4096;
 /// The share of a write buffer that its filter takes, which saves most look-ups of missing keys.
 const MEMTABLE_FILTER: f64 = 0.02;
 /// Into how many blocks the memory for write buffers is divided.
@@ -47,6 +49,12 @@ pub(super) fn family(config: &Storage, family: Family, cache: &Cache) -> Options
     table.set_cache_index_and_filter_blocks(true);
     table.set_cache_index_and_filter_blocks_with_high_priority(true);
     table.set_pin_l0_filter_and_index_blocks_in_cache(true);
+    // In one piece, the filter of a large file has more than a MiB. Where the cache does not hold those of all files, every
+    // look-up would read one and check its sum.
+    table.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
+    table.set_partition_filters(true);
+    table.set_metadata_block_size(METADATA_BLOCK);
+    table.set_pin_top_level_index_and_filter(true);
     table.set_format_version(5);
 
     let mut options = Options::default();
