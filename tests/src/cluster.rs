@@ -167,13 +167,18 @@ impl Cluster {
 
     /// Starts all nodes, and the Kiwis that do not run yet, and waits for a leader.
     pub fn launch_all(&mut self) {
+        self.launch_each();
+        self.leader();
+    }
+
+    /// Starts all nodes, and the Kiwis beside them, and waits for nothing.
+    pub fn launch_each(&mut self) {
         for index in 0..self.nodes.len() {
             if let Some(kiwi) = self.nodes[index].kiwi.as_mut().filter(|kiwi| !kiwi.runs()) {
                 kiwi.launch();
             }
             self.launch(index);
         }
-        self.leader();
     }
 
     /// Gives every node a listener for HTTP.

@@ -201,8 +201,9 @@ fn restore(engine: Engine, file: &Path, content: &str, count: u64) {
     let most = run_watched(&mut restore);
     println!("restore: {most} MiB at most");
     assert!(most <= MOST_MORE_MIB);
-    cluster.launch_all();
+    cluster.launch_each();
     let starting = Watch::begin("a node, restored", cluster.pid(0));
+    wait_until("it leads", || cluster.status(0).is_some_and(|status| status.leader == Some(status.id)));
     wait_until("it is where it is kept", || {
         cluster
             .status(0)
