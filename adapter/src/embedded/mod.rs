@@ -11,6 +11,7 @@
 //! | [`records`] | the writer's memory of records |
 //! | [`held`] | committed records that are not yet written to RocksDB |
 //! | [`journal`] | which changes the storage behind, if there is one, may not have |
+//! | [`away`] | finding values that the storage behind has, and putting them back |
 //! | [`behind`] | what the storage behind has, and moving values there |
 //! | [`view`] | a consistent view for one reading command |
 //! | [`typed`] | [`Keyspace`](crate::Keyspace) over any source |
@@ -29,6 +30,7 @@
 //! Content is stored under a version that is never used twice. To drop a big key is to forget its record and to
 //! lay one range tombstone over its version.
 
+mod away;
 pub(crate) mod behind;
 mod collections;
 pub(crate) mod encoding;
