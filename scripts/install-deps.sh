@@ -13,7 +13,7 @@ need_command() { command -v "$1" >/dev/null 2>&1 || packages+=("$2"); }
 
 need_libclang() {
     ldconfig -p | grep -q 'libclang[-.0-9]*\.so' && return
-    compgen -G '/usr/lib/llvm-*/lib/libclang*.so*' >/dev/null && return
+    compgen -G '/usr/lib/llvm-*/lib/libclang[-.][s0-9]*' >/dev/null && return
     packages+=(libclang-dev)
 }
 
