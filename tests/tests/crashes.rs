@@ -12,12 +12,13 @@
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
+use tests::ask::ask;
 use tests::cluster::{Cluster, PATIENCE};
 use tests::engine::{self, ALL_ON_KIWI, Engine};
 use tests::ledger::Ledgers;
 
 /// The steps, and after how many times one is taken. Those of the second list come when Kiwi has lost its data.
-const STEPS: [&str; 11] = [
+const STEPS: [&str; 12] = [
     "apply-begun:30",
     "apply-committed:30",
     "wave-cut:2",
@@ -27,6 +28,7 @@ const STEPS: [&str; 11] = [
     "wave-sent:2",
     "wave-marked:2",
     "wave-confirmed:2",
+    "wave-replaced:2",
     "snapshot-reading:2",
     "snapshot-written",
 ];
@@ -100,6 +102,53 @@ fn crash(cluster: &mut Cluster, index: usize, step: &str, lossy: bool, victim: V
         Victim::Sidecar | Victim::Both => cluster.launch(index),
     }
     cluster.leader();
+}
+
+/// What begins with removing everything from Kiwi is done once more after a crash: until it is known to be done, nothing
+/// may count as being there for good.
+#[test]
+fn a_crash_behind_a_flush_and_a_rename_loses_nothing() {
+    engine::on_each_kiwi(|engine| {
+        let mut cluster = Cluster::start_with(&[engine], &ALL_ON_KIWI);
+        for step in ["wave-marked", "wave-confirmed", "wave-replaced"] {
+            println!("{step}");
+            let () = ask(&mut cluster.connect(0), "SET old value").unwrap();
+            cluster.settle();
+            cluster.kill(0);
+            cluster.nodes[0].stop_at = Some(step.to_owned());
+            cluster.launch(0);
+            cluster.nodes[0].stop_at = None;
+            cluster.leader();
+            flush_and_rename(&mut cluster.connect(0), step);
+            assert!(stops(&cluster, 0), "{step} was not reached\n{}", cluster.log(0));
+            cluster.kill(0);
+            cluster.launch(0);
+            cluster.leader();
+            cluster.settle();
+            for mut connection in [cluster.connect(0), cluster.kiwi(0).connect()] {
+                let found: (String, String, Vec<String>, u64) = (
+                    ask(&mut connection, "GET string").unwrap(),
+                    ask(&mut connection, "HGET hash field").unwrap(),
+                    ask(&mut connection, "LRANGE moved 0 -1").unwrap(),
+                    ask(&mut connection, "EXISTS old").unwrap(),
+                );
+                let list = vec![step.to_owned(), "end".to_owned()];
+                assert_eq!(found, (step.to_owned(), step.to_owned(), list, 0));
+            }
+        }
+    });
+}
+
+/// Does both in one pipeline, so that both are in one wave.
+fn flush_and_rename(connection: &mut redis::Connection, value: &str) {
+    let mut all = redis::pipe();
+    all.cmd("FLUSHALL").ignore();
+    all.cmd("SET").arg("string").arg(value).ignore();
+    all.cmd("HSET").arg("from").arg("field").arg(value).ignore();
+    all.cmd("RPUSH").arg("list").arg(value).arg("end").ignore();
+    all.cmd("RENAME").arg("from").arg("hash").ignore();
+    all.cmd("RENAME").arg("list").arg("moved").ignore();
+    let () = all.query(connection).unwrap();
 }
 
 /// Waits until the node's Kiwi has been given everything that an earlier loss has cost.

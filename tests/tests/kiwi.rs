@@ -13,6 +13,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use tests::ask::{ask, wait_for};
 use tests::cluster::{Cluster, PATIENCE};
 use tests::engine::{self, ALL_ON_KIWI, Engine};
 use tests::history::Writers;
@@ -141,6 +142,93 @@ fn kill_the_leaders_kiwi(engine: Engine) {
     cluster.settle();
     let value: String = redis::cmd("GET").arg("k").query(&mut cluster.kiwi(leader).connect()).unwrap();
     assert_eq!(value, "after");
+    cluster.assert_equal_digests();
+}
+
+#[test]
+fn far_more_than_is_held_in_memory_waits_for_a_kiwi_and_arrives() {
+    engine::on_each_kiwi(write_much_while_a_kiwi_is_away);
+}
+
+fn write_much_while_a_kiwi_is_away(engine: Engine) {
+    const KEYS: u64 = 400_000;
+    let mut cluster = Cluster::start_with(&[engine; 3], &ALL_ON_KIWI);
+    let leader = cluster.leader();
+    let away = (leader + 1) % 3;
+    let mut client = cluster.connect(leader);
+    let () = ask(&mut client, "HSET from field value").unwrap();
+    cluster.settle();
+    cluster.kiwi_mut(away).kill();
+    let () = ask(&mut client, "RENAME from to").unwrap();
+    for first in (0..KEYS).step_by(1000) {
+        let mut call = redis::cmd("MSET");
+        for number in first..first + 1000 {
+            call.arg(format!("key:{number}")).arg(number);
+        }
+        let () = call.query(&mut client).unwrap();
+    }
+    let () = ask(&mut client, "RENAME to last").unwrap();
+    wait_for("the changes wait for a Kiwi", || waiting(&cluster, away) > KEYS);
+    cluster.kill(away);
+    cluster.launch(away);
+    cluster.kiwi_mut(away).launch();
+    cluster.settle();
+    assert_eq!(waiting(&cluster, away), 0);
+    let mut plain = cluster.kiwi(away).connect();
+    for first in (0..KEYS).step_by(1000) {
+        let mut call = redis::cmd("MGET");
+        (first..first + 1000).for_each(|number| {
+            call.arg(format!("key:{number}"));
+        });
+        let values: Vec<u64> = call.query(&mut plain).unwrap();
+        assert!(values.into_iter().eq(first..first + 1000), "{first}");
+    }
+    let value: String = ask(&mut plain, "HGET last field").unwrap();
+    let gone: u64 = ask(&mut plain, "EXISTS from to").unwrap();
+    assert_eq!((value.as_str(), gone), ("value", 0));
+    cluster.assert_equal_digests();
+}
+
+fn waiting(cluster: &Cluster, index: usize) -> u64 {
+    let told: HashMap<String, redis::Value> = ask(&mut cluster.connect(index), "RAFT.BACKEND").unwrap();
+    redis::from_redis_value::<String>(told["waiting_changes"].clone()).unwrap().parse().unwrap()
+}
+
+#[test]
+fn content_is_compared_while_a_snapshot_is_installed() {
+    engine::on_each_kiwi(compare_while_installing);
+}
+
+fn compare_while_installing(engine: Engine) {
+    let often = [("raft.snapshot_log_bytes", "1MiB"), ("raft.keep_entries", "10")];
+    let mut cluster = Cluster::start_with(&[engine; 3], &[&ALL_ON_KIWI[..], &often].concat());
+    let leader = cluster.leader();
+    let away = (leader + 1) % 3;
+    let mut client = cluster.connect(leader);
+    let mut lists = redis::pipe();
+    for number in 0..3000 {
+        lists.cmd("RPUSH").arg(format!("list:{number}")).arg(number).arg("end").ignore();
+    }
+    let () = lists.query(&mut client).unwrap();
+    cluster.assert_equal_digests();
+    cluster.settle();
+    cluster.kill(away);
+    let before = cluster.status(leader).unwrap().applied;
+    let filler = "v".repeat(64 * 1024);
+    wait_for("the log is purged", || {
+        let () = redis::cmd("SET").arg("filler").arg(&filler).query(&mut client).unwrap();
+        cluster.status(leader).is_some_and(|status| status.purged > before)
+    });
+    cluster.launch(away);
+    let mut asked = 0;
+    while cluster.status(away).is_none_or(|status| status.snapshot <= before) {
+        let digest: redis::RedisResult<(u64, String)> = ask(&mut cluster.connect(away), "RAFT.DIGEST");
+        asked += u32::from(digest.is_ok());
+        if let Err(error) = digest {
+            assert!(!error.to_string().contains("lost"), "{error}");
+        }
+    }
+    println!("{engine:?}: {asked} times");
     cluster.assert_equal_digests();
 }
 

@@ -1,9 +1,11 @@
 //! What the storage behind this one has, and moving values there.
 //!
 //! A store may keep names and order of everything and leave the values to another storage. What changes is first
-//! applied here, values included, and journaled. A [`Cut`] is a moment of the store with all changes since the last
-//! one; whoever carries them over reads what the cut holds, and [`Store::confirm`] then has stubs stand for the values
-//! that have arrived.
+//! applied here, values included, and journaled. A [`Cut`] is a moment of the store with the oldest changes that wait,
+//! often all of them; whoever carries them over reads what the cut holds, and [`Store::confirm`] then has stubs stand for
+//! the values that have arrived.
+
+use std::ops::Range;
 
 use bytes::Bytes;
 use rocksdb::{Snapshot, WriteBatch};
@@ -11,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::encoding::{Family, KeyBuf, Record, Stub, Value, meta_key, split_meta_key, version_start};
 use super::frozen::storage_error;
-use super::journal::{Changes, Journal, moved};
+use super::journal::{Changes, Stretch};
 use super::source::Span;
 use super::store::Store;
 use crate::error::StorageError;
@@ -127,13 +129,13 @@ pub(crate) struct Arrived {
     pub(crate) stub: Stub,
 }
 
-/// The store at one moment, and what has changed up to it.
+/// The store at one moment, and changes up to it.
 pub(crate) struct Cut<'s> {
     store: &'s Store,
     snapshot: Snapshot<'s>,
-    /// What is not known to have been carried over.
+    /// What is not known to have been carried over, of a stretch of the journal.
     pub(crate) changes: Changes,
-    through: u64,
+    stretch: Option<Stretch>,
 }
 
 impl<'s> Cut<'s> {
@@ -217,15 +219,16 @@ pub(crate) fn place_of_key(key: &[u8]) -> Vec<u8> {
 }
 
 impl Store {
-    /// Cuts: takes what waits to be carried over, and makes durable what it is about. Nothing that the cut holds is
-    /// lost in a crash any more, so it may be shown to another storage.
+    /// Cuts: takes what has waited longest to be carried over, and makes durable what it is about. Nothing that the cut
+    /// holds is lost in a crash any more, so it may be shown to another storage.
     pub(crate) fn cut(&self) -> Result<Cut<'_>, StorageError> {
+        self.read_waiting()?;
         let mut cut = {
             let _commit = self.lock_commits();
             self.write_held()?;
-            let (changes, through) =
-                self.journal().map(|journal| (journal.waiting().take(), journal.end())).unwrap_or_default();
-            Cut { store: self, snapshot: self.fix(), changes, through }
+            let taken = self.journal().and_then(|journal| journal.waiting().take());
+            let (stretch, changes) = taken.unzip();
+            Cut { store: self, snapshot: self.fix(), changes: changes.unwrap_or_default(), stretch }
         };
         match self.sync() {
             Ok(()) => Ok(cut),
@@ -238,8 +241,36 @@ impl Store {
 
     /// What a cut held has not been carried over: it waits again.
     pub(crate) fn give_back(&self, cut: &mut Cut<'_>) {
-        if let Some(journal) = self.journal() {
-            journal.waiting().add_earlier(std::mem::take(&mut cut.changes));
+        if let Some((journal, stretch)) = self.journal().zip(cut.stretch.take()) {
+            journal.waiting().give_back(stretch, std::mem::take(&mut cut.changes));
+        }
+    }
+
+    /// Reads what is to be carried over next, if only the journal says it.
+    fn read_waiting(&self) -> Result<(), StorageError> {
+        let Some(journal) = self.journal() else { return Ok(()) };
+        let is_to_be_read = journal.waiting().is_to_be_read();
+        if let Some(entries) = is_to_be_read {
+            let changes = self.read_journal(&entries)?;
+            journal.waiting().was_read(&entries, changes);
+        }
+        Ok(())
+    }
+
+    fn read_journal(&self, entries: &Range<u64>) -> Result<Changes, StorageError> {
+        let place = |number: u64| KeyBuf::from_slice(&number.to_be_bytes());
+        let span = Span::new(place(entries.start), place(entries.end));
+        let mut stored = self.cursor(None, Family::Journal, &span, Direction::Forward)?;
+        let (mut changes, mut count) = (Changes::default(), 0);
+        while let Some((_, entry)) = stored.item() {
+            changes.add(Changes::decode(entry)?);
+            count += 1;
+            stored.advance()?;
+        }
+        if count == entries.end - entries.start {
+            Ok(changes)
+        } else {
+            Err(StorageError::Corrupt(format!("the journal has {count} of the entries {entries:?}")))
         }
     }
 
@@ -255,7 +286,7 @@ impl Store {
         if wanted {
             return Ok(());
         }
-        journal.waiting().take();
+        journal.waiting().clear();
         let mut batch = WriteBatch::default();
         self.delete_all(&mut batch, Family::Journal)?;
         journal.set_begin(journal.end());
@@ -269,7 +300,7 @@ impl Store {
 
     /// Whether anything waits.
     pub(crate) fn has_changes(&self) -> bool {
-        self.holds_any() || self.journal().is_some_and(|journal| !journal.waiting().changes().is_empty())
+        self.holds_any() || self.journal().is_some_and(|journal| !journal.waiting().is_empty())
     }
 
     /// Has stubs stand for values that have arrived, where they are still the newest. Not while a run is applied: what it
@@ -277,7 +308,7 @@ impl Store {
     pub(super) fn replace_by_stubs(&self, arrived: &[Arrived]) -> Result<(), StorageError> {
         let _commit = self.lock_commits();
         // The storage behind will be emptied: nothing that is there now is there for good.
-        if self.journal().is_none_or(|journal| journal.waiting().changes().cleared) {
+        if self.journal().is_none_or(|journal| journal.waiting().is_cleared()) {
             return Ok(());
         }
         let mut batch = WriteBatch::default();
@@ -292,7 +323,7 @@ impl Store {
     /// Everything that the cut holds has been carried over, but for `left`, which waits again.
     pub(super) fn confirm(
         &self,
-        cut: &Cut<'_>,
+        cut: &mut Cut<'_>,
         left: Changes,
         carrier: &Carrier,
     ) -> Result<(), StorageError> {
@@ -300,15 +331,19 @@ impl Store {
         let _commit = self.lock_commits();
         // Entries of held records may be written meanwhile: not between the number and the batch.
         self.write_held()?;
-        if let Some(journal) = self.journal() {
+        let done = self.journal().zip(cut.stretch.as_ref().map(|stretch| stretch.entries.end));
+        if let Some((journal, through)) = done {
             // One by one: range tombstones would pile up, wave by wave.
-            let numbers = (journal.begin()..cut.through).map(u64::to_be_bytes).collect::<Vec<_>>();
+            let numbers = (journal.begin()..through).map(u64::to_be_bytes).collect::<Vec<_>>();
             self.put_all(&mut batch, Family::Journal, numbers.iter().map(|number| (&number[..], None)))?;
-            journal.set_begin(cut.through);
         }
         self.put_carrier(&mut batch, carrier)?;
-        self.note(&mut batch, left)?;
-        self.write(batch)
+        self.write_noted(batch, left)?;
+        if let Some((journal, through)) = done {
+            journal.set_begin(through);
+        }
+        cut.stretch = None;
+        Ok(())
     }
 
     /// What is to be stored in the place of a value that has arrived: none if another one is there by now.
@@ -338,10 +373,7 @@ impl Store {
 
     /// Whether a version is the content of a key, and has been since it was carried over under that key.
     fn is_at_home(&self, key: &[u8], version: u64) -> Result<bool, StorageError> {
-        let has_moved = |journal: &Journal| {
-            journal.waiting().changes().keys.get(key).is_some_and(|parts| parts.contains(&moved()))
-        };
-        if self.journal().is_some_and(has_moved) {
+        if self.journal().is_some_and(|journal| journal.waiting().has_moved(key)) {
             return Ok(false);
         }
         let decode = |bytes: &[u8]| Record::decode(bytes).map(|(record, _)| record.version);

@@ -161,16 +161,21 @@ impl EmbeddedAdapter {
     pub(crate) fn confirm(
         &self,
         store: &Store,
-        cut: &Cut<'_>,
+        cut: &mut Cut<'_>,
         arrived: &[Arrived],
         left: Changes,
         carrier: &Carrier,
     ) -> Result<(), StorageError> {
+        // In this order: what is carried over again, as after a crash between the two, must still be here, or it would be
+        // gone if that begins with removing everything there.
+        store.confirm(cut, left, carrier)?;
+        step::reached("wave-confirmed");
         for arrived in arrived.chunks(STUBS_AT_ONCE) {
             let _writer = self.lock_writer();
             store.replace_by_stubs(arrived)?;
         }
-        store.confirm(cut, left, carrier)
+        step::reached("wave-replaced");
+        Ok(())
     }
 
     /// The generation in use.

@@ -5,7 +5,8 @@
 //! So many changes of one thing are carried over as one, and carrying one over twice does no harm.
 
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -42,7 +43,16 @@ impl Changes {
         self.keys.values().map(|parts| 1 + parts.len()).sum()
     }
 
-    /// Adds later changes. Answers how many names are new.
+    /// Adds what a later entry of the journal says.
+    pub(super) fn add(&mut self, later: Self) {
+        if later.cleared {
+            *self = later;
+        } else {
+            self.merge(later);
+        }
+    }
+
+    /// Adds later changes, before which not everything was removed. Answers how many names are new.
     fn merge(&mut self, later: Self) -> usize {
         let mut new = 0;
         for (key, parts) in later.keys {
@@ -70,43 +80,130 @@ impl Changes {
     }
 }
 
-/// Changes that wait, with the number of their names.
-#[derive(Debug, Default)]
-pub(super) struct Waiting {
-    changes: Changes,
+/// The names that a wave is about, about.
+const STRETCH_NAMES: usize = 50_000;
+/// The names of so many stretches are kept in memory. Those of later ones, but for the last, are read from the journal
+/// when it is their turn.
+const AT_HAND: usize = 2;
+
+/// A stretch of the journal.
+#[derive(Debug)]
+pub(super) struct Stretch {
+    /// The numbers of its entries.
+    pub(super) entries: Range<u64>,
     names: usize,
+    cleared: bool,
+    /// The keys that have got their content from other ones.
+    moved: BTreeSet<Vec<u8>>,
+    /// What has changed; none if only the journal says it.
+    changes: Option<Changes>,
 }
 
-impl Waiting {
-    /// What waits.
-    pub(super) const fn changes(&self) -> &Changes {
-        &self.changes
-    }
-
-    /// How many names wait.
-    pub(super) const fn names(&self) -> usize {
-        self.names
-    }
-
-    /// Takes what waits.
-    pub(super) fn take(&mut self) -> Changes {
-        std::mem::take(self).changes
-    }
-
-    /// Adds later changes.
-    pub(super) fn add(&mut self, later: Changes) {
-        if later.cleared {
-            *self = Self { names: later.count(), changes: later };
-        } else {
-            self.names += self.changes.merge(later);
+impl Stretch {
+    fn new(changes: Changes, entry: u64) -> Self {
+        Self {
+            entries: entry..entry + 1,
+            names: changes.count(),
+            cleared: changes.cleared,
+            moved: moved_keys(&changes).collect(),
+            changes: Some(changes),
         }
     }
 
-    /// Adds earlier changes.
-    pub(super) fn add_earlier(&mut self, earlier: Changes) {
-        let later = self.take();
-        *self = Self { names: earlier.count(), changes: earlier };
-        self.add(later);
+    /// Whether more goes into it.
+    const fn is_open(&self) -> bool {
+        self.changes.is_some() && self.names < STRETCH_NAMES
+    }
+
+    /// Adds the changes of the entry behind it.
+    fn add(&mut self, later: Changes, entry: u64) {
+        self.entries.end = entry + 1;
+        self.moved.extend(moved_keys(&later));
+        if let Some(changes) = &mut self.changes {
+            self.names += changes.merge(later);
+        }
+    }
+}
+
+fn moved_keys(changes: &Changes) -> impl Iterator<Item = Vec<u8>> {
+    let is_moved = |parts: &Parts| parts.contains(&moved());
+    changes.keys.iter().filter(move |(_, parts)| is_moved(parts)).map(|(key, _)| key.clone())
+}
+
+/// Changes that wait, in stretches of the journal: each is carried over by a wave of its own, so that no wave is about
+/// more than is easily held, and none is noted anew when a part of them has been carried over. However many wait, few of
+/// them are in memory.
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    stretches: VecDeque<Stretch>,
+}
+
+impl Waiting {
+    /// How many names wait. What has changed in several stretches counts for each.
+    pub(super) fn names(&self) -> usize {
+        self.stretches.iter().map(|stretch| stretch.names).sum()
+    }
+
+    /// Whether nothing waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.stretches.is_empty()
+    }
+
+    /// Whether everything waits to be removed.
+    pub(super) fn is_cleared(&self) -> bool {
+        self.stretches.front().is_some_and(|first| first.cleared)
+    }
+
+    /// Whether it waits to be carried over that a key has got its content from another one.
+    pub(super) fn has_moved(&self, key: &[u8]) -> bool {
+        self.stretches.iter().any(|stretch| stretch.moved.contains(key))
+    }
+
+    /// The entries of the first stretch, if they are to be read before it can be taken.
+    pub(super) fn is_to_be_read(&self) -> Option<Range<u64>> {
+        self.stretches.front().filter(|first| first.changes.is_none()).map(|first| first.entries.clone())
+    }
+
+    /// What was read of these entries.
+    pub(super) fn was_read(&mut self, entries: &Range<u64>, changes: Changes) {
+        if let Some(first) = self.stretches.front_mut().filter(|first| first.entries == *entries) {
+            first.changes = Some(changes);
+        }
+    }
+
+    /// Takes the first stretch, if it is there, and its changes.
+    pub(super) fn take(&mut self) -> Option<(Stretch, Changes)> {
+        let changes = self.stretches.front_mut()?.changes.take()?;
+        Some((self.stretches.pop_front()?, changes))
+    }
+
+    /// What was taken has not been carried over.
+    pub(super) fn give_back(&mut self, stretch: Stretch, changes: Changes) {
+        if !self.is_cleared() {
+            self.stretches.push_front(Stretch { changes: Some(changes), ..stretch });
+        }
+    }
+
+    /// Adds the changes of the journal's last entry.
+    pub(super) fn add(&mut self, later: Changes, entry: u64) {
+        if later.cleared {
+            self.stretches.clear();
+        }
+        let many = self.stretches.len() >= AT_HAND;
+        match self.stretches.back_mut() {
+            Some(last) if last.is_open() => last.add(later, entry),
+            last => {
+                if let Some(last) = last.filter(|_| many) {
+                    last.changes = None;
+                }
+                self.stretches.push_back(Stretch::new(later, entry));
+            }
+        }
+    }
+
+    /// Forgets what waits.
+    pub(super) fn clear(&mut self) {
+        self.stretches.clear();
     }
 }
 
@@ -168,29 +265,98 @@ mod tests {
         changes
     }
 
+    fn take(waiting: &mut Waiting) -> Option<(Changes, Range<u64>)> {
+        waiting.take().map(|(stretch, changes)| (changes, stretch.entries))
+    }
+
     #[test]
-    fn changes_merge_in_both_directions_are_counted_and_come_back_as_written() {
-        let (early, late) = (changes(false, &[("a", &[1]), ("b", &[])]), changes(false, &[("a", &[2])]));
+    fn changes_merge_are_counted_and_come_back_as_written() {
         let both = changes(false, &[("a", &[1, 2]), ("b", &[])]);
         let mut waiting = Waiting::default();
-        waiting.add(early.clone());
-        waiting.add(late.clone());
-        assert_eq!((waiting.changes(), waiting.names()), (&both, 4));
-        assert_eq!(waiting.take(), both);
-        assert_eq!(waiting.names(), 0);
-        waiting.add(late);
-        waiting.add_earlier(early.clone());
-        assert_eq!((waiting.changes(), waiting.names()), (&both, both.count()));
+        waiting.add(changes(false, &[("a", &[1]), ("b", &[])]), 0);
+        waiting.add(changes(false, &[("a", &[2])]), 1);
+        assert_eq!(waiting.names(), 4);
+        assert_eq!(take(&mut waiting), Some((both.clone(), 0..2)));
+        assert_eq!((waiting.names(), waiting.is_empty()), (0, true));
         assert_eq!(Changes::decode(&both.encode().unwrap()).unwrap(), both);
         assert!(Changes::decode(&both.encode().unwrap()[..5]).is_err());
+    }
 
+    #[test]
+    fn many_changes_wait_in_stretches_few_of_them_in_memory() {
+        const EACH: usize = STRETCH_NAMES / 2 + 1;
+        let entry = |number: u64| {
+            let names = number as usize * EACH..(number as usize + 1) * EACH;
+            let keys = names.map(|name| (format!("{name:08}").into_bytes(), Parts::new())).collect();
+            Changes { cleared: false, keys }
+        };
+        let pair = |first: u64| {
+            let mut both = entry(first);
+            both.add(entry(first + 1));
+            (both, first..first + 2)
+        };
+        let mut waiting = Waiting::default();
+        (0..15).for_each(|number| waiting.add(entry(number), number));
+        assert_eq!(waiting.names(), 15 * EACH);
+
+        let (stretch, first) = waiting.take().unwrap();
+        assert_eq!((first.clone(), stretch.entries.clone()), pair(0));
+        waiting.give_back(stretch, first);
+        assert_eq!(waiting.names(), 15 * EACH);
+        for number in 0..8 {
+            let is_to_be_read = waiting.is_to_be_read();
+            let is_kept = (number as usize) < AT_HAND - 1 || number == 7;
+            assert_eq!(is_to_be_read.is_none(), is_kept, "{number}");
+            let (changes, entries) = if number == 7 { (entry(14), 14..15) } else { pair(number * 2) };
+            if let Some(range) = is_to_be_read {
+                assert!(take(&mut waiting).is_none());
+                assert_eq!(range, entries);
+                waiting.was_read(&(0..1), Changes::default());
+                waiting.was_read(&range, changes.clone());
+            }
+            assert_eq!(take(&mut waiting), Some((changes, entries)));
+        }
+        assert!(take(&mut waiting).is_none() && waiting.names() == 0);
+    }
+
+    #[test]
+    fn what_waited_before_everything_was_removed_is_not_carried_over() {
+        let early = changes(false, &[("a", &[]), ("b", &[1])]);
         let cleared = changes(true, &[("c", &[])]);
-        waiting.add(cleared.clone());
-        assert_eq!((waiting.changes(), waiting.names()), (&cleared, 1));
-        waiting.add_earlier(early.clone());
-        assert_eq!((waiting.changes(), waiting.names()), (&cleared, 1));
-        waiting.add(early);
-        let all = changes(true, &[("a", &[1]), ("b", &[]), ("c", &[])]);
-        assert_eq!((waiting.changes(), waiting.names()), (&all, 4));
+        let mut waiting = Waiting::default();
+        waiting.add(early.clone(), 0);
+        let (stretch, taken) = waiting.take().unwrap();
+        waiting.add(early.clone(), 1);
+        waiting.add(cleared.clone(), 2);
+        waiting.give_back(stretch, taken);
+        assert!(waiting.is_cleared());
+        let (stretch, taken) = waiting.take().unwrap();
+        assert_eq!((&taken, stretch.entries.clone()), (&cleared, 2..3));
+        // Nor is it forgotten that everything is to be removed.
+        waiting.add(early.clone(), 3);
+        assert!(!waiting.is_cleared());
+        waiting.give_back(stretch, taken);
+        assert!(waiting.is_cleared());
+        assert_eq!(take(&mut waiting), Some((cleared.clone(), 2..3)));
+        assert_eq!(take(&mut waiting), Some((early.clone(), 3..4)));
+        let mut read = early.clone();
+        read.add(cleared.clone());
+        assert_eq!(read, cleared);
+        read.add(early);
+        assert_eq!(read, changes(true, &[("a", &[]), ("b", &[1]), ("c", &[])]));
+    }
+
+    #[test]
+    fn it_is_known_which_content_came_from_another_key_until_that_is_taken() {
+        let mut renamed = changes(false, &[("b", &[1])]);
+        renamed.keys.get_mut(&b"b"[..]).unwrap().insert(moved());
+        let mut waiting = Waiting::default();
+        waiting.add(changes(false, &[("a", &[]), ("b", &[1])]), 0);
+        waiting.add(renamed, 1);
+        assert!(waiting.has_moved(b"b") && !waiting.has_moved(b"a"));
+        let (stretch, taken) = waiting.take().unwrap();
+        assert!(!waiting.has_moved(b"b"));
+        waiting.give_back(stretch, taken);
+        assert!(waiting.has_moved(b"b"));
     }
 }

@@ -232,21 +232,23 @@ impl Store {
             if journal.end() == 0 {
                 journal.set_begin(number);
             }
-            journal.waiting().add(Changes::decode(changes)?);
+            journal.waiting().add(Changes::decode(changes)?, number);
             journal.set_end(number + 1);
             stored.advance()?;
         }
         Ok(())
     }
 
-    /// Adds changes to the journal, with the batch that makes them.
-    pub(super) fn note(&self, batch: &mut WriteBatch, changes: Changes) -> Result<(), StorageError> {
+    /// Writes a batch, and what it changes into the journal with it.
+    pub(super) fn write_noted(&self, mut batch: WriteBatch, changes: Changes) -> Result<(), StorageError> {
         let is_noted = |journal: &&Journal| !changes.is_empty() && !journal.is_idle();
-        let Some(journal) = self.journal.as_ref().filter(is_noted) else { return Ok(()) };
+        let Some(journal) = self.journal.as_ref().filter(is_noted) else { return self.write(batch) };
         let number = journal.end();
-        self.put(batch, Family::Journal, &number.to_be_bytes(), &changes.encode()?)?;
+        self.put(&mut batch, Family::Journal, &number.to_be_bytes(), &changes.encode()?)?;
+        self.write(batch)?;
+        // Not before: the next entry takes the place of one that could not be written.
         journal.set_end(number + 1);
-        journal.waiting().add(changes);
+        journal.waiting().add(changes, number);
         Ok(())
     }
 
@@ -283,8 +285,7 @@ impl Store {
         self.put(&mut batch, Family::State, STATE_KEY, &state.encode())?;
         let _commit = self.lock_commits();
         self.write_held()?;
-        self.note(&mut batch, changes)?;
-        self.write(batch)?;
+        self.write_noted(batch, changes)?;
         self.set_state(state);
         Ok(())
     }
@@ -339,8 +340,7 @@ impl Store {
         let mut batch = WriteBatch::with_capacity_bytes(aside.held.bytes());
         self.put_all(&mut batch, Family::Meta, aside.held.in_order().into_iter())?;
         self.put(&mut batch, Family::State, STATE_KEY, &aside.state.encode())?;
-        self.note(&mut batch, self.changed(&aside.held))?;
-        self.write(batch)?;
+        self.write_noted(batch, self.changed(&aside.held))?;
         self.held.write().unwrap_or_else(PoisonError::into_inner).aside = None;
         Ok(())
     }

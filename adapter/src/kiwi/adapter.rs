@@ -37,8 +37,9 @@ use crate::snapshot::Digest;
 const RETRY: Duration = Duration::from_millis(50);
 /// Rounds in which one and the same value is not found before it counts as lost: in one or two it may just have changed.
 const MISSING_ROUNDS: u32 = 20;
-/// A run waits while more changes than this have not been carried over.
-const MOST_WAITING: usize = 500_000;
+/// A run waits while more names of changes than this have not been carried over. The journal holds them, some 40 bytes of
+/// disk each.
+const MOST_WAITING: usize = 10_000_000;
 
 /// How long a request to Kiwi that is under way is waited for at the end.
 const HAULING_ENDS: Duration = Duration::from_secs(3);
@@ -337,9 +338,18 @@ impl Adapter for KiwiAdapter {
     }
 
     async fn digest(&self) -> Result<(Position, Digest), StorageError> {
-        let (walk, index) = (self.walk(), Arc::clone(&self.index));
-        let digest = tokio::task::spawn_blocking(move || index.digest_with(Some(&walk)));
-        digest.await.map_err(StorageError::engine("make a digest"))?
+        loop {
+            let (walk, index) = (self.walk(), Arc::clone(&self.index));
+            let walked = tokio::task::spawn_blocking(move || {
+                let digest = index.digest_with(Some(&walk));
+                (digest, walk.is_replaced())
+            });
+            match walked.await.map_err(StorageError::engine("make a digest"))? {
+                // A snapshot was installed meanwhile.
+                (Err(StorageError::Lost(_)), true) => {}
+                (digest, _) => return digest,
+            }
+        }
     }
 
     async fn lost(&self) -> String {

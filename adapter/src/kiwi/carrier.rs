@@ -35,6 +35,8 @@ use crate::step;
 
 /// The first and the last wait before Kiwi is tried again.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
+/// How often a walk that holds everything back is looked at.
+const HELD: Duration = Duration::from_millis(50);
 /// How often the marks are looked at while nothing is to be carried over.
 const IDLE_CHECK: Duration = Duration::from_secs(1);
 
@@ -153,6 +155,7 @@ impl Hauler {
             tracing::info!(address = self.client.address(), "the storage is connected");
         }
         let mut recognized = Instant::now();
+        let mut held = None;
         loop {
             let store = self.index.store();
             if self.is_stopping() {
@@ -168,10 +171,17 @@ impl Hauler {
             // Reading goes on meanwhile: what is read is what its stub says, or is not used.
             if let Some(left) = self.left_to_settle(unsettled) {
                 self.rest(left.min(IDLE_CHECK));
+            } else if held.is_some() && held == self.freezes.passed() {
+                // Whatever is committed meanwhile.
+                std::thread::sleep(HELD);
             } else if store.has_changes() || store.carrier()?.refill.is_some() {
+                held = self.freezes.passed();
                 match self.wave(&store) {
-                    Err(WaveError::Held) => self.rest(BACKOFF.0),
-                    wave => wave?,
+                    Err(WaveError::Held) => {}
+                    wave => {
+                        wave?;
+                        held = None;
+                    }
                 }
             } else {
                 self.rest(IDLE_CHECK);
@@ -248,13 +258,13 @@ impl Hauler {
         }
         self.busy.store(true, Ordering::Release);
         let carried = store.cut().map_err(WaveError::from).and_then(|mut cut| {
-            self.carry(store, &cut, &mut carrier).inspect_err(|_| store.give_back(&mut cut))
+            self.carry(store, &mut cut, &mut carrier).inspect_err(|_| store.give_back(&mut cut))
         });
         self.busy.store(false, Ordering::Release);
         carried
     }
 
-    fn carry(&self, store: &Store, cut: &Cut<'_>, carrier: &mut Carrier) -> Result<(), WaveError> {
+    fn carry(&self, store: &Store, cut: &mut Cut<'_>, carrier: &mut Carrier) -> Result<(), WaveError> {
         let passed = self.freezes.passed();
         let cleared = cut.changes.cleared;
         if cleared || carrier.refill.as_ref().is_some_and(|refill| !refill.emptied) {
@@ -295,7 +305,6 @@ impl Hauler {
             self.cache.put(place, stub, value);
         }
         self.index.confirm(store, cut, &plan.arrived, plan.left, carrier)?;
-        step::reached("wave-confirmed");
         Ok(())
     }
 

@@ -67,10 +67,19 @@ pub(super) struct Streaming {
 }
 
 impl Streaming {
+    /// Whether the generation that is walked over is no longer in use.
+    pub(super) fn is_replaced(&self) -> bool {
+        !Arc::ptr_eq(&self.store, &self.index.store())
+    }
+
     fn fetch(&self, place: &Place, stub: Stub, next: &Next<'_>) -> Outcome<Bytes> {
         step::reached("snapshot-reading");
         let mut last = None;
         for _ in 0..TRIES {
+            // What is on Kiwi, and where, is soon only known of the generation in use.
+            if self.is_replaced() {
+                return Err(StorageError::Lost(missing(place)).into());
+            }
             let mut needs = vec![(place.clone(), stub)];
             needs.extend(next(place)?);
             match self.runtime.block_on(self.fetcher.fetch(needs)) {
@@ -98,7 +107,7 @@ impl Streaming {
             Some(error) => Err(StorageError::Lost(error.to_string()).into()),
             None => {
                 // The values of a generation that was replaced are not on Kiwi for good reason.
-                if Arc::ptr_eq(&self.store, &self.index.store()) {
+                if !self.is_replaced() {
                     self.missed.note(missing(place));
                 }
                 Err(StorageError::Lost(missing(place)).into())
