@@ -44,6 +44,8 @@ const APPEND_TIMEOUT: Duration = Duration::from_secs(10);
 const SLOWEST_BYTES_PER_SECOND: usize = 1 << 20;
 /// The first and the last wait before an unreachable peer is tried again.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(25), Duration::from_millis(400));
+/// The same for a snapshot.
+const SNAPSHOT_BACKOFF: (Duration, Duration) = (Duration::from_millis(25), Duration::from_secs(1));
 
 /// Makes the clients of all peers.
 pub struct RaftNetworkClients {
@@ -76,6 +78,7 @@ impl RaftNetworkFactory<TypeConfig> for RaftNetworkClients {
             heartbeat_interval: self.heartbeat_interval,
             elections: Arc::clone(&self.elections),
             in_flight: None,
+            snapshot_wait: Duration::ZERO,
         }
     }
 }
@@ -87,6 +90,9 @@ pub struct RaftNetworkClient {
     heartbeat_interval: Duration,
     elections: Arc<Elections>,
     in_flight: Option<InFlight>,
+    /// The wait before the next snapshot, if the last one could not be sent: openraft begins its own waits anew with every
+    /// snapshot.
+    snapshot_wait: Duration,
 }
 
 /// Where append requests go, and what their answers are good for besides.
@@ -116,6 +122,20 @@ impl InFlight {
 }
 
 impl RaftNetworkClient {
+    async fn send_snapshot(
+        &self,
+        vote: Vote,
+        snapshot: Snapshot<TypeConfig>,
+    ) -> Result<SnapshotResponse<NodeId>, StreamingError<TypeConfig, Fatal<NodeId>>> {
+        // Only a leader sends one, with its own vote.
+        let logger = RaftLogger::new(vote.leader_id.node_id);
+        let (at, began) = (snapshot.meta.last_log_id, Instant::now());
+        logger.snapshot_sending(at, self.way.target, &snapshot.snapshot.path);
+        let sent = snapshot::send(&self.way.pool, vote, snapshot).await;
+        logger.snapshot_sent(at, self.way.target, began.elapsed(), sent.as_ref().map(drop));
+        sent.map_err(|error| StreamingError::Unreachable(Unreachable::new(&error)))
+    }
+
     /// Starts to send a payload, unless it is on its way already.
     fn start(&mut self, rpc: AppendEntriesRequest<TypeConfig>, last: LogId) -> InFlight {
         match self.in_flight.take() {
@@ -182,17 +202,21 @@ impl RaftNetwork<TypeConfig> for RaftNetworkClient {
         cancel: impl Future<Output = ReplicationClosed> + Send + 'static,
         _option: RPCOption,
     ) -> Result<SnapshotResponse<NodeId>, StreamingError<TypeConfig, Fatal<NodeId>>> {
-        // Only a leader sends one, with its own vote.
-        let logger = RaftLogger::new(vote.leader_id.node_id);
-        let (at, began) = (snapshot.meta.last_log_id, Instant::now());
-        logger.snapshot_sending(at, self.way.target, &snapshot.snapshot.path);
-        tokio::select! {
+        let wait = self.snapshot_wait;
+        let (first, longest) = SNAPSHOT_BACKOFF;
+        self.snapshot_wait = (wait * 2).clamp(first, longest);
+        let sent = async {
+            tokio::time::sleep(wait).await;
+            self.send_snapshot(vote, snapshot).await
+        };
+        let sent = tokio::select! {
             closed = cancel => Err(StreamingError::Closed(closed)),
-            sent = snapshot::send(&self.way.pool, vote, snapshot) => {
-                logger.snapshot_sent(at, self.way.target, began.elapsed(), sent.as_ref().map(drop));
-                sent.map_err(|error| StreamingError::Unreachable(Unreachable::new(&error)))
-            }
+            sent = sent => sent,
+        };
+        if sent.is_ok() {
+            self.snapshot_wait = Duration::ZERO;
         }
+        sent
     }
 
     fn backoff(&self) -> Backoff {
