@@ -203,7 +203,8 @@ impl Worker {
             let answered = answered.map_err(|error| FetchError::Down(error.to_string()))??;
             for ((place, stub), value) in answered {
                 if Stub::of(&value) == stub {
-                    self.cache.put(place.clone(), stub, value.clone());
+                    // A copy: the value is a part of the reply, all of which would stay in memory with it.
+                    self.cache.put(place.clone(), stub, Bytes::copy_from_slice(&value));
                     found.insert(place, (stub, value));
                 }
             }
