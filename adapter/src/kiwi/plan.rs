@@ -27,10 +27,10 @@ pub(super) use lists::resolve;
 /// Strings longer than this stay in the index as well: for any part of a string, Kiwi reads all of it.
 const LONG_STRING: u64 = 16 << 20;
 /// Bytes of one key's content that is new to Kiwi in one wave.
-const WHOLE_BYTES: usize = 1 << 20;
-/// Bytes of a wave, and keys in it, about.
+const WHOLE_BYTES: usize = 4 << 20;
+/// Bytes of a wave, and names of changes in it, about.
 const WAVE_BYTES: usize = 8 << 20;
-const WAVE_KEYS: usize = 50_000;
+const WAVE_NAMES: usize = 50_000;
 /// What stands on Kiwi for an infinite score, which it refuses.
 const ALMOST_INFINITE: f64 = f64::MAX;
 
@@ -59,7 +59,7 @@ pub(super) struct Plan {
     /// What is left for the next wave.
     pub(super) left: Changes,
     bytes: usize,
-    keys: usize,
+    names: usize,
 }
 
 /// Makes a plan from a cut.
@@ -84,7 +84,7 @@ impl<'c, 's> Planner<'c, 's> {
 
     /// Whether the wave is large enough.
     pub(super) fn is_full(&self) -> bool {
-        self.plan.bytes >= WAVE_BYTES || self.plan.keys >= WAVE_KEYS
+        self.plan.bytes >= WAVE_BYTES || self.plan.names >= WAVE_NAMES
     }
 
     /// Leaves a change for the next wave.
@@ -110,7 +110,7 @@ impl<'c, 's> Planner<'c, 's> {
         if key.starts_with(RESERVED) {
             return Ok(());
         }
-        self.plan.keys += 1;
+        self.plan.names += 1;
         let has_moved = parts.remove(&moved());
         match self.cut.entry(key)? {
             Entry::Missing => {
@@ -194,7 +194,7 @@ impl<'c, 's> Planner<'c, 's> {
             self.put(&mut lane, place, Some(&stored))?;
         }
         self.plan.bytes += bytes;
-        self.plan.lanes.push(lane.finish());
+        self.plan.lanes.extend(lane.finish());
         let upto = if complete { None } else { last };
         if upto.is_some() {
             self.leave(content.key, Parts::new());
@@ -215,16 +215,23 @@ impl<'c, 's> Planner<'c, 's> {
         let family = content.family();
         let is_there = |place: &[u8]| placed.upto.as_ref().is_none_or(|upto| place <= upto.as_slice());
         let mut lane = Lane::new(content);
+        let mut left = Parts::new();
         for (changed, place) in parts {
-            if changed == family && family.version_of(&place) == Some(content.version) && is_there(&place) {
+            if self.is_full() {
+                left.insert((changed, place));
+            } else if changed == family
+                && family.version_of(&place) == Some(content.version)
+                && is_there(&place)
+            {
                 let stored = self.cut.stored(family, &place)?;
+                self.plan.names += 1;
                 self.plan.bytes += place.len() + stored.as_ref().map_or(0, Vec::len);
                 self.put(&mut lane, place, stored.as_deref())?;
             }
         }
-        let requests = lane.finish();
-        if !requests.is_empty() {
-            self.plan.lanes.push(requests);
+        self.plan.lanes.extend(lane.finish());
+        if !left.is_empty() {
+            self.leave(content.key, left);
         }
         match &placed.upto {
             Some(upto) => self.add_whole(content, Some(upto)),

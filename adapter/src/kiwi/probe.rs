@@ -146,7 +146,7 @@ fn hashes() -> Vec<Step> {
     let key = key("hash");
     let mut steps = clean("hash");
     steps.extend([
-        step(&[b"HSET", &key, b"a", b"1", BYTES, b"2"], int(2)),
+        step(&[b"HMSET", &key, b"a", b"1", BYTES, b"2"], ok()),
         step(&[b"HMGET", &key, BYTES, b"b"], BytesFrame::Array(vec![bulk(b"2"), BytesFrame::Null])),
         step(&[b"HDEL", &key, b"a"], int(1)),
         step(&[b"DEL", &key], int(1)),
