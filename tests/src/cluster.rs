@@ -418,17 +418,25 @@ impl Cluster {
         self.nodes[index].kiwi.as_mut().expect("the node has a Kiwi")
     }
 
-    /// Waits until every running node's content is where it is kept in the end.
+    /// Waits until every running node has applied what any of them has, and its content is where it is kept in the end.
     pub fn settle(&self) {
         let deadline = Instant::now() + PATIENCE;
-        for index in (0..self.nodes.len()).filter(|index| self.runs(*index)) {
-            let has_arrived = |storage: &Health| storage.ok && storage.detail.contains("; 0 changes");
-            while self.nodes[index].engine.is_kiwi() {
-                let storage = self.status(index).map(|status| status.storage);
-                if storage.as_ref().is_some_and(has_arrived) {
+        let running = || (0..self.nodes.len()).filter(|index| self.runs(*index));
+        let applied = running().filter_map(|index| Some(self.status(index)?.applied)).max().unwrap_or(0);
+        for index in running() {
+            let has_arrived = |storage: &Health| {
+                let is_there = storage.ok && storage.detail.contains("; 0 changes");
+                is_there || !self.nodes[index].engine.is_kiwi()
+            };
+            loop {
+                let status = self.status(index);
+                if status
+                    .as_ref()
+                    .is_some_and(|status| status.applied >= applied && has_arrived(&status.storage))
+                {
                     break;
                 }
-                assert!(Instant::now() < deadline, "{storage:?}\n{}", self.log(index));
+                assert!(Instant::now() < deadline, "{status:?}\n{}", self.log(index));
                 sleep(Duration::from_millis(20));
             }
         }
