@@ -151,6 +151,8 @@ fn stop_the_leader(engine: Engine) {
     cluster.launch(leader);
     cluster.leader();
     let history = writers.finish();
+    // It answers reads of values when it has found its Kiwi again.
+    cluster.settle();
     history.check(&mut cluster.connect(leader));
     cluster.assert_equal_digests();
 }
