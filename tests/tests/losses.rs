@@ -7,10 +7,12 @@
     reason = "a test stops at the first surprise"
 )]
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
+use tests::ask::{ask, wait_for};
 use tests::cluster::{Cluster, PATIENCE};
 use tests::engine::{self, ALL_ON_KIWI, Engine};
 use tests::history::Writers;
@@ -69,6 +71,11 @@ fn recovers_from(loss: Loss, engine: Engine, settings: &[(&str, &str)]) {
     copy_dir(&cluster.kiwi(victim).data_dir(), &copy);
     cluster.kiwi_mut(victim).launch();
     cluster.settle();
+    let waves = |cluster: &Cluster| -> u64 {
+        let told: HashMap<String, redis::Value> = ask(&mut cluster.connect(victim), "RAFT.BACKEND").unwrap();
+        redis::from_redis_value::<String>(told["waves"].clone()).unwrap().parse().unwrap()
+    };
+    let before = waves(&cluster);
     let writers = Writers::start(8, cluster.ports());
     writers.wait_for(200);
     for field in 0..200 {
@@ -76,6 +83,8 @@ fn recovers_from(loss: Loss, engine: Engine, settings: &[(&str, &str)]) {
         let () = redis::cmd("HSET").arg("hash").arg(&name).arg(name.repeat(20)).query(&mut client).unwrap();
         let () = redis::cmd("RPUSH").arg("list").arg(name.repeat(10)).query(&mut client).unwrap();
     }
+    // If the Kiwi was stopped in the middle of a wave, there is none for a while.
+    wait_for("newer data is on the Kiwi", || waves(&cluster) > before + 1);
     inflict(loss, cluster.kiwi_mut(victim), &copy);
     wait_until_rebuilt(&cluster, victim);
     writers.wait_for(100);
