@@ -1,5 +1,6 @@
 //! A cluster of `raft-proxy` processes that can be killed, paused and restarted.
 
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -13,6 +14,7 @@ use nix::unistd::Pid;
 use raft::handle::{MemberStatus, NodeStatus, Role};
 use tempfile::TempDir;
 
+use crate::ask::ask;
 use crate::engine::Engine;
 use crate::kiwi::Kiwi;
 use crate::link::Link;
@@ -406,6 +408,13 @@ impl Cluster {
             assert!(Instant::now() < deadline, "replicas do not meet: {digests:?}");
             sleep(Duration::from_millis(50));
         }
+    }
+
+    /// What `RAFT.BACKEND` says under a name.
+    pub fn backend(&self, index: usize, name: &str) -> String {
+        let mut told: HashMap<String, redis::Value> = ask(&mut self.connect(index), "RAFT.BACKEND").unwrap();
+        let value = told.remove(name).unwrap_or_else(|| panic!("RAFT.BACKEND has no {name}"));
+        redis::from_redis_value(value).unwrap()
     }
 
     /// The Kiwi beside a node.

@@ -8,7 +8,6 @@
 )]
 #![allow(clippy::print_stdout, reason = "what was measured is shown on request")]
 
-use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
@@ -190,8 +189,7 @@ fn write_much_while_a_kiwi_is_away(engine: Engine) {
 }
 
 fn waiting(cluster: &Cluster, index: usize) -> u64 {
-    let told: HashMap<String, redis::Value> = ask(&mut cluster.connect(index), "RAFT.BACKEND").unwrap();
-    redis::from_redis_value::<String>(told["waiting_changes"].clone()).unwrap().parse().unwrap()
+    cluster.backend(index, "waiting_changes").parse().unwrap()
 }
 
 #[test]
@@ -281,8 +279,7 @@ fn ask_how_it_stands(engine: Engine) {
         let value: String = redis::cmd("GET").arg("k").query(&mut client).unwrap();
         assert_eq!(value, "v");
     }
-    let told: HashMap<String, redis::Value> = redis::cmd("RAFT.BACKEND").query(&mut client).unwrap();
-    let text = |name: &str| redis::from_redis_value::<String>(told[name].clone()).unwrap();
+    let text = |name: &str| cluster.backend(0, name);
     assert_eq!(
         (text("kind"), text("state"), text("instances")),
         ("kiwi".into(), "up".into(), "several".into())
@@ -300,8 +297,7 @@ fn ask_how_it_stands(engine: Engine) {
     }
     cluster.kiwi_mut(0).kill();
     cluster.wait_for_storage(0, "nobody listens");
-    let told: HashMap<String, redis::Value> = redis::cmd("RAFT.BACKEND").query(&mut client).unwrap();
-    assert_eq!(redis::from_redis_value::<String>(told["state"].clone()).unwrap(), "down");
+    assert_eq!(cluster.backend(0, "state"), "down");
     assert!(scrape(http).contains("raft_proxy_storage_up 0"));
 }
 

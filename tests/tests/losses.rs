@@ -7,12 +7,11 @@
     reason = "a test stops at the first surprise"
 )]
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
-use tests::ask::{ask, wait_for};
+use tests::ask::wait_for;
 use tests::cluster::{Cluster, PATIENCE};
 use tests::engine::{self, ALL_ON_KIWI, Engine};
 use tests::history::Writers;
@@ -71,10 +70,7 @@ fn recovers_from(loss: Loss, engine: Engine, settings: &[(&str, &str)]) {
     copy_dir(&cluster.kiwi(victim).data_dir(), &copy);
     cluster.kiwi_mut(victim).launch();
     cluster.settle();
-    let waves = |cluster: &Cluster| -> u64 {
-        let told: HashMap<String, redis::Value> = ask(&mut cluster.connect(victim), "RAFT.BACKEND").unwrap();
-        redis::from_redis_value::<String>(told["waves"].clone()).unwrap().parse().unwrap()
-    };
+    let waves = |cluster: &Cluster| -> u64 { cluster.backend(victim, "waves").parse().unwrap() };
     let before = waves(&cluster);
     let writers = Writers::start(8, cluster.ports());
     writers.wait_for(200);

@@ -81,7 +81,7 @@ impl Changes {
 }
 
 /// The names that a wave is about, about.
-const STRETCH_NAMES: usize = 50_000;
+pub(crate) const STRETCH_NAMES: usize = 50_000;
 /// The names of so many stretches are kept in memory. Those of later ones, but for the last, are read from the journal
 /// when it is their turn.
 const AT_HAND: usize = 2;

@@ -304,8 +304,7 @@ impl Hauler {
         for ((place, stub), value) in plan.values {
             self.cache.put(place, stub, value);
         }
-        self.index.confirm(store, cut, &plan.arrived, plan.left, carrier)?;
-        Ok(())
+        Ok(self.index.confirm(store, cut, &plan.arrived, plan.left, carrier)?)
     }
 
     /// Removes everything on Kiwi.

@@ -17,7 +17,7 @@ use crate::embedded::behind::{Arrived, Cut, Entry, Placed, Stored, place_of_key}
 use crate::embedded::encoding::{
     CHUNK, Family, Record, Stub, decode_score, split_member_key, split_place_key,
 };
-use crate::embedded::journal::{Changes, Parts, moved};
+use crate::embedded::journal::{Changes, Parts, STRETCH_NAMES, moved};
 use crate::embedded::source::{Need, Part, Place};
 use crate::error::StorageError;
 use crate::keyspace::Kind;
@@ -28,9 +28,8 @@ pub(super) use lists::resolve;
 const LONG_STRING: u64 = 16 << 20;
 /// Bytes of one key's content that is new to Kiwi in one wave.
 const WHOLE_BYTES: usize = 4 << 20;
-/// Bytes of a wave, and names of changes in it, about.
+/// Bytes of a wave, about.
 const WAVE_BYTES: usize = 8 << 20;
-const WAVE_NAMES: usize = 50_000;
 /// What stands on Kiwi for an infinite score, which it refuses.
 const ALMOST_INFINITE: f64 = f64::MAX;
 
@@ -84,7 +83,7 @@ impl<'c, 's> Planner<'c, 's> {
 
     /// Whether the wave is large enough.
     pub(super) fn is_full(&self) -> bool {
-        self.plan.bytes >= WAVE_BYTES || self.plan.names >= WAVE_NAMES
+        self.plan.bytes >= WAVE_BYTES || self.plan.names >= STRETCH_NAMES
     }
 
     /// Leaves a change for the next wave.
