@@ -7,27 +7,9 @@ use bytes::Bytes;
 
 use crate::batch::Batch;
 use crate::error::StorageError;
-use crate::kiwi::LoneData;
+use crate::import_source::{ImportSource, NoImport};
+use crate::position::{Applied, Digest, Position};
 use crate::reply::Reply;
-use crate::snapshot::Digest;
-
-/// How far a storage is: the place in the log up to which its data holds every effect and none beyond.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Position {
-    /// The index of the last applied log entry; 0 before the first.
-    pub index: u64,
-    /// What the log's owner wants to find again with the data (log id, membership); opaque here.
-    pub mark: Bytes,
-}
-
-/// The durable facts of a storage, read at start.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Applied {
-    /// How far the data is.
-    pub position: Position,
-    /// The time of the last applied batch, Unix milliseconds. It never goes backwards.
-    pub now_ms: u64,
-}
 
 /// Committed entries, to be applied in order and as a whole.
 #[derive(Clone, Debug, Default)]
@@ -43,8 +25,8 @@ pub struct Run {
 pub struct ReadOutcome {
     /// The reply.
     pub reply: Reply,
-    /// Keys that the read met and hid because their deadline has passed at the reader's time, though the log
-    /// has not removed them yet. A linearizable read has them removed through the log before it answers.
+    /// Keys that the read skipped because they have expired by the reader's clock, though the log has not removed
+    /// them yet. A linearizable read has them removed through the log before it answers.
     pub expired: Vec<Bytes>,
 }
 
@@ -110,7 +92,7 @@ impl std::fmt::Display for FactValue {
 /// One writer: `apply`, `flush`, `snapshot` and `install` are called by the state machine, one at a time.
 /// Reads run beside them from any task.
 pub trait Adapter: Send + Sync + 'static {
-    /// What is in the storage now. After a crash: what survived.
+    /// What the storage contains now; after a crash, what survived.
     fn applied(&self) -> Applied;
 
     /// Applies a run and answers the replies, one list per batch. The position is stored atomically with the
@@ -138,34 +120,33 @@ pub trait Adapter: Send + Sync + 'static {
     /// Makes everything applied durable and answers the position that is now safe.
     fn flush(&self) -> impl Future<Output = Result<Position, StorageError>> + Send;
 
-    /// Fixes the present content; the answer writes it to a stream later, while writes go on.
+    /// Takes a snapshot of the current content, to be written to a stream later while writes go on.
     fn freeze(&self) -> Result<impl Frozen + 'static, StorageError>;
 
-    /// Reads a snapshot stream, checks it whole, and only then replaces all content by it, durably. A failure or
-    /// a crash leaves the old content.
+    /// Reads and verifies a snapshot stream, and only then replaces all content, durably. A failure or a crash
+    /// leaves the old content.
     fn install(
         &self,
         stream: impl Read + Send + 'static,
     ) -> impl Future<Output = Result<Applied, StorageError>> + Send;
 
-    /// The hash of the logical content at the present position.
+    /// The hash of the logical content at the current position.
     fn digest(&self) -> impl Future<Output = Result<(Position, Digest), StorageError>> + Send;
 
-    /// Ends what the storage does by itself, while what it needs for that is still there. Nothing is asked of it any
-    /// more.
+    /// Stops the storage's background work, while what that needs still exists. No calls follow.
     fn close(&self) -> impl Future<Output = ()> + Send {
         std::future::ready(())
     }
 
-    /// Data that the storage may have which belongs to no cluster yet.
-    fn lone_data(&self) -> Option<LoneData> {
-        None
+    /// A source of data that the storage already has and that belongs to no cluster yet.
+    fn import_source(&self) -> Option<impl ImportSource + 'static> {
+        None::<NoImport>
     }
 
     /// Whether the storage can serve.
     fn health(&self) -> Health;
 
-    /// What there is to know of the storage, in the order in which it is shown.
+    /// Facts about the storage, in the order in which they are shown.
     fn facts(&self) -> Vec<Fact> {
         let Health { ok, detail, bytes } = self.health();
         vec![
@@ -175,18 +156,18 @@ pub trait Adapter: Send + Sync + 'static {
         ]
     }
 
-    /// Ends when the storage is found to have lost data, with a sentence on how that shows. An [`Adapter::install`] of
-    /// an earlier position and what came behind it make up for it.
+    /// Resolves when the storage is found to have lost data, with a sentence on how that shows. To recover,
+    /// [`Adapter::install`] an earlier position and apply what follows it.
     fn lost(&self) -> impl Future<Output = String> + Send {
         std::future::pending()
     }
 
-    /// From now on the content may be at an earlier position than reads have seen, so they are refused; or that is
-    /// over.
+    /// Announces that the content may go back to a position before what reads have seen, so reads are refused; or
+    /// that this is over.
     fn set_rebuilding(&self, _rebuilding: bool) {}
 }
 
-/// A storage's content at one position.
+/// A snapshot: a storage's content at one position.
 pub trait Frozen: Send {
     /// What is in it.
     fn applied(&self) -> &Applied;

@@ -1,18 +1,16 @@
-//! How maps by strings of bytes hash: quickly, and by a seed of their own, so that nobody can choose keys that collide.
+//! The hasher of maps keyed by byte strings: fast, and seeded per map, so that nobody can choose colliding keys.
 
 use std::hash::{BuildHasher, Hasher};
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use crate::command::random::fresh_seed;
-
-/// Builds hashers with one seed.
+/// Builds hashers with the same seed.
 #[derive(Clone, Debug)]
 pub(crate) struct BytesHash(u64);
 
 impl Default for BytesHash {
     fn default() -> Self {
-        Self(fresh_seed())
+        Self(rand::random())
     }
 }
 
@@ -24,7 +22,7 @@ impl BuildHasher for BytesHash {
     }
 }
 
-/// Hashes one string of bytes.
+/// Hashes one byte string.
 #[derive(Debug)]
 pub(crate) struct BytesHasher(u64);
 
@@ -33,7 +31,7 @@ impl Hasher for BytesHasher {
         self.0 = xxh3_64_with_seed(bytes, self.0);
     }
 
-    /// The length, which comes before the bytes and is part of their hash already.
+    /// The length prefix; the hash covers the length already.
     fn write_usize(&mut self, _: usize) {}
 
     fn finish(&self) -> u64 {

@@ -6,10 +6,13 @@
 //! | [`keyspace`] | the typed primitives a storage supplies ([`Keyspace`], [`KeyspaceMut`]), and the in-memory one |
 //! | [`embedded`] | a keyspace and an [`Adapter`] on RocksDB |
 //! | [`kiwi`] | an [`Adapter`] on an unchanged Kiwi, with an index beside it |
-//! | [`any`] | the [`Adapter`] that a configuration asks for |
+//! | [`any_adapter`] | the [`Adapter`] that a configuration asks for |
 //! | [`snapshot`] | the engine-neutral snapshot stream and the content digest |
 //! | [`batch`] | how commands travel: the body of a log entry |
-//! | [`step`] | where tests have a process stop |
+//! | [`failpoint`] | where tests have a process stop |
+//! | [`import_source`] | data that a storage has which belongs to no cluster yet |
+//! | [`position`] | how far a storage is |
+//! | [`reserved`] | keys that a storage keeps for itself |
 //! | [`bytes_hash`] | how maps by strings of bytes hash |
 //! | [`clock`] | Unix time |
 //! | [`reply`] | what a command answers, independent of the protocol version |
@@ -17,29 +20,32 @@
 //! Nothing here knows of Raft or of client sockets. Start reading at [`Adapter`], then [`Keyspace`], then
 //! [`command::Spec`].
 
-pub mod any;
 pub mod batch;
 pub mod clock;
 pub mod command;
 pub mod embedded;
 pub mod error;
+pub mod failpoint;
 pub mod keyspace;
 pub mod kiwi;
 pub mod memory;
 pub mod reply;
 pub mod snapshot;
-pub mod step;
 
 mod adapter;
+mod any_adapter;
 mod bytes_hash;
+mod import_source;
+mod position;
+mod reserved;
 
-/// What all keys begin with that a storage keeps for itself. Clients cannot write them.
-pub const RESERVED: &[u8] = b"__raft_proxy__:";
-
-pub use adapter::{Adapter, Applied, Fact, FactValue, Frozen, Health, Position, ReadOutcome, Run};
-pub use any::AnyAdapter;
+pub use adapter::{Adapter, Fact, FactValue, Frozen, Health, ReadOutcome, Run};
+pub use any_adapter::AnyAdapter;
 pub use batch::{Batch, CommandBuffer};
 pub use command::{Call, Spec};
 pub use error::{Stop, StorageError};
+pub use import_source::{ImportError, ImportSource};
 pub use keyspace::{Keyspace, KeyspaceMut};
+pub use position::{Applied, Position};
 pub use reply::Reply;
+pub use reserved::RESERVED;

@@ -8,8 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use adapter::command::adoption::{self, Op, State};
-use adapter::kiwi::{LoneData, LoneError};
-use adapter::{Adapter, CommandBuffer, Reply};
+use adapter::{Adapter, CommandBuffer, ImportError, ImportSource, Reply};
 use bytes::Bytes;
 use conf::Consistency;
 use raft::handle::{Handle, ProposeError};
@@ -74,7 +73,7 @@ fn start<A: Adapter>(handle: Handle<A>) -> watch::Receiver<Option<End>> {
 
 /// Goes on with what this node had begun before it was started anew.
 pub(crate) async fn resume<A: Adapter>(adoption: Arc<Adoption>, handle: Handle<A>) {
-    if handle.adapter().lone_data().is_none() {
+    if handle.adapter().import_source().is_none() {
         return;
     }
     let begun = loop {
@@ -94,11 +93,11 @@ async fn adopt<A: Adapter>(handle: &Handle<A>) -> End {
     let status = handle.status();
     let nothing =
         || format!("this node's storage is of kind {}: there is nothing to adopt", status.storage_kind);
-    let lone = handle.adapter().lone_data().ok_or_else(nothing)?;
+    let source = handle.adapter().import_source().ok_or_else(nothing)?;
     let begun = state(handle).await?;
     let token = match begun {
         Some(State { node, token, complete: true, .. }) if node == status.id => token,
-        _ => bring_in(handle, &lone, status.id).await?,
+        _ => bring_in(handle, &source, status.id).await?,
     };
     // What has been committed need not be applied here yet.
     loop {
@@ -109,20 +108,24 @@ async fn adopt<A: Adapter>(handle: &Handle<A>) -> End {
         }
         sleep(RETRY).await;
     }
-    hand_over(&lone).await.map_err(|error| error.to_string())?;
+    hand_over(&source).await.map_err(|error| error.to_string())?;
     propose(handle, || adoption::open(token)).await?;
     handle.make_snapshot().await;
     Ok(())
 }
 
 /// Reads everything, and has it loaded. The token under which all of it has come.
-async fn bring_in<A: Adapter>(handle: &Handle<A>, lone: &LoneData, node: u64) -> Result<u64, String> {
-    prepare(lone).await.map_err(|error| error.to_string())?;
+async fn bring_in<A: Adapter>(
+    handle: &Handle<A>,
+    source: &impl ImportSource,
+    node: u64,
+) -> Result<u64, String> {
+    prepare(source).await.map_err(|error| error.to_string())?;
     let token = rand::random::<u64>() >> (u64::BITS - TOKEN_BITS);
     propose(handle, || adoption::begin(token, node)).await?;
     tracing::info!("the storage's data is being adopted");
     let (sender, pieces) = mpsc::channel(PIECES);
-    let (read, loaded) = tokio::join!(lone.read(sender), load(handle, token, pieces));
+    let (read, loaded) = tokio::join!(source.read(sender), load(handle, token, pieces));
     // Whoever reads also fails when nobody takes any more.
     let loads = loaded?;
     let keys = read.map_err(|error| error.to_string())?;
@@ -132,21 +135,21 @@ async fn bring_in<A: Adapter>(handle: &Handle<A>, lone: &LoneData, node: u64) ->
 }
 
 /// The storage may be started at the same time as this node.
-async fn prepare(lone: &LoneData) -> Result<(), LoneError> {
+async fn prepare(source: &impl ImportSource) -> Result<(), ImportError> {
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {
-        match lone.prepare().await {
-            Err(LoneError::Trouble(_)) if Instant::now() < deadline => sleep(RETRY).await,
+        match source.prepare().await {
+            Err(ImportError::Unreachable(_)) if Instant::now() < deadline => sleep(RETRY).await,
             prepared => return prepared,
         }
     }
 }
 
 /// All data is the cluster's by now: nothing but the storage itself is waited for.
-async fn hand_over(lone: &LoneData) -> Result<(), LoneError> {
+async fn hand_over(source: &impl ImportSource) -> Result<(), ImportError> {
     loop {
-        match lone.hand_over().await {
-            Err(error @ LoneError::Trouble(_)) => {
+        match source.hand_over().await {
+            Err(error @ ImportError::Unreachable(_)) => {
                 tracing::warn!(%error, "all data is in the log; its storage is waited for");
                 sleep(NEWS).await;
             }

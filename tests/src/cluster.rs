@@ -72,7 +72,7 @@ pub struct Node {
     pub settings: Vec<(String, String)>,
     /// Whether it is one of `cluster.members`, which form the cluster; else it waits to join one.
     pub founder: bool,
-    /// The step at which it stops itself, from its next start on; see `adapter::step`.
+    /// The step at which it stops itself, from its next start on; see `adapter::failpoint`.
     pub stop_at: Option<String>,
     /// Its directory.
     pub dir: PathBuf,

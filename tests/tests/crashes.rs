@@ -21,14 +21,14 @@ use tests::ledger::Ledgers;
 const STEPS: [&str; 12] = [
     "apply-begun:30",
     "apply-committed:30",
-    "wave-cut:2",
-    "wave-planned:2",
-    "wave-sending:2",
-    "wave-sending:5",
-    "wave-sent:2",
-    "wave-marked:2",
-    "wave-confirmed:2",
-    "wave-replaced:2",
+    "flush-cut:2",
+    "flush-planned:2",
+    "flush-sending:2",
+    "flush-sending:5",
+    "flush-sent:2",
+    "flush-marked:2",
+    "flush-confirmed:2",
+    "flush-evicted:2",
     "snapshot-reading:2",
     "snapshot-written",
 ];
@@ -110,7 +110,7 @@ fn crash(cluster: &mut Cluster, index: usize, step: &str, lossy: bool, victim: V
 fn a_crash_behind_a_flush_and_a_rename_loses_nothing() {
     engine::on_each_kiwi(|engine| {
         let mut cluster = Cluster::start_with(&[engine], &ALL_ON_KIWI);
-        for step in ["wave-marked", "wave-confirmed", "wave-replaced"] {
+        for step in ["flush-marked", "flush-confirmed", "flush-evicted"] {
             println!("{step}");
             let () = ask(&mut cluster.connect(0), "SET old value").unwrap();
             cluster.settle();

@@ -163,13 +163,13 @@ pub trait Keyspace {
     fn meta(&self, key: &[u8]) -> Outcome<Option<Meta>>;
     /// Asks for all content of a key at once, before a command that reads all of it and writes meanwhile. A storage
     /// that holds its content needs no asking.
-    fn whole(&self, _key: &[u8]) -> Outcome<()> {
+    fn fetch_all(&self, _key: &[u8]) -> Outcome<()> {
         Ok(())
     }
     /// Whether data is being adopted ([`adoption`](crate::command::adoption)): then nothing is for clients yet. Asked
     /// before every command.
     fn is_loading(&self) -> Outcome<bool> {
-        Ok(self.meta(crate::command::adoption::KEY)?.is_some())
+        Ok(self.meta(crate::reserved::ADOPTION)?.is_some())
     }
     /// How many keys there are, expired ones that are not yet removed included.
     fn key_count(&self) -> Outcome<u64>;

@@ -1,4 +1,4 @@
-//! The adapter: runs and reads over the index, again when what they lack was fetched.
+//! The adapter: commands run over the index, and run again once the values they were missing have been fetched.
 
 use std::cell::RefCell;
 use std::io::Read;
@@ -13,67 +13,69 @@ use conf::Storage;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, RwLock, watch};
 
-use super::at_hand::{AtHand, ValueCache};
-use super::carrier::Hauler;
-use super::client::{Client, Target};
-use super::command::{SAFE_ARGS, SAFE_BYTES};
-use super::fetch::{FetchError, Fetcher};
-use super::link::{Link, Missed, missing};
-use super::lone::LoneData;
-use super::plan::Lengths;
-use super::probe::Probed;
-use super::stream::{Freezes, Streaming};
-use crate::adapter::{Adapter, Applied, Fact, Health, Position, ReadOutcome, Run};
+use super::client::{Client, SAFE_ARGS, SAFE_BYTES, Target};
+use super::compatibility::Capabilities;
+use super::connection_state::{ConnectionState, LossReport, missing_value_message};
+use super::fetcher::{FetchError, Fetcher};
+use super::import::KiwiImport;
+use super::read_context::ReadContext;
+use super::snapshot_gate::SnapshotGate;
+use super::snapshot_values::SnapshotValues;
+use super::value_cache::ValueCache;
+use super::write_behind::{InlineLimits, Worker};
+use crate::adapter::{Adapter, Fact, Health, ReadOutcome, Run};
 use crate::command::adoption::LOADING;
-use crate::embedded::behind::Carrier;
-use crate::embedded::engine::{applying, blocking, run_read};
-use crate::embedded::source::Need;
-use crate::embedded::{EmbeddedAdapter, FrozenStore, OpenError};
+use crate::embedded::adapter::{applying, blocking, run_read};
+use crate::embedded::offload::remote::RemoteValue;
+use crate::embedded::offload::worker_state::WorkerState;
+use crate::embedded::{EmbeddedAdapter, OpenError, StoreSnapshot};
 use crate::error::{Stop, StorageError};
+use crate::import_source::ImportSource;
+use crate::position::{Applied, Digest, Position};
 use crate::reply::Reply;
-use crate::snapshot::Digest;
 
-/// How long a run waits before it asks again for values that could not be fetched.
+/// Delay before a run retries values that could not be fetched.
 const RETRY: Duration = Duration::from_millis(50);
-/// Rounds in which one and the same value is not found before it counts as lost: in one or two it may just have changed.
+/// Rounds without finding the same value after which it counts as lost: in one or two rounds it may just have
+/// changed.
 const MISSING_ROUNDS: u32 = 20;
-/// A run waits while more names of changes than this have not been carried over. The journal holds them, some 40 bytes of
-/// disk each.
-const MOST_WAITING: usize = 10_000_000;
+/// Runs are held up while more dirty names than this wait to be flushed. Each takes some 40 bytes in the dirty log
+/// on disk.
+const MAX_PENDING_CHANGES: usize = 10_000_000;
 
-/// How long a request to Kiwi that is under way is waited for at the end.
-const HAULING_ENDS: Duration = Duration::from_secs(3);
+/// At shutdown, the wait for a request to Kiwi that is in flight.
+const WORKER_SHUTDOWN: Duration = Duration::from_secs(3);
 
-/// Keys in an index beside Kiwi, values on Kiwi.
+/// Keys live in an index beside Kiwi, values on Kiwi.
 pub struct KiwiAdapter {
     index: Arc<EmbeddedAdapter>,
     cache: Arc<ValueCache>,
     fetcher: Fetcher,
-    link: watch::Receiver<Link>,
+    connection: watch::Receiver<ConnectionState>,
     work: Arc<Notify>,
     stopping: Arc<AtomicBool>,
     busy: Arc<AtomicBool>,
-    hauling: Mutex<Option<JoinHandle<()>>>,
+    worker_thread: Mutex<Option<JoinHandle<()>>>,
     config: Storage,
     safe_reply: usize,
     runtime: Handle,
-    freezes: Freezes,
-    missed: Missed,
-    /// The content is at an earlier position than reads have seen.
+    gate: SnapshotGate,
+    losses: LossReport,
+    /// The content has gone back to a position before what reads have already seen.
     rebuilding: AtomicBool,
-    lone: LoneData,
+    import: KiwiImport,
 }
 
-/// Counts the rounds in which a run has lacked the same value.
+/// Counts consecutive rounds in which the same value was missing.
 #[derive(Default)]
-struct Patience {
-    missing: Option<Need>,
+struct MissCounter {
+    missing: Option<RemoteValue>,
     rounds: u32,
 }
 
-impl Patience {
-    /// Takes in what was missing in a round. Answers whether the same has been missing for too long.
-    async fn is_over(&mut self, missing: Need) -> bool {
+impl MissCounter {
+    /// Records what a round was missing; true once the same value has been missing for too many rounds.
+    async fn is_exceeded(&mut self, missing: RemoteValue) -> bool {
         if self.missing.as_ref() == Some(&missing) {
             self.rounds += 1;
             tokio::time::sleep(RETRY).await;
@@ -85,12 +87,12 @@ impl Patience {
 }
 
 impl KiwiAdapter {
-    /// Opens the index in a directory of its own, or makes it there, and begins to look for Kiwi. Must be called on a
-    /// runtime, which must outlive the adapter.
+    /// Opens the index in its own directory, creating it if needed, and starts connecting to Kiwi. Must be called
+    /// on a runtime that outlives the adapter.
     ///
-    /// With `wal`, every applied run is durable, in the index, when `apply` answers: for use without a Raft log.
+    /// With `wal`, every applied run is durable in the index when `apply` returns: for use without a Raft log.
     pub fn open(dir: &Path, config: &Storage, wal: bool) -> Result<Self, OpenError> {
-        let index = Arc::new(EmbeddedAdapter::open_journaled(dir, config, wal)?);
+        let index = Arc::new(EmbeddedAdapter::open_tracked(dir, config, wal)?);
         let cache = Arc::new(ValueCache::new(config.cache_size));
         let client = Arc::new(Client::new(Target {
             address: config.address.clone(),
@@ -99,142 +101,145 @@ impl KiwiAdapter {
             connections: config.connections,
             timeout: config.timeout,
         }));
-        let (link, linked) = watch::channel(Link::Down(format!("connecting to {}", config.address)));
+        let (connection, connection_watch) =
+            watch::channel(ConnectionState::Down(format!("connecting to {}", config.address)));
         let lists = Arc::new(RwLock::new(()));
         let fetcher = Fetcher::new(
             Arc::clone(&client),
             Arc::clone(&index),
-            linked.clone(),
+            connection_watch.clone(),
             Arc::clone(&cache),
             Arc::clone(&lists),
             config.hurry,
         );
         let busy = Arc::new(AtomicBool::new(false));
         let (work, stopping) = (Arc::new(Notify::new()), Arc::new(AtomicBool::new(false)));
-        let (freezes, missed) = (Freezes::default(), Missed::default());
+        let (gate, losses) = (SnapshotGate::default(), LossReport::default());
         let safe_reply = client.safe_reply();
-        let lengths = Lengths { keep: config.keep_values, reply: safe_reply };
-        let lone = LoneData {
+        let inline = InlineLimits { keep: config.keep_values, reply: safe_reply };
+        let import = KiwiImport {
             client: Arc::clone(&client),
             index: Arc::clone(&index),
             connections: config.connections,
             progress: Arc::default(),
             work: Arc::clone(&work),
         };
-        let hauler = Hauler {
-            freezes: freezes.clone(),
-            missed: missed.clone(),
+        let worker = Worker {
+            gate: gate.clone(),
+            losses: losses.clone(),
             client,
             index: Arc::clone(&index),
             cache: Arc::clone(&cache),
-            link,
+            connection,
             lists,
             work: Arc::clone(&work),
             stopping: Arc::clone(&stopping),
             busy: Arc::clone(&busy),
             settle_time: config.settle_time,
-            lengths,
+            inline,
             runtime: Handle::current(),
         };
-        let hauling = std::thread::Builder::new().name("kiwi".to_owned()).spawn(move || hauler.run());
-        let hauling = hauling.map_err(StorageError::engine("start a thread"))?;
+        let worker_thread = std::thread::Builder::new().name("kiwi".to_owned()).spawn(move || worker.run());
+        let worker_thread = worker_thread.map_err(StorageError::engine("start a thread"))?;
         Ok(Self {
             index,
             cache,
             fetcher,
-            link: linked,
+            connection: connection_watch,
             work,
             stopping,
             busy,
-            hauling: Mutex::new(Some(hauling)),
+            worker_thread: Mutex::new(Some(worker_thread)),
             config: config.clone(),
             safe_reply,
             runtime: Handle::current(),
-            freezes,
-            missed,
+            gate,
+            losses,
             rebuilding: AtomicBool::new(false),
-            lone,
+            import,
         })
     }
 
-    /// Whether everything that was applied is on Kiwi.
-    pub fn is_carried_over(&self) -> bool {
+    /// Whether everything applied so far has been flushed to Kiwi.
+    pub fn is_caught_up(&self) -> bool {
         let store = self.index.store();
         let is_idle = || !self.busy.load(Ordering::Acquire);
         is_idle()
-            && !store.has_changes()
+            && !store.has_dirty()
             && is_idle()
-            && matches!(store.carrier(), Ok(Carrier { refill: None, .. }))
+            && matches!(store.worker_state(), Ok(WorkerState { refill: None, .. }))
     }
 
-    /// Fetches what a run has lacked, for the next try. Answers a value that was not found, if there is one.
-    async fn fetch(&self, hand: &mut AtHand<'_>) -> Result<Option<Need>, FetchError> {
-        let (needs, wholes) = (hand.take_needs(), hand.take_wholes());
+    /// Fetches what a run was missing, for the next attempt. Returns a value that was not found, if any.
+    async fn fetch(&self, context: &mut ReadContext<'_>) -> Result<Option<RemoteValue>, FetchError> {
+        let (needs, contents) = (context.take_needs(), context.take_contents());
         let mut missing = None;
         if !needs.is_empty() {
             for (need, value) in self.fetcher.fetch(needs).await? {
                 match value {
-                    Some(value) => hand.add(need, value),
+                    Some(value) => context.add(need, value),
                     None => missing = missing.or(Some(need)),
                 }
             }
         }
-        for whole in &wholes {
-            let away = self.fetcher.bring_home(whole).await?;
-            missing = missing.or(away);
+        for content in &contents {
+            let absent = self.fetcher.fetch_all(content).await?;
+            missing = missing.or(absent);
         }
         Ok(missing)
     }
 
-    /// Has whoever carries changes over act on a value that is gone.
-    fn miss(&self, (place, _): &Need) -> String {
-        let reason = missing(place);
-        self.missed.note(reason.clone());
+    /// Tells the write-behind worker that a value is gone from Kiwi.
+    fn report_missing(&self, (id, _): &RemoteValue) -> String {
+        let reason = missing_value_message(id);
+        self.losses.note(reason.clone());
         self.work.notify_one();
         reason
     }
 
-    pub(crate) fn frozen(&self) -> Result<FrozenStore, StorageError> {
-        let walk = self.walk();
-        self.index.freeze_with(Some(Box::new(move || Box::new(walk))))
+    pub(crate) fn frozen(&self) -> Result<StoreSnapshot, StorageError> {
+        let snapshot_values = self.snapshot_values();
+        self.index.take_snapshot(Some(Box::new(move || Box::new(snapshot_values))))
     }
 
-    fn walk(&self) -> Streaming {
-        Streaming {
+    fn snapshot_values(&self) -> SnapshotValues {
+        SnapshotValues {
             index: Arc::clone(&self.index),
             fetcher: self.fetcher.clone(),
             runtime: self.runtime.clone(),
-            passed: self.freezes.begin(),
-            missed: self.missed.clone(),
+            progress: self.gate.begin_scan(),
+            losses: self.losses.clone(),
             store: self.index.store(),
-            ahead: RefCell::default(),
+            prefetched: RefCell::default(),
         }
     }
 
-    /// How many changes have not arrived on Kiwi; at least one while a wave is on its way.
-    fn waiting(&self) -> usize {
-        self.index.store().waiting().max(usize::from(!self.is_carried_over()))
+    /// Changes not yet on Kiwi; at least one while a flush is in progress.
+    fn pending_changes(&self) -> usize {
+        self.index.store().dirty_names().max(usize::from(!self.is_caught_up()))
     }
 
     fn is_lost(&self) -> Result<bool, StorageError> {
-        Ok(self.index.store().carrier()?.lost)
+        Ok(self.index.store().worker_state()?.lost)
     }
 
-    /// Lets the request under way be answered, for a while. That needs a runtime that runs.
-    fn stop_hauling(&self) {
+    /// Gives the request in flight some time to complete, which needs a live runtime.
+    fn stop_worker(&self) {
         self.stopping.store(true, Ordering::Release);
         self.work.notify_one();
-        let Some(thread) = self.hauling.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
+        let Some(thread) = self.worker_thread.lock().unwrap_or_else(PoisonError::into_inner).take() else {
+            return;
+        };
         blocking(|| {
-            let deadline = Instant::now() + HAULING_ENDS;
+            let deadline = Instant::now() + WORKER_SHUTDOWN;
             while !thread.is_finished() && Instant::now() < deadline {
                 std::thread::sleep(Duration::from_millis(1));
             }
         });
     }
 
-    /// The wait of a run before it asks again. At the end of the process it is for ever: the run is applied again from
-    /// the log, and there may be no clock any more.
+    /// The delay before a run retries. During shutdown it never ends: the run will be replayed from the log, and
+    /// the runtime's clock may be gone.
     async fn pause(&self) {
         if self.stopping.load(Ordering::Acquire) {
             std::future::pending::<()>().await;
@@ -243,7 +248,7 @@ impl KiwiAdapter {
     }
 
     async fn backpressure(&self) {
-        while self.index.store().waiting() > MOST_WAITING {
+        while self.index.store().dirty_names() > MAX_PENDING_CHANGES {
             self.pause().await;
         }
     }
@@ -251,7 +256,7 @@ impl KiwiAdapter {
 
 impl Drop for KiwiAdapter {
     fn drop(&mut self) {
-        self.stop_hauling();
+        self.stop_worker();
     }
 }
 
@@ -266,20 +271,21 @@ impl Adapter for KiwiAdapter {
 
     async fn apply(&self, run: Run) -> Result<Vec<Vec<Reply>>, StorageError> {
         self.backpressure().await;
-        let mut hand = AtHand::new(&self.cache);
-        hand.expect_many();
-        let mut patience = Patience::default();
+        let mut context = ReadContext::new(&self.cache);
+        context.expect_many();
+        let mut misses = MissCounter::default();
         loop {
-            if let Some(replies) = applying(&run, || self.index.apply_with(&run, Some(&hand)))? {
+            if let Some(replies) = applying(&run, || self.index.apply_with(&run, Some(&context)))? {
                 self.work.notify_one();
                 return Ok(replies);
             }
-            // The run cannot be left out: it waits for Kiwi, or until it is known that Kiwi does not have what it needs.
-            match self.fetch(&mut hand).await {
+            // A committed run cannot be skipped: wait for Kiwi, or until it is certain that Kiwi has lost the
+            // value.
+            match self.fetch(&mut context).await {
                 Ok(None) => {}
                 Ok(Some(missing)) => {
-                    if patience.is_over(missing.clone()).await {
-                        self.miss(&missing);
+                    if misses.is_exceeded(missing.clone()).await {
+                        self.report_missing(&missing);
                     }
                 }
                 Err(error) if self.is_lost()? => return Err(StorageError::Lost(error.to_string())),
@@ -293,22 +299,22 @@ impl Adapter for KiwiAdapter {
 
     async fn read(&self, args: Vec<Bytes>, now_ms: u64) -> ReadOutcome {
         let failed = |stop: Stop| ReadOutcome { reply: Reply::from_stop(stop), expired: Vec::new() };
-        let mut hand = AtHand::new(&self.cache);
-        let mut patience = Patience::default();
+        let mut context = ReadContext::new(&self.cache);
+        let mut misses = MissCounter::default();
         loop {
-            // In this order: a store from before the content went back is a good one.
+            // The store is loaded before the flag is read: a store from before the rebuild began is still valid.
             let store = self.index.store();
             if self.rebuilding.load(Ordering::SeqCst) {
                 return failed(LOADING);
             }
-            if let Some(outcome) = run_read(&store, &args, now_ms, Some(&hand)) {
+            if let Some(outcome) = run_read(&store, &args, now_ms, Some(&context)) {
                 return outcome;
             }
-            match self.fetch(&mut hand).await {
+            match self.fetch(&mut context).await {
                 Ok(None) => {}
                 Ok(Some(missing)) => {
-                    if patience.is_over(missing.clone()).await {
-                        let reason = self.miss(&missing);
+                    if misses.is_exceeded(missing.clone()).await {
+                        let reason = self.report_missing(&missing);
                         return failed(Stop::say(format!("ERR the storage has lost data: {reason}")));
                     }
                 }
@@ -331,21 +337,21 @@ impl Adapter for KiwiAdapter {
 
     async fn install(&self, stream: impl Read + Send + 'static) -> Result<Applied, StorageError> {
         let applied = self.index.install(stream).await?;
-        // What was missing is not needed any more.
-        self.missed.take();
+        // Whatever was missing has been replaced.
+        self.losses.take();
         self.work.notify_one();
         Ok(applied)
     }
 
     async fn digest(&self) -> Result<(Position, Digest), StorageError> {
         loop {
-            let (walk, index) = (self.walk(), Arc::clone(&self.index));
-            let walked = tokio::task::spawn_blocking(move || {
-                let digest = index.digest_with(Some(&walk));
-                (digest, walk.is_replaced())
+            let (snapshot_values, index) = (self.snapshot_values(), Arc::clone(&self.index));
+            let digested = tokio::task::spawn_blocking(move || {
+                let digest = index.digest_with(Some(&snapshot_values));
+                (digest, snapshot_values.is_replaced())
             });
-            match walked.await.map_err(StorageError::engine("make a digest"))? {
-                // A snapshot was installed meanwhile.
+            match digested.await.map_err(StorageError::engine("make a digest"))? {
+                // A snapshot was installed in the meantime: start over.
                 (Err(StorageError::Lost(_)), true) => {}
                 (digest, _) => return digest,
             }
@@ -353,14 +359,14 @@ impl Adapter for KiwiAdapter {
     }
 
     async fn lost(&self) -> String {
-        let mut link = self.link.clone();
+        let mut connection = self.connection.clone();
         loop {
-            if let Link::Lost(reason) = &*link.borrow_and_update()
+            if let ConnectionState::Lost(reason) = &*connection.borrow_and_update()
                 && self.is_lost().unwrap_or(false)
             {
                 return reason.clone();
             }
-            if link.changed().await.is_err() {
+            if connection.changed().await.is_err() {
                 return std::future::pending().await;
             }
         }
@@ -371,38 +377,38 @@ impl Adapter for KiwiAdapter {
     }
 
     async fn close(&self) {
-        self.stop_hauling();
+        self.stop_worker();
     }
 
-    fn lone_data(&self) -> Option<LoneData> {
-        Some(self.lone.clone())
+    fn import_source(&self) -> Option<impl ImportSource + 'static> {
+        Some(self.import.clone())
     }
 
     fn health(&self) -> Health {
         let bytes = self.index.health().bytes;
-        let (ok, what) = match self.link.borrow().check() {
+        let (ok, what) = match self.connection.borrow().check() {
             Ok(()) if self.rebuilding.load(Ordering::SeqCst) => {
                 (false, "it has lost data, and the node is being rebuilt".to_owned())
             }
-            Ok(()) => (true, format!("{} changes to be carried over", self.waiting())),
-            Err(reason) => (false, self.lone.progress.sentence().unwrap_or(reason)),
+            Ok(()) => (true, format!("{} changes to be carried over", self.pending_changes())),
+            Err(reason) => (false, self.import.progress.sentence().unwrap_or(reason)),
         };
         Health { ok, detail: format!("Kiwi at {}; {what}", self.config.address), bytes }
     }
 
     fn facts(&self) -> Vec<Fact> {
-        let link = self.link.borrow().clone();
-        let instances = match link {
-            Link::Up(Probed { several_instances: true }) => "several",
-            Link::Up(_) => "one",
+        let connection = self.connection.borrow().clone();
+        let instances = match connection {
+            ConnectionState::Up(Capabilities { several_instances: true }) => "several",
+            ConnectionState::Up(_) => "one",
             _ => "unknown",
         };
-        let carrier = self.index.store().carrier().unwrap_or_default();
+        let state = self.index.store().worker_state().unwrap_or_default();
         let (hits, misses, cached) = self.cache.counts();
         let Health { detail, bytes, .. } = self.health();
         vec![
             Fact::text("address", &*self.config.address),
-            Fact::text("state", link.state()),
+            Fact::text("state", connection.state()),
             Fact::text("detail", detail),
             Fact::text("mode", if instances == "unknown" { "unknown" } else { "standalone" }),
             Fact::text("instances", instances),
@@ -410,10 +416,10 @@ impl Adapter for KiwiAdapter {
             Fact::level("request_arguments_limit", SAFE_ARGS as u64),
             Fact::level("request_bytes_limit", SAFE_BYTES as u64),
             Fact::level("reply_bytes_limit", self.safe_reply as u64),
-            Fact::level("waiting_changes", self.waiting() as u64),
-            Fact::level("waiting_changes_limit", MOST_WAITING as u64),
-            Fact::count("waves", carrier.wave),
-            Fact::level("refilling", carrier.refill.is_some().into()),
+            Fact::level("waiting_changes", self.pending_changes() as u64),
+            Fact::level("waiting_changes_limit", MAX_PENDING_CHANGES as u64),
+            Fact::count("waves", state.sequence),
+            Fact::level("refilling", state.refill.is_some().into()),
             Fact::level("rebuilding", self.rebuilding.load(Ordering::SeqCst).into()),
             Fact::count("cache_hits", hits),
             Fact::count("cache_misses", misses),

@@ -6,12 +6,13 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use bytes::Bytes;
 
 use super::MemoryKeyspace;
-use crate::adapter::{Adapter, Applied, Frozen, Health, Position, ReadOutcome, Run};
+use crate::adapter::{Adapter, Frozen, Health, ReadOutcome, Run};
 use crate::batch::Batch;
 use crate::command;
 use crate::command::random::{Chance, fresh_seed};
 use crate::error::{Stop, StorageError};
 use crate::keyspace::Keyspace;
+use crate::position::{Applied, Position};
 use crate::reply::Reply;
 use crate::snapshot::{Digest, Header, SnapshotReader, SnapshotWriter, digest_keyspace, load_into, walk};
 

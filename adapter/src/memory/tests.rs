@@ -7,9 +7,10 @@ use std::ops::ControlFlow;
 use bytes::Bytes;
 
 use super::{MemoryAdapter, MemoryKeyspace};
-use crate::adapter::{Adapter, Applied, Frozen, Position, Run};
+use crate::adapter::{Adapter, Frozen, Run};
 use crate::batch::{Batch, CommandBuffer};
 use crate::keyspace::{Direction, End, Keyspace, KeyspaceMut, Kind, Point, ScoreStart};
+use crate::position::{Applied, Position};
 
 #[test]
 fn a_due_key_is_missing_for_every_primitive_but_counts_until_it_is_reaped() {

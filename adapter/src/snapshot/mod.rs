@@ -37,19 +37,11 @@ pub use survey::{Survey, survey};
 pub use transfer::{digest_keyspace, load_into, walk};
 pub use writer::{SnapshotWriter, with_header};
 
-use crate::adapter::Applied;
+pub use crate::position::Digest;
+
 use crate::error::StorageError;
 use crate::keyspace::Kind;
-
-/// A hash of logical content: equal for equal keys, types, deadlines and values, whatever the storage.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Digest(pub u128);
-
-impl std::fmt::Display for Digest {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:032x}", self.0)
-    }
-}
+use crate::position::Applied;
 
 /// What a stream says of itself before its data.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

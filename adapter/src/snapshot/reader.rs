@@ -9,9 +9,9 @@ use super::{
     ContentSink, Digest, DigestBuilder, END, Header, MAGIC, MAX_HEADER, MAX_ITEM, PIECE, PREFIX, Trailer,
     VERSION, malformed,
 };
-use crate::adapter::{Applied, Position};
 use crate::error::StorageError;
 use crate::keyspace::Kind;
+use crate::position::{Applied, Position};
 
 /// What a stream holds, one after the other. The same calls as those of [`ContentSink`], as values.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -7,10 +7,10 @@ use proptest::prelude::*;
 
 use super::{ContentSink, Digest, Header, Item, SnapshotReader, SnapshotWriter, Trailer};
 use super::{digest_keyspace, load_into, walk};
-use crate::adapter::{Applied, Position};
 use crate::error::StorageError;
 use crate::keyspace::{End, KeyspaceMut, Kind};
 use crate::memory::MemoryKeyspace;
+use crate::position::{Applied, Position};
 
 fn header() -> Header {
     let position = Position { index: 42, mark: Bytes::from_static(b"mark") };

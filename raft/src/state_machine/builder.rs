@@ -111,7 +111,7 @@ fn write<A: Adapter>(
     out.get_ref().sync_all()?;
     let bytes = out.get_ref().metadata()?.len();
     metrics::gauge!("raft_proxy_snapshot_bytes").set(bytes as f64);
-    adapter::step::reached("snapshot-written");
+    adapter::failpoint::reached("snapshot-written");
     shared.files.publish(&meta, file)?;
     shared.logger.snapshot_made(mark.applied, bytes, began.elapsed());
     shared.files.newest().ok_or(BuildError::Gone)

@@ -77,7 +77,7 @@ pub(super) async fn rebuild<A: Adapter>(shared: &Shared<A>, reason: &str) -> Res
             continue;
         };
         match shared.adapter.apply(run).await {
-            Ok(_) => adapter::step::reached("rebuild-applied"),
+            Ok(_) => adapter::failpoint::reached("rebuild-applied"),
             Err(adapter::StorageError::Lost(reason)) => {
                 tracing::warn!(reason, "the storage has lost data again");
                 mark = install(shared).await?;

@@ -76,7 +76,7 @@ fn on_kiwi(engine: Engine) -> Called<KiwiAdapter> {
     };
     let open = |dir: &Path| KiwiAdapter::open(&dir.join("index"), &config, false).unwrap();
     let storage = called(engine.name(), open, dir, Some(kiwi));
-    Called { is_settled: KiwiAdapter::is_carried_over, ..storage }
+    Called { is_settled: KiwiAdapter::is_caught_up, ..storage }
 }
 
 fn called<A: Adapter>(

@@ -30,7 +30,7 @@ use crate::keyspace::{Keyspace, KeyspaceMut};
 use crate::reply::Reply;
 
 /// Where it is kept how an adoption stands.
-pub const KEY: &[u8] = b"__raft_proxy__:adoption";
+pub const KEY: &[u8] = crate::reserved::ADOPTION;
 /// What clients are answered meanwhile.
 pub const LOADING: Stop = Stop::text("LOADING Raft module is loading data");
 

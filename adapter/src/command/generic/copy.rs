@@ -64,7 +64,7 @@ fn copy_value(
         let value = keyspace.string(from)?.unwrap_or_default();
         return keyspace.string_put(to, &value, meta.deadline);
     }
-    keyspace.whole(from)?;
+    keyspace.fetch_all(from)?;
     let mut page = Contents::read(keyspace, from, meta.kind, Place::default())?;
     if exists {
         keyspace.remove(to)?;

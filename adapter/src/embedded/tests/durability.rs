@@ -5,14 +5,17 @@ use std::path::Path;
 
 use bytes::Bytes;
 
-use super::super::home::{Home, OpenError};
-use super::super::overlay::Txn;
-use super::super::store::{Log, State, Store};
-use super::super::view::View;
-use super::super::{EmbeddedAdapter, encoding::Family};
 use super::{copy_of, new_store, position, setup, wait};
 use crate::adapter::{Adapter, Frozen, Run};
 use crate::batch::{Batch, CommandBuffer};
+use crate::embedded::EmbeddedAdapter;
+use crate::embedded::data_dir::DataDir;
+use crate::embedded::db::schema::Family;
+use crate::embedded::db::state::State;
+use crate::embedded::db::store::{Log, Store};
+use crate::embedded::error::OpenError;
+use crate::embedded::keyspace::txn::Txn;
+use crate::embedded::keyspace::view::View;
 use crate::keyspace::{End, Keyspace, KeyspaceMut};
 use crate::memory::MemoryAdapter;
 use crate::reply::Reply;
@@ -102,7 +105,7 @@ fn stream() -> (Vec<u8>, Digest) {
     let (_dir, store) = new_store();
     (1..=30).for_each(|index| change(&store, index));
     let digest = digest(&store);
-    let frozen = super::super::frozen::FrozenStore::new(store.into(), None).unwrap();
+    let frozen = crate::embedded::snapshot::StoreSnapshot::new(store.into(), None).unwrap();
     let mut out = Vec::new();
     frozen.write(Bytes::from_static(b"cluster"), &mut out).unwrap();
     (out, digest)
@@ -235,14 +238,14 @@ fn what_cannot_be_used_is_named_and_left_alone() {
 #[test]
 fn a_later_format_is_refused() {
     let dir = tempfile::tempdir().unwrap();
-    let (home, generation) = Home::open(dir.path(), setup()).unwrap();
+    let (data_dir, generation) = DataDir::open(dir.path(), setup()).unwrap();
     let mut state = generation.store.state().encode();
     state[3] = 9;
     let mut batch = rocksdb::WriteBatch::default();
     generation.store.put(&mut batch, Family::State, b"state", &state).unwrap();
     generation.store.write(batch).unwrap();
     generation.store.flush().unwrap();
-    drop((home, generation));
+    drop((data_dir, generation));
     let error = open(dir.path()).err().unwrap();
     assert!(matches!(error, OpenError::Format { found: 9, known: 2, .. }), "{error}");
 }

@@ -1,9 +1,9 @@
 //! Large values and collections: what they cost.
 
-use super::super::overlay::Txn;
-use super::super::view::View;
 use super::{MIB, copy_of, new_store, position, setup};
-use crate::embedded::store::Store;
+use crate::embedded::db::store::Store;
+use crate::embedded::keyspace::txn::Txn;
+use crate::embedded::keyspace::view::View;
 use crate::keyspace::{End, Keyspace, KeyspaceMut};
 
 #[test]
@@ -59,7 +59,7 @@ fn removing_a_large_collection_is_a_few_effects_whatever_its_size() {
 fn clearing_everything_removes_what_the_same_run_has_written_ahead() {
     let (_dir, store) = new_store();
     let mut txn = Txn::begin(&store, None);
-    txn.source.bound = 1000;
+    txn.source.spill_bytes = 1000;
     txn.string_put(b"long", &vec![1; 100_000], None).unwrap();
     txn.clear().unwrap();
     txn.hash_put(b"h", b"f", b"v").unwrap();
@@ -74,7 +74,7 @@ fn clearing_everything_removes_what_the_same_run_has_written_ahead() {
 fn what_was_written_ahead_of_a_run_that_never_ended_is_removed_at_the_next_start() {
     let (dir, store) = new_store();
     let mut txn = Txn::begin(&store, None);
-    txn.source.bound = 1000;
+    txn.source.spill_bytes = 1000;
     txn.string_put(b"lost", &vec![1; 100_000], None).unwrap();
     drop(txn);
     store.flush().unwrap();

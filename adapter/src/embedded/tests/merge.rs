@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::super::encoding::{Family, KeyBuf};
-use super::super::overlay::Txn;
-use super::super::source::{Source, Span};
 use super::{new_store, position};
+use crate::embedded::db::key_range::KeyRange;
+use crate::embedded::db::schema::{Family, KeyBuf};
+use crate::embedded::keyspace::reader::Reader;
+use crate::embedded::keyspace::txn::Txn;
 use crate::keyspace::{Direction, Step};
 
 type Changes = Vec<(u8, Option<u8>)>;
@@ -17,7 +18,7 @@ fn changes() -> impl Strategy<Value = Changes> {
 }
 
 fn key(n: u8) -> KeyBuf {
-    // A version that the store has not just allocated, so that nothing is taken for new.
+    // A version that was not just allocated, so that nothing counts as new.
     KeyBuf::from_slice(&[&0_u64.to_be_bytes()[..], &[n]].concat())
 }
 
@@ -36,13 +37,13 @@ fn change(txn: &mut Txn<'_>, model: &mut BTreeMap<KeyBuf, Vec<u8>>, changes: &Ch
     }
 }
 
-fn scan(txn: &Txn<'_>, span: &Span, direction: Direction, limit: usize) -> Vec<(KeyBuf, Vec<u8>)> {
+fn scan(txn: &Txn<'_>, range: &KeyRange, direction: Direction, limit: usize) -> Vec<(KeyBuf, Vec<u8>)> {
     let mut seen = Vec::new();
     let mut visit = |key: &[u8], value: &[u8]| {
         seen.push((KeyBuf::from_slice(key), value.to_vec()));
         Ok(if seen.len() < limit { Step::Continue(()) } else { Step::Break(()) })
     };
-    txn.source.scan(Family::Fields, span, direction, &mut visit).unwrap();
+    txn.source.scan(Family::Fields, range, direction, &mut visit).unwrap();
     seen
 }
 
@@ -63,12 +64,12 @@ proptest! {
         let mut txn = Txn::begin(&store, None);
         change(&mut txn, &mut model, &pending);
         for (from, to, limit) in spans {
-            let span = Span::new(key(from), key(to));
+            let range = KeyRange::new(key(from), key(to));
             let inside = model.iter().filter(|(at, _)| (key(from)..key(to)).contains(at));
             let inside: Vec<_> = inside.map(|(key, value)| (key.clone(), value.clone())).collect();
-            let forward = scan(&txn, &span, Direction::Forward, limit);
+            let forward = scan(&txn, &range, Direction::Forward, limit);
             prop_assert_eq!(&forward[..], &inside[..limit.min(inside.len())]);
-            let backward = scan(&txn, &span, Direction::Backward, limit);
+            let backward = scan(&txn, &range, Direction::Backward, limit);
             let reversed: Vec<_> = inside.into_iter().rev().take(limit).collect();
             prop_assert_eq!(backward, reversed);
         }

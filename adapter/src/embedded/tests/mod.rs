@@ -3,26 +3,27 @@
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 mod durability;
-mod held;
 mod large;
 mod merge;
 mod model;
+mod removals;
 mod throughput;
+mod write_buffer;
 
 use std::path::Path;
 
 use conf::Storage;
 use tempfile::TempDir;
 
-use super::store::{Log, Setup, Store};
-use crate::adapter::Position;
+use crate::embedded::db::store::{Log, Setup, Store};
+use crate::position::Position;
 
 const MIB: usize = 1024 * 1024;
 
 /// Small buffers, no log.
 fn setup() -> Setup {
     let storage = Storage { block_cache_bytes: 8 * MIB, write_buffer_bytes: 4 * MIB, ..Storage::default() };
-    Setup { storage, log: Log::Off, journal: false }
+    Setup { storage, log: Log::Off, dirty_log: false }
 }
 
 fn wait<T>(future: impl Future<Output = T>) -> T {

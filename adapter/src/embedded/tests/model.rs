@@ -5,10 +5,10 @@ use std::ops::ControlFlow;
 
 use proptest::prelude::*;
 
-use super::super::overlay::Txn;
-use super::super::store::Store;
-use super::super::view::View;
 use super::{position, setup};
+use crate::embedded::db::store::Store;
+use crate::embedded::keyspace::txn::Txn;
+use crate::embedded::keyspace::view::View;
 use crate::error::Outcome;
 use crate::keyspace::{Direction, End, Keyspace, KeyspaceMut, Kind, Point, ScoreStart};
 use crate::memory::MemoryKeyspace;
@@ -227,7 +227,7 @@ fn commit(txn: Txn<'_>, store: &Store, memory: &MemoryKeyspace) {
 
 fn begin(store: &Store, bound: usize) -> Txn<'_> {
     let mut txn = Txn::begin(store, None);
-    txn.source.bound = bound;
+    txn.source.spill_bytes = bound;
     txn
 }
 

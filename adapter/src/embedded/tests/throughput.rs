@@ -3,11 +3,11 @@
 
 #![allow(clippy::print_stdout, reason = "it is there to print")]
 
-use super::super::overlay::Txn;
-use super::super::store::{Log, Setup, Store};
-use super::super::view::{Pace, View};
 use super::position;
 use crate::command::random::Chance;
+use crate::embedded::db::store::{Log, Setup, Store};
+use crate::embedded::keyspace::txn::Txn;
+use crate::embedded::keyspace::view::{Pace, View};
 use crate::keyspace::{Keyspace, KeyspaceMut};
 
 const RUNS: u64 = 2000;
@@ -23,7 +23,7 @@ fn running() -> u64 {
 #[ignore = "a measurement"]
 fn sets_and_gets_of_100_bytes_on_100_000_random_keys() {
     let dir = tempfile::tempdir().unwrap();
-    let setup = Setup { storage: conf::Storage::default(), log: Log::Off, journal: false };
+    let setup = Setup { storage: conf::Storage::default(), log: Log::Off, dirty_log: false };
     let store = Store::create(&dir.path().join("1"), &setup).unwrap();
     let mut chance = Chance::new(1);
     let value = [b'x'; 100];
