@@ -2,24 +2,37 @@
 //! copied, everywhere else.
 //!
 //! ```text
-//! batch   := version u8 = 1 | now_ms u64 | seed u64 | count u32 | command * count
-//! command := argc u32 | (length u32 | bytes) * argc
+//! batch    := commands | piece | last
+//! commands := 1 u8 | now_ms u64 | seed u64 | count u32 | command * count
+//! command  := argc u32 | (length u32 | bytes) * argc
+//! piece    := 2 u8 | 0 u64 | upload u64 | 0 u32 | total u64 | offset u64 | bytes
+//! last     := 3 u8 | now_ms u64 | seed u64 | count u32 | upload u64 | total u64
 //! ```
+//! Commands that are too large for one entry of the log travel in pieces of their bytes, one behind the other, so that
+//! nothing else waits for all of them. They take effect where the `last` is, and not at all without it.
+//!
 //! All numbers are little-endian. The log store and the network add their own checksums.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use crate::error::StorageError;
 
-const VERSION: u8 = 1;
+const COMMANDS: u8 = 1;
+const PIECE: u8 = 2;
+const LAST: u8 = 3;
 /// Bytes of a batch before its first command.
 pub const HEADER: usize = 1 + 8 + 8 + 4;
+/// Bytes of a piece before those that it carries.
+const PIECE_HEADER: usize = HEADER + 8 + 8;
+/// Bytes of what ends an upload.
+const LAST_SIZE: usize = HEADER + 8 + 8;
 
 /// Commands of one submitter, encoded back to back, in the order in which they take effect.
 #[derive(Clone, Debug, Default)]
 pub struct CommandBuffer {
     bytes: BytesMut,
     count: u32,
+    args: u64,
 }
 
 impl CommandBuffer {
@@ -33,30 +46,38 @@ impl CommandBuffer {
             self.bytes.put_slice(arg);
         }
         self.count += 1;
+        self.args += args.len() as u64;
     }
 
     /// Adopts commands that a peer encoded, after checking their form.
     pub fn decode(bytes: &[u8], count: u32) -> Result<Self, StorageError> {
         let mut rest = bytes;
-        let mut args = Vec::new();
+        let (mut args, mut all_args) = (Vec::new(), 0);
         for _ in 0..count {
             read_command(&mut rest, &mut args)?;
+            all_args += args.len() as u64;
         }
         if !rest.is_empty() {
             return Err(malformed("bytes after the last command"));
         }
-        Ok(Self { bytes: BytesMut::from(bytes), count })
+        Ok(Self { bytes: BytesMut::from(bytes), count, args: all_args })
     }
 
     /// Adds all commands of `other` behind these.
     pub fn append(&mut self, other: &Self) {
         self.bytes.extend_from_slice(&other.bytes);
         self.count += other.count;
+        self.args += other.args;
     }
 
     /// The number of commands.
     pub fn count(&self) -> u32 {
         self.count
+    }
+
+    /// The number of arguments of all commands, their names among them.
+    pub fn args(&self) -> u64 {
+        self.args
     }
 
     /// Whether there is no command.
@@ -86,24 +107,57 @@ impl Batch {
         let size: usize = groups.clone().into_iter().map(|group| group.bytes.len()).sum();
         let count: u32 = groups.clone().into_iter().map(|group| group.count).sum();
         let mut raw = BytesMut::with_capacity(HEADER + size);
-        raw.put_u8(VERSION);
-        raw.put_u64_le(now_ms);
-        raw.put_u64_le(seed);
-        raw.put_u32_le(count);
+        put_header(&mut raw, COMMANDS, now_ms, seed, count);
         for group in groups {
             raw.put_slice(&group.bytes);
         }
         Self { raw: raw.freeze() }
     }
 
+    /// Some bytes of commands that come in pieces: `total` is how many there are, `upload` what the pieces are known by.
+    pub fn piece(upload: u64, total: u64, offset: u64, bytes: &[u8]) -> Self {
+        let mut raw = BytesMut::with_capacity(PIECE_HEADER + bytes.len());
+        put_header(&mut raw, PIECE, 0, upload, 0);
+        raw.put_u64_le(total);
+        raw.put_u64_le(offset);
+        raw.put_slice(bytes);
+        Self { raw: raw.freeze() }
+    }
+
+    /// Has the commands take effect whose pieces are all there; there are `count` of them.
+    pub fn last(now_ms: u64, seed: u64, count: u32, upload: u64, total: u64) -> Self {
+        let mut raw = BytesMut::with_capacity(LAST_SIZE);
+        put_header(&mut raw, LAST, now_ms, seed, count);
+        raw.put_u64_le(upload);
+        raw.put_u64_le(total);
+        Self { raw: raw.freeze() }
+    }
+
     /// Takes a batch from the log or the network. Only the header is checked here; [`Batch::commands`] checks
     /// the rest as it reads.
     pub fn decode(raw: Bytes) -> Result<Self, StorageError> {
-        match raw.first() {
-            Some(&VERSION) if raw.len() >= HEADER => Ok(Self { raw }),
-            Some(&VERSION) => Err(malformed("shorter than its header")),
-            Some(other) => Err(malformed(&format!("unknown version {other}"))),
-            None => Err(malformed("empty")),
+        match (raw.first(), raw.len()) {
+            (Some(&COMMANDS), HEADER..) | (Some(&PIECE), PIECE_HEADER..) | (Some(&LAST), LAST_SIZE) => {
+                Ok(Self { raw })
+            }
+            (Some(&(COMMANDS | PIECE | LAST)), _) => Err(malformed("of another length than its header")),
+            (Some(other), _) => Err(malformed(&format!("unknown version {other}"))),
+            (None, _) => Err(malformed("empty")),
+        }
+    }
+
+    /// What it is.
+    pub fn form(&self) -> Form<'_> {
+        let number = |at: usize| (&self.raw[at..]).get_u64_le();
+        match self.raw[0] {
+            PIECE => Form::Piece {
+                upload: self.seed(),
+                total: number(HEADER),
+                offset: number(HEADER + 8),
+                bytes: &self.raw[PIECE_HEADER..],
+            },
+            LAST => Form::Last { upload: number(HEADER), total: number(HEADER + 8) },
+            _ => Form::Commands,
         }
     }
 
@@ -131,6 +185,86 @@ impl Batch {
     pub fn commands(&self) -> Commands<'_> {
         Commands { rest: &self.raw[HEADER..], left: self.count() }
     }
+}
+
+/// What a batch is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form<'a> {
+    /// Commands, to be run.
+    Commands,
+    /// Bytes of commands.
+    Piece {
+        /// What belongs together.
+        upload: u64,
+        /// Bytes of all pieces.
+        total: u64,
+        /// Where these belong.
+        offset: u64,
+        /// These.
+        bytes: &'a [u8],
+    },
+    /// The commands of an upload, to be run.
+    Last {
+        /// Which.
+        upload: u64,
+        /// Bytes of all pieces.
+        total: u64,
+    },
+}
+
+/// The pieces of an upload that are there.
+#[derive(Debug)]
+pub struct Assembly {
+    upload: u64,
+    total: u64,
+    /// Begins with room for the header.
+    raw: BytesMut,
+}
+
+impl Assembly {
+    /// Begins an upload of which nothing is there.
+    pub fn new(upload: u64, total: u64) -> Self {
+        let room = usize::try_from(total).unwrap_or(0).saturating_add(HEADER);
+        let mut raw = BytesMut::with_capacity(room);
+        raw.put_bytes(0, HEADER);
+        Self { upload, total, raw }
+    }
+
+    /// What it is known by.
+    pub fn upload(&self) -> u64 {
+        self.upload
+    }
+
+    /// Adds a piece; false if it does not follow what is there.
+    pub fn add(&mut self, offset: u64, bytes: &[u8]) -> bool {
+        let there = (self.raw.len() - HEADER) as u64;
+        let follows = there == offset && there + bytes.len() as u64 <= self.total;
+        if follows {
+            self.raw.put_slice(bytes);
+        }
+        follows
+    }
+
+    /// The commands, as one batch with the time, the seed and the count of what ends the upload. None if a piece is
+    /// missing.
+    pub fn finish(mut self, last: &Batch) -> Option<Batch> {
+        let is_whole = matches!(last.form(), Form::Last { upload, total }
+            if upload == self.upload && total == self.total && self.raw.len() as u64 == HEADER as u64 + total);
+        if !is_whole {
+            return None;
+        }
+        let mut header = BytesMut::with_capacity(HEADER);
+        put_header(&mut header, COMMANDS, last.now_ms(), last.seed(), last.count());
+        self.raw[..HEADER].copy_from_slice(&header);
+        Some(Batch { raw: self.raw.freeze() })
+    }
+}
+
+fn put_header(raw: &mut BytesMut, form: u8, now_ms: u64, seed: u64, count: u32) {
+    raw.put_u8(form);
+    raw.put_u64_le(now_ms);
+    raw.put_u64_le(seed);
+    raw.put_u32_le(count);
 }
 
 /// A reader of a batch's commands. Not an iterator, so that one `args` vector serves all of them.
@@ -199,6 +333,39 @@ mod tests {
         assert_eq!(seen[0], [b"SET".to_vec(), b"k".to_vec(), b"\r\n\0\xff".to_vec()]);
         assert_eq!(seen[1], [b"PING".to_vec()]);
         assert_eq!(seen[2], [b"GET".to_vec(), b"".to_vec()]);
+    }
+
+    #[test]
+    fn commands_in_pieces_come_out_as_they_went_in() {
+        let mut group = CommandBuffer::default();
+        group.push(&[b"SET", b"k", &[7; 1000]]);
+        group.push(&[b"GET", b"k"]);
+        assert_eq!(group.args(), 5);
+        let (total, mut assembly) = (group.bytes().len() as u64, None);
+        let pieces: Vec<&[u8]> = group.bytes().chunks(300).collect();
+        for (number, piece) in pieces.iter().enumerate() {
+            let piece = Batch::piece(42, total, number as u64 * 300, piece);
+            let decoded = Batch::decode(piece.raw().clone()).unwrap();
+            let Form::Piece { upload, total, offset, bytes } = decoded.form() else { panic!("{decoded:?}") };
+            assert!(decoded.commands().next_into(&mut Vec::new()).is_err(), "a piece is no commands");
+            assert!(assembly.get_or_insert_with(|| Assembly::new(upload, total)).add(offset, bytes));
+        }
+        let last = Batch::decode(Batch::last(7, 9, 2, 42, total).raw().clone()).unwrap();
+        assert_eq!(last.form(), Form::Last { upload: 42, total });
+        let whole = assembly.unwrap().finish(&last).unwrap();
+        assert_eq!(whole, Batch::new(7, 9, [&group]));
+        assert_eq!(whole.form(), Form::Commands);
+    }
+
+    #[test]
+    fn an_upload_with_a_hole_or_of_another_length_is_none() {
+        let mut assembly = Assembly::new(1, 10);
+        assert!(assembly.add(0, b"01234"));
+        assert!(!assembly.add(6, b"6789"));
+        assert!(!assembly.add(5, b"56789x"));
+        assert!(Assembly::new(1, 10).finish(&Batch::last(0, 0, 0, 1, 10)).is_none());
+        assert!(assembly.add(5, b"56789"));
+        assert!(assembly.finish(&Batch::last(0, 0, 0, 1, 0)).is_none());
     }
 
     #[test]

@@ -177,6 +177,8 @@ pub trait Service<A: Adapter>: Send + Sync + 'static {
     /// Waits until the log entry at this index, or its effects, are synced to this node's disk, for at most this
     /// long; whether they are.
     fn wait_synced(&self, index: u64, timeout: Duration) -> Boxed<'_, bool>;
+    /// The time by which this node's reads see what has expired: that which a log entry would get now.
+    fn now_ms(&self) -> u64;
     /// The local storage.
     fn adapter(&self) -> &A;
     /// How this node is.

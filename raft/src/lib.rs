@@ -10,11 +10,13 @@
 //! | [`state_machine`] | committed entries onto an [`adapter::Adapter`]; snapshots |
 //! | [`network`] | nodes talking over HTTP |
 //! | [`discovery`] | how a member is found |
+//! | [`applying`] | whether the storage is busy with a run that takes long |
 //! | [`proposer`] | many commands, one entry |
 //! | [`health`] | every link between the members, in one shared view |
 //! | [`read_index`] | one quorum round for all reads that wait |
 //! | [`lease`] | for how long nobody else can have been elected |
 //! | [`freshness`] | how old what this node shows may be |
+//! | [`log_clock`] | the time that log entries carry, and that decides what has expired |
 //! | [`boot_clock`] | the clock that leases and bounds are measured by |
 //! | [`membership`] | who belongs to the cluster and who leads it, as operators change it |
 //! | [`node`] | a member of a cluster, put together |
@@ -26,6 +28,7 @@
 //!
 //! Nothing here knows a Redis command by name, except the internal one that removes expired keys.
 
+mod applying;
 pub mod backup;
 mod boot_clock;
 pub mod codec;
@@ -37,6 +40,7 @@ pub mod handle;
 pub mod health;
 pub mod identity;
 mod lease;
+mod log_clock;
 pub mod log_store;
 pub mod logger;
 mod membership;

@@ -3,28 +3,32 @@
 //! Batches are made by the same proposer, one under way at a time, and applied at once. Whether an applied batch
 //! survives a crash is the storage's business here.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use adapter::clock::unix_ms;
 use adapter::snapshot::Digest;
 use adapter::{Adapter, Batch, CommandBuffer, Position, Run};
 use bytes::Bytes;
 use conf::{Consistency, Live, StorageKind};
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::applying::Applying;
 use crate::backup::{Backups, Begun, TakeError};
 use crate::freezer::{DigestError, Freezer};
 use crate::handle::{
     Boxed, Committed, Handle, MemberStatus, NodeStatus, ProposeError, ReadError, Role, Service,
 };
 use crate::health::{HealthView, MemberHealth, MemberState};
+use crate::log_clock::LogClock;
 use crate::node::{self, limits, upkeep};
 use crate::proposer::{Consensus, Outcome, Proposer, Route};
 use crate::types::NodeId;
 
 /// How often it is looked whether an index is applied.
 const APPLY_PAUSE: Duration = Duration::from_millis(2);
+/// How often the wall clock is looked at.
+const CLOCK_PAUSE: Duration = Duration::from_secs(1);
 /// How long what is under way may take to be answered at the end.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -36,19 +40,44 @@ impl Standalone {
     pub fn start<A: Adapter>(config: impl Into<Live>, adapter: A) -> Handle<A> {
         let config: Live = config.into();
         let adapter = Arc::new(adapter);
-        let now_ms = Mutex::new(adapter.applied().now_ms);
+        let clock = LogClock::new(adapter.applied().now_ms);
         let freezer = Arc::new(Freezer::new(Arc::clone(&adapter), Arc::default()));
-        let direct = Direct { adapter: Arc::clone(&adapter), freezer: Arc::clone(&freezer), now_ms };
+        let direct = Direct {
+            adapter: Arc::clone(&adapter),
+            freezer: Arc::clone(&freezer),
+            clock: Arc::clone(&clock),
+            busy: Arc::default(),
+        };
         let proposer = Proposer::new(direct, limits(&config, 1));
-        let expire = upkeep::expire_keys(Arc::clone(&adapter), Arc::clone(&proposer), || Route::Here);
+        let (storage, writes, time) = (Arc::clone(&adapter), Arc::clone(&proposer), Arc::clone(&clock));
+        let expire = upkeep::expire_keys(storage, writes, time, || Route::Here);
+        let id = node::standalone_id(&config.load());
         let tasks = vec![
             AbortOnDropHandle::new(tokio::spawn(Arc::clone(&proposer).run())),
             AbortOnDropHandle::new(tokio::spawn(expire)),
+            AbortOnDropHandle::new(tokio::spawn(watch_clock(id, Arc::clone(&clock)))),
         ];
         let started = Instant::now();
         let (backups, tasks) = (Backups::new(&config.load().node.data_dir), Mutex::new(tasks));
-        let id = node::standalone_id(&config.load());
-        Handle::new(Arc::new(Alone { id, config, started, adapter, proposer, freezer, backups, tasks }))
+        Handle::new(Arc::new(Alone {
+            id,
+            config,
+            started,
+            adapter,
+            clock,
+            proposer,
+            freezer,
+            backups,
+            tasks,
+        }))
+    }
+}
+
+/// Has it told when the wall clock has jumped. For ever.
+async fn watch_clock(id: NodeId, clock: Arc<LogClock>) {
+    loop {
+        clock.heard(id, None, &BTreeMap::new());
+        tokio::time::sleep(CLOCK_PAUSE).await;
     }
 }
 
@@ -56,16 +85,8 @@ impl Standalone {
 struct Direct<A> {
     adapter: Arc<A>,
     freezer: Arc<Freezer<A>>,
-    /// The time of the last batch.
-    now_ms: Mutex<u64>,
-}
-
-impl<A: Adapter> Direct<A> {
-    fn next_ms(&self) -> u64 {
-        let mut now_ms = self.now_ms.lock().unwrap_or_else(PoisonError::into_inner);
-        *now_ms = unix_ms().max(*now_ms);
-        *now_ms
-    }
+    clock: Arc<LogClock>,
+    busy: Arc<Applying>,
 }
 
 impl<A: Adapter> Consensus for Direct<A> {
@@ -73,11 +94,16 @@ impl<A: Adapter> Consensus for Direct<A> {
         Route::Here
     }
 
+    fn busy(&self) -> Arc<Applying> {
+        Arc::clone(&self.busy)
+    }
+
     async fn submit(&self, groups: &[CommandBuffer]) -> Outcome {
-        let batch = Batch::new(self.next_ms(), rand::random(), groups);
+        let batch = Batch::new(self.clock.next_ms(), rand::random(), groups);
         let _turn = self.freezer.turn().await;
         let index = self.adapter.applied().position.index + 1;
         let position = Position { index, ..Position::default() };
+        let _running = self.busy.begin();
         match self.adapter.apply(Run { batches: vec![batch], position }).await {
             Ok(mut replies) => {
                 self.freezer.reached(index);
@@ -103,6 +129,7 @@ struct Alone<A: Adapter> {
     config: Live,
     started: Instant,
     adapter: Arc<A>,
+    clock: Arc<LogClock>,
     proposer: Arc<Proposer<Direct<A>>>,
     freezer: Arc<Freezer<A>>,
     backups: Backups,
@@ -149,6 +176,10 @@ impl<A: Adapter> Service<A> for Alone<A> {
         Box::pin(async move { kept && self.wait_applied(index, timeout).await })
     }
 
+    fn now_ms(&self) -> u64 {
+        self.clock.now_ms()
+    }
+
     fn adapter(&self) -> &A {
         &self.adapter
     }
@@ -190,8 +221,22 @@ impl<A: Adapter> Service<A> for Alone<A> {
 
     fn health_view(&self) -> HealthView {
         let (id, state) = (self.id, MemberState::Up);
-        let alone = MemberHealth { id, voter: true, state, heard_ms: Some(0), connections: None };
-        HealthView { node: id, quorum: true, members: vec![alone], links: Vec::new() }
+        let skews = self.clock.skews(id);
+        let alone = MemberHealth {
+            id,
+            voter: true,
+            state,
+            heard_ms: Some(0),
+            clock_skew_ms: skews.members.get(&id).copied(),
+            connections: None,
+        };
+        HealthView {
+            node: id,
+            quorum: true,
+            members: vec![alone],
+            links: Vec::new(),
+            log_time_skew_ms: skews.log,
+        }
     }
 
     fn digest_at(&self, index: u64) -> Boxed<'_, Result<Digest, DigestError>> {

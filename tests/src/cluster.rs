@@ -74,6 +74,8 @@ pub struct Node {
     pub founder: bool,
     /// The step at which it stops itself, from its next start on; see `adapter::failpoint`.
     pub stop_at: Option<String>,
+    /// Environment variables of its process.
+    pub environment: Vec<(String, String)>,
     /// Its directory.
     pub dir: PathBuf,
     child: Option<Child>,
@@ -105,6 +107,7 @@ impl Node {
             settings,
             founder: true,
             stop_at: None,
+            environment: Vec::new(),
             dir,
             child: None,
         }
@@ -265,6 +268,7 @@ impl Cluster {
             .args(["--listen-raft", &format!("{}:{}", node.host, node.raft_port)])
             .args(["--cluster-members", &members.join(",")])
             .env("RAFT_PROXY_CLUSTER_SECRET", SECRET)
+            .envs(node.environment.iter().map(|(name, value)| (name, value)))
             // A test that panics closes the pipe, and the node goes.
             .arg("--until-stdin-closes")
             .stdin(Stdio::piped());

@@ -3,6 +3,7 @@
 //! | module | what it says |
 //! |---|---|
 //! | [`ask`] | a command in one line, and waiting |
+//! | [`clock_shim`] | wall clocks that a test moves, each of one process |
 //! | [`cluster`] | a cluster of `raft-proxy` processes that can be killed, paused and restarted |
 //! | [`differential`] | what the differential test needs: a real Redis, random calls, comparison |
 //! | [`engine`] | the table of what a node's data may be kept in: a test that names none runs on every row |
@@ -24,6 +25,7 @@
 )]
 
 pub mod ask;
+pub mod clock_shim;
 pub mod cluster;
 pub mod differential;
 pub mod engine;

@@ -20,7 +20,6 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::{Closed, Connection};
 use crate::front::{self, consistency::leveled};
 use crate::resp::{Requests, reply};
-use adapter::clock::unix_ms;
 
 /// Bytes at which a group of writes is closed, so that a pipeline of large values is not in memory twice.
 const WRITE_GROUP_BYTES: usize = 1024 * 1024;
@@ -244,7 +243,7 @@ impl<A: Adapter, S: AsyncRead + AsyncWrite + Unpin + Send> Connection<A, S> {
             }
             return Ok(());
         }
-        let now_ms = unix_ms();
+        let now_ms = self.shared.handle.now_ms();
         let mut removal = Removal::None;
         let shared = Arc::clone(&self.shared);
         let begin = |call: &ReadCall| shared.handle.adapter().read(call.args(requests), now_ms);

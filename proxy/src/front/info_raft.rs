@@ -39,6 +39,15 @@ pub(super) async fn write<A: Adapter>(shared: &Shared<A>, text: &mut String) {
         status.cluster_id,
     );
     let view = shared.handle.health_view();
+    let skew = |skew: Option<i64>| skew.map_or_else(|| "unknown".to_owned(), |skew| skew.to_string());
+    let own = view.member(status.id).and_then(|member| member.clock_skew_ms);
+    let _ = write!(
+        text,
+        "raft_log_time_ms:{}\r\nraft_log_time_skew_ms:{}\r\nraft_clock_skew_ms:{}\r\n",
+        shared.handle.now_ms(),
+        skew(view.log_time_skew_ms),
+        skew(own),
+    );
     for member in &members {
         node(member, view.member(member.id), text);
     }

@@ -91,6 +91,8 @@ pub static CATALOG: &[Metric] = &[
     cluster("raft_proxy_read_index_failed_total", Counter, "Rounds without a quorum."),
     cluster("raft_proxy_read_index_duration_seconds", Histogram(LATENCY), "How long a round takes."),
     cluster("raft_proxy_replication_lag_entries", Gauge, "On the leader: entries that a member does not have yet. 0 elsewhere.").by(&["to"]),
+    cluster("raft_proxy_clock_skew_seconds", Gauge, "How far a member's wall clock is ahead of the median of all members'.").by(&["member"]),
+    cluster("raft_proxy_log_time_skew_seconds", Gauge, "How far the time in the log, which decides expiry, is ahead of that median."),
     // The log
     cluster("raft_proxy_append_log_duration_seconds", Histogram(LATENCY), "From an append to the log to its end, with the fsync."),
     cluster("raft_proxy_commit_log_duration_seconds", Histogram(LATENCY), "From an append to the moment when this node knows it to be committed."),

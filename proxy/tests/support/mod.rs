@@ -114,6 +114,10 @@ impl Service<MemoryAdapter> for TestService {
         self.wait_applied(index, timeout)
     }
 
+    fn now_ms(&self) -> u64 {
+        unix_ms()
+    }
+
     fn adapter(&self) -> &MemoryAdapter {
         &self.adapter
     }

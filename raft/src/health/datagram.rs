@@ -102,6 +102,7 @@ mod tests {
     use super::*;
     use crate::health::link::Measured;
     use crate::health::report::LinkReport;
+    use crate::log_clock::ClockReport;
 
     fn beat(links: u64) -> Beat {
         let link = |to| LinkReport {
@@ -112,7 +113,9 @@ mod tests {
             hears: true,
         };
         let links = (1..=links).map(link).collect();
-        Beat { to: 2, report: Report { node: 1 << 53, incarnation: 1 << 42, round: 1 << 40, links } }
+        let time = std::time::Duration::new(1 << 35, 999_999_999);
+        let clock = ClockReport { wall: time, log: Some(time) };
+        Beat { to: 2, report: Report { node: 1 << 53, incarnation: 1 << 42, round: 1 << 40, links, clock } }
     }
 
     #[test]

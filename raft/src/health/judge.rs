@@ -160,6 +160,7 @@ mod tests {
             incarnation: 1,
             round: 1,
             links: ALL.iter().filter(|to| **to != node).map(|to| link(node, *to)).collect(),
+            clock: crate::log_clock::ClockReport::default(),
         };
         let reports: Vec<Report> =
             ALL.iter().filter(|id| !silent.contains(id)).map(|id| report(*id)).collect();

@@ -34,6 +34,7 @@ use self::datagram::{Beat, Datagrams, Key};
 use self::judge::{Evidence, Steady};
 use self::link::Link;
 use self::report::{LinkReport, Report, Reports};
+use crate::log_clock::{ClockReport, LogClock, Skews};
 use crate::network::path;
 use crate::network::peers::Peers;
 use crate::network::pool::{CallError, Pool};
@@ -74,6 +75,7 @@ pub struct HealthMonitor {
     slow_from: Duration,
     peers: Peers,
     datagrams: Option<Arc<Datagrams>>,
+    clock: Arc<LogClock>,
     roster: OnceLock<RosterSource>,
     state: Mutex<State>,
 }
@@ -105,6 +107,7 @@ impl HealthMonitor {
         cluster_id: &str,
         listener: Option<SocketAddr>,
         peers: Peers,
+        clock: Arc<LogClock>,
     ) -> Arc<Self> {
         let secret = &config.cluster.secret;
         let datagrams = match listener.filter(|_| !secret.is_empty()) {
@@ -133,6 +136,7 @@ impl HealthMonitor {
             slow_from: config.raft.heartbeat_interval / 2,
             peers,
             datagrams,
+            clock,
             roster: OnceLock::new(),
             state: Mutex::new(state),
         })
@@ -177,7 +181,7 @@ impl HealthMonitor {
         let (report, body) = {
             let mut state = self.state();
             state.adopt(roster, self.me);
-            let report = state.renew(self.me, self.interval);
+            let report = state.renew(self.me, self.interval, self.clock.report());
             (report, wire::encode(&state.told(self.interval)))
         };
         let mut asking = JoinSet::new();
@@ -196,7 +200,7 @@ impl HealthMonitor {
             self.answered(id, answer);
         }
         let mut state = self.state();
-        state.renew(self.me, self.interval);
+        state.renew(self.me, self.interval, self.clock.report());
         state.judge(self.me, self.interval);
     }
 
@@ -224,6 +228,8 @@ impl HealthMonitor {
         let reports: Vec<Report> = wire::decode(body)?;
         let mut state = self.state();
         state.take(reports, sender, self.me);
+        // What is told of this node's clocks is of now.
+        state.renew(self.me, self.interval, self.clock.report());
         Ok(wire::encode(&state.told(self.interval)))
     }
 
@@ -232,9 +238,15 @@ impl HealthMonitor {
         self.state().links.get(&id).is_some_and(|link| link.measured == link::Measured::Down)
     }
 
+    /// What the others' clocks say now, of those that have been heard lately.
+    pub(crate) fn clocks(&self) -> BTreeMap<NodeId, ClockReport> {
+        self.state().reports.clocks(self.interval * FRESH, Instant::now())
+    }
+
     /// All links and members, as they are shown.
     pub fn view(&self) -> HealthView {
         let roster = self.roster();
+        let skews = self.clock.skews(self.me);
         let state = self.state();
         let now = Instant::now();
         let members: BTreeSet<NodeId> = roster.keys().copied().collect();
@@ -256,16 +268,28 @@ impl HealthMonitor {
             node: self.me,
             quorum: evidence.quorum(&voters),
             links: links.collect(),
-            members: roster.iter().map(|(id, member)| self.member(&state, *id, member, now)).collect(),
+            members: roster
+                .iter()
+                .map(|(id, member)| self.member(&state, *id, member, &skews, now))
+                .collect(),
+            log_time_skew_ms: skews.log,
         }
     }
 
-    fn member(&self, state: &State, id: NodeId, member: &Watched, now: Instant) -> MemberHealth {
+    fn member(
+        &self,
+        state: &State,
+        id: NodeId,
+        member: &Watched,
+        skews: &Skews,
+        now: Instant,
+    ) -> MemberHealth {
         let age = if id == self.me { Some(Duration::ZERO) } else { state.reports.age(id, now) };
         MemberHealth {
             id,
             voter: member.voter,
             state: state.shown_members.shown(id),
+            clock_skew_ms: skews.members.get(&id).copied(),
             heard_ms: age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
             connections: (id != self.me).then(|| self.peers.traffic(id).connections()),
         }
@@ -285,7 +309,7 @@ impl State {
     }
 
     /// Makes this node's report anew.
-    fn renew(&mut self, me: NodeId, interval: Duration) -> Report {
+    fn renew(&mut self, me: NodeId, interval: Duration, clock: ClockReport) -> Report {
         self.round += 1;
         let now = Instant::now();
         let others: Vec<NodeId> = self.roster.keys().copied().filter(|id| *id != me).collect();
@@ -302,14 +326,14 @@ impl State {
             }
         });
         let links = links.collect();
-        let report = Report { node: me, incarnation: self.incarnation, round: self.round, links };
+        let report = Report { node: me, incarnation: self.incarnation, round: self.round, links, clock };
         self.reports.put(report.clone(), now);
         report
     }
 
     /// What is told to others.
     fn told(&self, interval: Duration) -> Vec<Report> {
-        self.reports.fresh(interval * FRESH, Instant::now()).into_values().cloned().collect()
+        self.reports.told(interval * FRESH, Instant::now())
     }
 
     /// Takes what `sender` tells: its own report at first hand, the others' at second hand.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::link::Measured;
 use super::view::Fault;
+use crate::log_clock::ClockReport;
 use crate::types::NodeId;
 
 /// More links in a report than a cluster can have members: the report is not taken.
@@ -23,6 +24,8 @@ pub(super) struct Report {
     pub(super) round: u64,
     /// One link for each other member.
     pub(super) links: Vec<LinkReport>,
+    /// What its clocks said when it was made.
+    pub(super) clock: ClockReport,
 }
 
 /// One link of a report.
@@ -81,6 +84,22 @@ impl Reports {
         fresh.map(|(node, known)| (*node, &known.report)).collect()
     }
 
+    /// The reports that were new at most `age` ago, with what their clocks say by now.
+    pub(super) fn told(&self, age: Duration, now: Instant) -> Vec<Report> {
+        let mut clocks = self.clocks(age, now);
+        let fresh = self.fresh(age, now).into_values().cloned();
+        let aged = fresh
+            .map(|report| Report { clock: clocks.remove(&report.node).unwrap_or(report.clock), ..report });
+        aged.collect()
+    }
+
+    /// What the clocks of members say now whose reports were new at most `age` ago.
+    pub(super) fn clocks(&self, age: Duration, now: Instant) -> BTreeMap<NodeId, ClockReport> {
+        let aged = self.known.iter().map(|(node, known)| (*node, known, now.duration_since(known.since)));
+        let fresh = aged.filter(|(_, _, since)| *since <= age);
+        fresh.map(|(node, known, since)| (node, known.report.clock.aged(since))).collect()
+    }
+
     /// How long ago the newest report of a member was new.
     pub(super) fn age(&self, node: NodeId, now: Instant) -> Option<Duration> {
         self.known.get(&node).map(|known| now.duration_since(known.since))
@@ -92,7 +111,7 @@ mod tests {
     use super::*;
 
     fn report(incarnation: u64, round: u64) -> Report {
-        Report { node: 2, incarnation, round, links: Vec::new() }
+        Report { node: 2, incarnation, round, links: Vec::new(), clock: ClockReport::default() }
     }
 
     #[test]

@@ -91,6 +91,8 @@ pub struct MemberHealth {
     pub state: MemberState,
     /// Milliseconds since a report of it, at first or second hand, was new; none if there is none.
     pub heard_ms: Option<u64>,
+    /// How far its wall clock is ahead of what all members' say together, in milliseconds; none if it is not known.
+    pub clock_skew_ms: Option<i64>,
     /// Connections from this node to it; none for this node itself.
     pub connections: Option<Connections>,
 }
@@ -106,6 +108,9 @@ pub struct HealthView {
     pub members: Vec<MemberHealth>,
     /// The links, by who asks and who is asked.
     pub links: Vec<LinkHealth>,
+    /// How far the log's time is ahead of what the members' wall clocks say together, in milliseconds; none if it is not
+    /// known.
+    pub log_time_skew_ms: Option<i64>,
 }
 
 impl HealthView {

@@ -1,31 +1,42 @@
 //! What the proposer proposes to: openraft here, or the leader over there.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use adapter::clock::unix_ms;
 use adapter::{Adapter, Batch, CommandBuffer};
 use conf::Live;
 use openraft::error::ClientWriteError;
 use openraft::metrics::RaftServerMetrics;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout};
+use tokio::time::error::Elapsed;
+use tokio::time::{Duration, Instant, sleep, timeout};
 
 use super::bootstrap::STATUS_TIMEOUT;
 use super::elections::Elections;
-use crate::handle::{Committed, ProposeError};
+use crate::applying::{self, Applying};
+use crate::handle::{Boxed, Committed, ProposeError};
+use crate::log_clock::LogClock;
 use crate::network::path;
 use crate::network::peers::Peers;
 use crate::network::pool::{CallError, Pool};
 use crate::network::wire::{self, Answers};
-use crate::proposer::{Consensus, Outcome, Route};
+use crate::proposer::{Consensus, LARGE, Outcome, Route, allowance};
 use crate::types::{NodeId, Peer, Raft, Vote};
 
 /// With up to this many voters, an entry that a new leader made this node truncate can never be committed: the two
 /// of them are a majority that has another entry in its place. With more, a third node could still bring it back.
 const VOTERS_WHERE_TRUNCATED_IS_GONE: usize = 3;
+
+/// Bytes of a piece of what is too large for one entry: so many are on every disk in a moment.
+const PIECE: usize = 1 << 20;
+/// Pieces that are proposed and not yet applied.
+const PIECES_UNDER_WAY: usize = 4;
+
+/// How often it is looked whether a transfer of leadership has ended.
+const TRANSFER_PAUSE: Duration = Duration::from_millis(10);
 
 /// Who leads, as openraft last told.
 #[derive(Clone)]
@@ -129,32 +140,122 @@ pub(crate) struct RaftConsensus<A> {
     pub(crate) leadership: Leadership,
     pub(crate) raft: Raft,
     pub(crate) adapter: Arc<A>,
+    busy: Arc<Applying>,
     pub(crate) config: Live,
-    clock: Mutex<LogClock>,
-}
-
-/// The time of the last batch, and in whose term.
-#[derive(Default)]
-struct LogClock {
-    vote: Vote,
-    last_ms: u64,
+    clock: Arc<LogClock>,
+    /// In which term the last batch was made.
+    vote: Mutex<Vote>,
+    /// There is one upload at a time.
+    uploading: tokio::sync::Mutex<()>,
 }
 
 impl<A: Adapter> RaftConsensus<A> {
-    pub(crate) fn new(leadership: Leadership, raft: Raft, adapter: Arc<A>, config: Live) -> Self {
-        Self { leadership, raft, adapter, config, clock: Mutex::default() }
+    pub(crate) fn new(
+        leadership: Leadership,
+        raft: Raft,
+        (adapter, busy): (Arc<A>, Arc<Applying>),
+        clock: Arc<LogClock>,
+        config: Live,
+    ) -> Self {
+        let (vote, uploading) = (Mutex::default(), tokio::sync::Mutex::default());
+        Self { leadership, raft, adapter, busy, config, clock, vote, uploading }
     }
 
-    /// The clock, but never before a batch of an earlier term or of this one.
+    /// The time of the next batch, never before a batch of an earlier term or of this one.
     fn now_ms(&self) -> u64 {
         let vote = self.leadership.metrics.borrow().vote;
-        let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
-        if clock.vote != vote {
-            clock.vote = vote;
-            clock.last_ms = clock.last_ms.max(self.adapter.applied().now_ms);
+        let mut last = self.vote.lock().unwrap_or_else(PoisonError::into_inner);
+        if *last != vote {
+            *last = vote;
+            self.clock.applied(self.adapter.applied().now_ms);
         }
-        clock.last_ms = clock.last_ms.max(unix_ms());
-        clock.last_ms
+        self.clock.next_ms()
+    }
+
+    /// Proposes a batch behind all that were proposed before; what is answered ends with its outcome. `patience` is what it
+    /// may take longer than others.
+    async fn begin(&self, batch: Batch, patience: Duration) -> Boxed<'_, Outcome> {
+        // An error here means that openraft's core has ended before it took the batch.
+        let Ok(answer) = self.raft.client_write_ff(batch).await else {
+            return Box::pin(std::future::ready(Outcome::NotDone));
+        };
+        let patience = self.config.load().raft.request_timeout + patience;
+        Box::pin(async move {
+            match self.patiently(patience, answer).await {
+                Ok(Ok(Ok(response))) => {
+                    Outcome::Done(Committed { index: response.log_id.index, replies: response.data.0 })
+                }
+                // Not appended, or truncated.
+                Ok(Ok(Err(ClientWriteError::ForwardToLeader(_)))) => self.refused(),
+                Ok(Ok(Err(ClientWriteError::ChangeMembershipError(_)))) => Outcome::NotDone,
+                // Never answered: stranded by a snapshot, by the end of the core, or by a lost quorum.
+                Ok(Err(_)) | Err(_) => Outcome::Unknown,
+            }
+        })
+    }
+
+    /// Waits for so long, and on while the storage is busy with what takes long.
+    async fn patiently<T>(&self, patience: Duration, answer: impl Future<Output = T>) -> Result<T, Elapsed> {
+        let (mut answer, mut patience) = (pin!(answer), patience);
+        loop {
+            match timeout(patience, &mut answer).await {
+                Err(_) if self.busy.is_long() => patience = applying::PAUSE,
+                answered => return answered,
+            }
+        }
+    }
+
+    /// Proposes what is too large for one entry: its pieces, a few at a time, and when all of them are applied the entry
+    /// that has it take effect. Until that one is proposed it is not done, whatever becomes of the pieces.
+    async fn upload(&self, groups: &[CommandBuffer], patience: Duration) -> Outcome {
+        let _turn = self.uploading.lock().await;
+        let total = groups.iter().map(|group| group.bytes().len() as u64).sum();
+        let count = groups.iter().map(CommandBuffer::count).sum();
+        let (upload, mut offset, mut under_way) = (rand::random(), 0, VecDeque::new());
+        let pieces = groups.iter().flat_map(|group| group.bytes().chunks(PIECE));
+        for piece in pieces.map(Some).chain([None; PIECES_UNDER_WAY]) {
+            if under_way.len() == PIECES_UNDER_WAY || piece.is_none() {
+                let oldest: Option<Boxed<'_, Outcome>> = under_way.pop_front();
+                let Some(oldest) = oldest else { continue };
+                if !matches!(oldest.await, Outcome::Done(_)) {
+                    drop(under_way);
+                    // Whatever it comes to: a new leader gives the upload up anyway.
+                    let _ = self.begin(Batch::last(0, 0, 0, upload, 0), Duration::ZERO).await.await;
+                    return Outcome::NotDone;
+                }
+            }
+            if let Some(piece) = piece {
+                if !self.leads_on().await {
+                    return Outcome::NotDone;
+                }
+                let batch = Batch::piece(upload, total, offset, piece);
+                offset += piece.len() as u64;
+                under_way.push_back(self.begin(batch, Duration::ZERO).await);
+            }
+        }
+        if !self.leads_on().await {
+            return Outcome::NotDone;
+        }
+        let last = Batch::last(self.now_ms(), rand::random(), count, upload, total);
+        match self.begin(last, patience).await.await {
+            // Another has led meanwhile, and so the pieces were given up.
+            Outcome::Done(done) if done.replies.is_empty() => Outcome::NotDone,
+            outcome => outcome,
+        }
+    }
+
+    /// Whether this node leads, once a transfer of leadership that may be under way has ended: nothing is proposed during
+    /// one.
+    async fn leads_on(&self) -> bool {
+        loop {
+            if self.leadership.route() == Route::Here {
+                return true;
+            }
+            if !self.leadership.metrics.borrow().state.is_leader() {
+                return false;
+            }
+            sleep(TRANSFER_PAUSE).await;
+        }
     }
 
     fn refused(&self) -> Outcome {
@@ -168,21 +269,17 @@ impl<A: Adapter> Consensus for RaftConsensus<A> {
         self.leadership.route()
     }
 
+    fn busy(&self) -> Arc<Applying> {
+        Arc::clone(&self.busy)
+    }
+
     async fn submit(&self, groups: &[CommandBuffer]) -> Outcome {
-        let batch = Batch::new(self.now_ms(), rand::random(), groups);
-        // An error here means that openraft's core has ended before it took the batch.
-        let Ok(answer) = self.raft.client_write_ff(batch).await else { return Outcome::NotDone };
-        let patience = self.config.load().raft.request_timeout;
-        match timeout(patience, answer).await {
-            Ok(Ok(Ok(response))) => {
-                Outcome::Done(Committed { index: response.log_id.index, replies: response.data.0 })
-            }
-            // Not appended, or truncated.
-            Ok(Ok(Err(ClientWriteError::ForwardToLeader(_)))) => self.refused(),
-            Ok(Ok(Err(ClientWriteError::ChangeMembershipError(_)))) => Outcome::NotDone,
-            // Never answered: stranded by a snapshot, by the end of the core, or by a lost quorum.
-            Ok(Err(_)) | Err(_) => Outcome::Unknown,
+        let patience = groups.iter().map(allowance).sum();
+        if groups.iter().map(|group| group.bytes().len()).sum::<usize>() > LARGE {
+            return self.upload(groups, patience).await;
         }
+        let batch = Batch::new(self.now_ms(), rand::random(), groups);
+        self.begin(batch, patience).await.await
     }
 
     async fn forward(&self, leader: NodeId, groups: &[CommandBuffer], deadline: Instant) -> Vec<Outcome> {
@@ -190,10 +287,12 @@ impl<A: Adapter> Consensus for RaftConsensus<A> {
         let budget = deadline.saturating_duration_since(Instant::now());
         let budget_ms = u32::try_from(budget.as_millis()).unwrap_or(u32::MAX);
         let body = wire::encode_groups(budget_ms, groups.iter());
-        let answers = match pool.call(path::PROPOSE, body, deadline).await {
-            Ok(answer) => wire::decode::<Answers>(&answer).unwrap_or_default(),
-            Err(CallError::Lost { .. }) => Vec::new(),
-            Err(error @ (CallError::NotSent { .. } | CallError::Refused { .. })) => {
+        // The leader's storage, and this one with it, may be busy with what takes long.
+        let call = pool.call(path::PROPOSE, body, deadline + applying::HOPELESS);
+        let answers = match self.patiently(budget, call).await {
+            Ok(Ok(answer)) => wire::decode::<Answers>(&answer).unwrap_or_default(),
+            Ok(Err(CallError::Lost { .. })) | Err(_) => Vec::new(),
+            Ok(Err(error @ (CallError::NotSent { .. } | CallError::Refused { .. }))) => {
                 tracing::debug!(%error, "commands were not forwarded");
                 return vec![Outcome::NotDone; groups.len()];
             }

@@ -306,6 +306,10 @@ impl<A: Adapter> Service<A> for Lone<A> {
         }
     }
 
+    fn now_ms(&self) -> u64 {
+        self.member.get().map_or_else(|| self.adapter.applied().now_ms, |member| member.now_ms())
+    }
+
     fn adapter(&self) -> &A {
         &self.adapter
     }

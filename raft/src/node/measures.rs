@@ -95,6 +95,15 @@ impl<A: Adapter> Member<A> {
             let members = view.members.iter().filter(|member| member.state == state).count();
             metrics::gauge!("raft_proxy_members", "state" => state.name()).set(members as f64);
         }
+        for member in &view.members {
+            if let Some(skew) = member.clock_skew_ms {
+                let member = member.id.to_string();
+                metrics::gauge!("raft_proxy_clock_skew_seconds", "member" => member)
+                    .set(skew as f64 / 1000.0);
+            }
+        }
+        metrics::gauge!("raft_proxy_log_time_skew_seconds")
+            .set(view.log_time_skew_ms.unwrap_or_default() as f64 / 1000.0);
         let others = view.members.iter().map(|member| member.id).filter(|id| *id != self.id);
         self.set_replication_metrics(others);
     }

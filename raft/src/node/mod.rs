@@ -53,6 +53,7 @@ use crate::handle::{
 };
 use crate::health::{HealthMonitor, HealthView};
 use crate::identity::IdentityError;
+use crate::log_clock::LogClock;
 use crate::log_store::LogStore;
 use crate::membership::change::{Change, ChangeError, Join, Joined, View};
 use crate::membership::manager::ConfigChangeManager;
@@ -167,6 +168,7 @@ struct Member<A: Adapter> {
     config: Live,
     started: Instant,
     adapter: Arc<A>,
+    clock: Arc<LogClock>,
     raft: Raft,
     log: LogStore,
     peers: Peers,
@@ -248,6 +250,10 @@ impl<A: Adapter> Service<A> for Member<A> {
 
     fn wait_synced(&self, index: u64, timeout: Duration) -> Boxed<'_, bool> {
         Box::pin(self.synced(index, timeout))
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.clock.now_ms()
     }
 
     fn adapter(&self) -> &A {

@@ -20,10 +20,12 @@ use super::entry::{self, How, Place};
 use super::reads::Reads;
 use super::sight::Sight;
 use super::{Member, StartError, limits, report, spawn, upkeep};
+use crate::applying::Applying;
 use crate::backup::Backups;
 use crate::freezer::Freezer;
 use crate::health::HealthMonitor;
 use crate::lease::Lease;
+use crate::log_clock::LogClock;
 use crate::log_store::{LogStore, Options};
 use crate::logger::RaftLogger;
 use crate::membership::dead::Dead;
@@ -46,6 +48,8 @@ struct Parts<A: Adapter> {
     id: NodeId,
     live: Live,
     adapter: Arc<A>,
+    clock: Arc<LogClock>,
+    busy: Arc<Applying>,
     raft: Raft,
     log: LogStore,
     peers: Peers,
@@ -59,11 +63,26 @@ struct Parts<A: Adapter> {
 
 impl<A: Adapter> Parts<A> {
     fn assemble(self) -> Arc<Member<A>> {
-        let Self { id, live, adapter, raft, log, peers, lease, health, elections, progress, freezer, keeper } =
-            self;
+        let Self {
+            id,
+            live,
+            adapter,
+            clock,
+            busy,
+            raft,
+            log,
+            peers,
+            lease,
+            health,
+            elections,
+            progress,
+            freezer,
+            keeper,
+        } = self;
         let leadership = Leadership::new(id, &raft, peers.clone(), &elections);
+        let storage = (Arc::clone(&adapter), busy);
         let consensus =
-            RaftConsensus::new(leadership.clone(), raft.clone(), Arc::clone(&adapter), live.clone());
+            RaftConsensus::new(leadership.clone(), raft.clone(), storage, Arc::clone(&clock), live.clone());
         let proposer = Proposer::new(consensus, limits(&live, live.load().raft.max_inflight_entries));
         let votes = (log.clone(), Arc::clone(&elections));
         let (writes, promises) = (Arc::clone(&proposer), Arc::clone(&lease));
@@ -101,6 +120,7 @@ impl<A: Adapter> Parts<A> {
             config: live,
             started: Instant::now(),
             adapter,
+            clock,
             raft,
             log,
             peers,
@@ -145,7 +165,7 @@ impl<A: Adapter> Member<A> {
             KiwiStateMachine::open(Arc::clone(&adapter), &config.node.data_dir, &cluster_id, log.reader())
                 .await?;
         let (progress, rebuilder) = (state_machine.progress(), state_machine.rebuilder());
-        let (freezer, keeper) = (state_machine.freezer(), state_machine.keeper());
+        let (freezer, keeper, busy) = (state_machine.freezer(), state_machine.keeper(), state_machine.busy());
         let state = log.get_log_state().await.map_err(|error| StartError::Raft(error.to_string()))?;
         let applied = progress.borrow().applied;
         // Nobody is ever elected in term 0: what was applied in it was restored from a backup.
@@ -164,11 +184,16 @@ impl<A: Adapter> Member<A> {
         let raft = Raft::new(id, raft_config, network, log.clone(), state_machine)
             .await
             .map_err(|error| StartError::Raft(error.to_string()))?;
-        let health = HealthMonitor::new(config, id, &cluster_id, listening_at, peers.clone()).await;
+        let clock = LogClock::new(adapter.applied().now_ms);
+        let health =
+            HealthMonitor::new(config, id, &cluster_id, listening_at, peers.clone(), Arc::clone(&clock))
+                .await;
         let parts = Parts {
             id,
             live,
             adapter,
+            clock,
+            busy,
             raft,
             log,
             peers,
@@ -212,9 +237,16 @@ impl<A: Adapter> Member<A> {
             move || adapter.health(),
         );
         let leadership = self.leadership.clone();
-        let expire = upkeep::expire_keys(Arc::clone(&self.adapter), Arc::clone(&self.proposer), move || {
-            leadership.route()
-        });
+        let (storage, writes) = (Arc::clone(&self.adapter), Arc::clone(&self.proposer));
+        let expire =
+            upkeep::expire_keys(storage, writes, Arc::clone(&self.clock), move || leadership.route());
+        let time = upkeep::keep_time(
+            self.id,
+            Arc::clone(&self.clock),
+            Arc::clone(&self.adapter),
+            Arc::clone(&self.health),
+            self.leadership.clone(),
+        );
         let (mut changes, proposer) = (self.leadership.clone(), Arc::clone(&self.proposer));
         let leaders = Arc::clone(&self.leader_changes);
         let follow = async move {
@@ -231,6 +263,7 @@ impl<A: Adapter> Member<A> {
             spawn(bound),
             spawn(log),
             spawn(expire),
+            spawn(time),
             spawn(follow),
             spawn(Arc::clone(&self.campaign).run()),
             spawn(Arc::clone(&self.manager).run()),

@@ -1,20 +1,22 @@
-//! What a member does by itself: bound its log, remove expired keys, notice that it has failed.
+//! What a member does by itself: bound its log, keep the log's time, remove expired keys, notice that it has failed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use adapter::clock::unix_ms;
 use adapter::{Adapter, command};
 use conf::Live;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
+use super::consensus::Leadership;
 use crate::handle::ProposeError;
+use crate::health::HealthMonitor;
+use crate::log_clock::LogClock;
 use crate::log_store::LogStore;
 use crate::proposer::{Consensus, Proposer, Route};
 use crate::state_machine::Progress;
-use crate::types::Raft;
+use crate::types::{NodeId, Raft};
 
 /// How often the size of the log is looked at.
 const LOG_CHECK_INTERVAL: Duration = Duration::from_secs(1);
@@ -22,6 +24,8 @@ const LOG_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(600);
 /// How often expired keys are looked for.
 const EXPIRE_INTERVAL: Duration = Duration::from_millis(100);
+/// How often the others' clocks are looked at.
+const TIME_INTERVAL: Duration = Duration::from_millis(100);
 /// The most keys that one command removes.
 const EXPIRE_KEYS: usize = 512;
 /// Lets the last log lines out before the process ends.
@@ -77,10 +81,11 @@ async fn purge(raft: &Raft, keep_entries: u64) -> bool {
 pub(crate) async fn expire_keys<A: Adapter, C: Consensus>(
     adapter: Arc<A>,
     proposer: Arc<Proposer<C>>,
+    clock: Arc<LogClock>,
     route: impl Fn() -> Route + Send,
 ) {
     loop {
-        let more = route() == Route::Here && expire_some(&*adapter, &proposer).await;
+        let more = route() == Route::Here && expire_some(&*adapter, &proposer, clock.now_ms()).await;
         if !more {
             sleep(EXPIRE_INTERVAL).await;
         }
@@ -88,8 +93,8 @@ pub(crate) async fn expire_keys<A: Adapter, C: Consensus>(
 }
 
 /// Answers whether there may be more to remove at once.
-async fn expire_some<A: Adapter, C: Consensus>(adapter: &A, proposer: &Proposer<C>) -> bool {
-    let due = match adapter.due_keys(unix_ms(), EXPIRE_KEYS).await {
+async fn expire_some<A: Adapter, C: Consensus>(adapter: &A, proposer: &Proposer<C>, now_ms: u64) -> bool {
+    let due = match adapter.due_keys(now_ms, EXPIRE_KEYS).await {
         Ok(due) => due,
         Err(error) => {
             tracing::warn!(%error, "expired keys cannot be looked up");
@@ -107,6 +112,21 @@ async fn expire_some<A: Adapter, C: Consensus>(adapter: &A, proposer: &Proposer<
             tracing::warn!(%error, "expired keys were not removed");
             false
         }
+    }
+}
+
+/// Has this node's clock of the log follow the leader's, and know what the others' wall clocks say. For ever.
+pub(super) async fn keep_time<A: Adapter>(
+    me: NodeId,
+    clock: Arc<LogClock>,
+    adapter: Arc<A>,
+    health: Arc<HealthMonitor>,
+    leadership: Leadership,
+) {
+    loop {
+        clock.applied(adapter.applied().now_ms);
+        clock.heard(me, leadership.leader(), &health.clocks());
+        sleep(TIME_INTERVAL).await;
     }
 }
 

@@ -22,6 +22,7 @@ use adapter::CommandBuffer;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{Instant, sleep, timeout_at};
 
+use crate::applying::{self, Applying};
 use crate::handle::{Committed, ProposeError};
 use crate::types::NodeId;
 pub(crate) use queue::Pending;
@@ -31,6 +32,19 @@ use queue::{Group, Queue, State};
 const MAX_FORWARDS: usize = 4;
 /// The wait before groups that were not done are proposed again; an election takes some of these.
 const RETRY_PAUSE: Duration = Duration::from_millis(15);
+
+/// A group of more bytes than this travels in pieces, beside all others.
+pub(crate) const LARGE: usize = 2 << 20;
+/// What a group may take longer for its size: the bytes that are written to every disk in a second at least, and the time
+/// for each argument.
+const BYTES_PER_SECOND: u64 = 4 << 20;
+const FOR_AN_ARGUMENT: Duration = Duration::from_micros(50);
+
+/// How much longer commands may take than others, for their size.
+pub(crate) fn allowance(commands: &CommandBuffer) -> Duration {
+    let arguments = FOR_AN_ARGUMENT.saturating_mul(u32::try_from(commands.args()).unwrap_or(u32::MAX));
+    Duration::from_millis(commands.bytes().len() as u64 * 1000 / BYTES_PER_SECOND) + arguments
+}
 
 /// Where a batch goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +71,8 @@ pub(crate) enum Outcome {
 /// What the proposer proposes to.
 pub(crate) trait Consensus: Send + Sync + 'static {
     fn route(&self) -> Route;
+    /// Whether the storage is busy with what takes long.
+    fn busy(&self) -> Arc<Applying>;
     /// Has the groups applied next to each other as one entry. Bounded in time.
     fn submit(&self, groups: &[CommandBuffer]) -> impl Future<Output = Outcome> + Send;
     /// Has the leader propose the groups before `deadline`; one outcome for each.
@@ -127,17 +143,24 @@ pub(crate) struct Waiting {
     answer: oneshot::Receiver<Result<Committed, ProposeError>>,
     state: Option<Arc<State>>,
     deadline: Instant,
+    busy: Arc<Applying>,
 }
 
 impl Waiting {
-    /// Waits for the replies, until the deadline.
-    pub(crate) async fn answer(self) -> Result<Committed, ProposeError> {
-        match timeout_at(self.deadline, self.answer).await {
-            Ok(Ok(answer)) => answer,
-            // Whoever had the group has ended with it.
-            Ok(Err(_)) => Err(ProposeError::Unknown),
-            Err(_) if self.state.is_some_and(|state| state.cancel()) => Err(ProposeError::NoLeader),
-            Err(_) => Err(ProposeError::Unknown),
+    /// Waits for the replies, until the deadline; what was handed over longer, while the storage is busy with what takes
+    /// long.
+    pub(crate) async fn answer(mut self) -> Result<Committed, ProposeError> {
+        loop {
+            match timeout_at(self.deadline, &mut self.answer).await {
+                Ok(Ok(answer)) => return answer,
+                // Whoever had the group has ended with it.
+                Ok(Err(_)) => return Err(ProposeError::Unknown),
+                Err(_) if self.busy.is_long() => self.deadline = Instant::now() + applying::PAUSE,
+                Err(_) if self.state.as_ref().is_some_and(|state| state.cancel()) => {
+                    return Err(ProposeError::NoLeader);
+                }
+                Err(_) => return Err(ProposeError::Unknown),
+            }
         }
     }
 }
@@ -193,12 +216,12 @@ impl<C: Consensus> Proposer<C> {
         budget: Duration,
         may_forward: bool,
     ) -> Result<Waiting, ProposeError> {
-        let deadline = Instant::now() + budget;
+        let deadline = Instant::now() + budget + allowance(&commands);
         let (sender, answer) = oneshot::channel();
         if commands.is_empty() {
             // The receiver is right here.
             let _ = sender.send(Ok(Committed::default()));
-            return Ok(Waiting { answer, state: None, deadline });
+            return Ok(Waiting { answer, state: None, deadline, busy: self.consensus.busy() });
         }
         if self.closed.load(Ordering::Acquire) {
             return Err(ProposeError::ShuttingDown);
@@ -206,7 +229,7 @@ impl<C: Consensus> Proposer<C> {
         let most = (self.limits)().max_inflight_bytes;
         let state =
             self.queue.push(commands, deadline, may_forward, sender, most).ok_or(ProposeError::Busy)?;
-        Ok(Waiting { answer, state: Some(state), deadline })
+        Ok(Waiting { answer, state: Some(state), deadline, busy: self.consensus.busy() })
     }
 
     /// Refuses everything new from now on.
@@ -253,7 +276,12 @@ impl<C: Consensus> Proposer<C> {
                     }
                     let groups = self.take();
                     if !groups.is_empty() {
-                        self.under_way.begin(bytes_of(&groups));
+                        let bytes = bytes_of(&groups);
+                        // Others neither wait for a large one nor until they are as large.
+                        let slot = slot.filter(|_| bytes <= LARGE);
+                        if slot.is_some() {
+                            self.under_way.begin(bytes);
+                        }
                         tokio::spawn(Arc::clone(&self).submit(groups, slot));
                     }
                 }
@@ -285,7 +313,9 @@ impl<C: Consensus> Proposer<C> {
         let bytes = bytes_of(&groups);
         let commands = take_commands(&mut groups);
         let outcome = self.consensus.submit(&commands).await;
-        self.under_way.end(bytes);
+        if slot.is_some() {
+            self.under_way.end(bytes);
+        }
         drop(slot);
         self.queue.look_again();
         let outcomes = fan_out(outcome, &commands);

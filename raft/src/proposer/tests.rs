@@ -25,6 +25,10 @@ impl Consensus for Script {
         *self.route.lock().unwrap()
     }
 
+    fn busy(&self) -> Arc<Applying> {
+        Arc::default()
+    }
+
     async fn submit(&self, groups: &[CommandBuffer]) -> Outcome {
         let commands = groups.iter().map(CommandBuffer::count).sum();
         let index = {

@@ -79,10 +79,27 @@ impl<A: Adapter> SnapshotBuilder<A> {
     async fn build(&self) -> Result<(Meta, SnapshotFile), BuildError> {
         // The log up to the snapshot may be given up once it exists. So what the snapshot holds must be durable in
         // the storage too, or a crash would take the storage back to before the log begins.
-        let turn = Arc::clone(&self.shared.turn).lock_owned().await;
+        let turn = self.turn_between_uploads().await?;
         let durable = self.shared.adapter.flush().await?;
         let shared = Arc::clone(&self.shared);
         tokio::task::spawn_blocking(move || write(&shared, turn, durable.index)).await?
+    }
+}
+
+impl<A: Adapter> SnapshotBuilder<A> {
+    /// The turn, at a moment when no commands are there in part: whoever begins with the snapshot would lack the rest.
+    async fn turn_between_uploads(&self) -> Result<OwnedMutexGuard<()>, BuildError> {
+        let mut progress = self.shared.progress.subscribe();
+        loop {
+            let turn = Arc::clone(&self.shared.turn).lock_owned().await;
+            let mark = Mark::of(&self.shared.adapter.applied().position).map_err(BuildError::Position)?;
+            if mark.upload.is_none() {
+                return Ok(turn);
+            }
+            drop(turn);
+            // The other end is kept as long as this.
+            let _ = progress.changed().await;
+        }
     }
 }
 

@@ -4,13 +4,14 @@
 use std::collections::BTreeSet;
 
 use adapter::Position;
+use serde::{Deserialize, Serialize};
 
 use crate::types::{LogId, NodeId, StoredMembership};
 
 /// The last applied log id, and the last applied membership with the log id that brought it.
 ///
-/// Stored as `postcard(applied, membership) | postcard(used)`; without the second part, as by programs that did not know
-/// it, the members are what is known to be used.
+/// Stored as `postcard(applied, membership) | postcard(used) | postcard(upload)`; without the second part, as by programs
+/// that did not know it, the members are what is known to be used. The third part is there during an upload only.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Mark {
     pub(crate) applied: Option<LogId>,
@@ -18,6 +19,17 @@ pub(crate) struct Mark {
     /// The nodes of every membership that was applied: an id is never used twice. It follows from the log, so it is the
     /// same on all nodes; being with the data, it is in every snapshot.
     pub(crate) used: BTreeSet<NodeId>,
+    /// The commands of which some pieces were applied, and not the last.
+    pub(crate) upload: Option<Upload>,
+}
+
+/// Commands that come in pieces: see [`super::pieces`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Upload {
+    /// The entry with the first piece.
+    pub(crate) first: LogId,
+    /// What its pieces are known by.
+    pub(crate) id: u64,
 }
 
 impl Mark {
@@ -37,6 +49,9 @@ impl Mark {
         let failed = |error| format!("the position cannot be encoded: {error}");
         let mut mark = postcard::to_stdvec(&(&self.applied, &self.membership)).map_err(failed)?;
         mark.extend(postcard::to_stdvec(&self.used).map_err(failed)?);
+        if let Some(upload) = &self.upload {
+            mark.extend(postcard::to_stdvec(upload).map_err(failed)?);
+        }
         Ok(Position { index: self.applied.map_or(0, |applied| applied.index), mark: mark.into() })
     }
 
@@ -48,9 +63,12 @@ impl Mark {
         let failed = |error| format!("the storage's position is not one of a Raft log: {error}");
         let ((applied, membership), rest): ((Option<LogId>, StoredMembership), _) =
             postcard::take_from_bytes(&position.mark).map_err(failed)?;
-        let used =
-            if rest.is_empty() { BTreeSet::new() } else { postcard::from_bytes(rest).map_err(failed)? };
-        let mut mark = Self { applied, used, ..Self::default() };
+        let (used, rest) = match rest {
+            [] => (BTreeSet::new(), rest),
+            _ => postcard::take_from_bytes(rest).map_err(failed)?,
+        };
+        let upload = if rest.is_empty() { None } else { Some(postcard::from_bytes(rest).map_err(failed)?) };
+        let mut mark = Self { applied, used, upload, ..Self::default() };
         mark.set_membership(membership);
         let index = applied.map_or(0, |applied| applied.index);
         if index != position.index {
@@ -86,6 +104,14 @@ mod tests {
         let read = Mark::of(&mark.position().unwrap()).unwrap();
         assert_eq!(read, mark);
         assert_eq!(read.used, BTreeSet::from([1, 2, 5]));
+    }
+
+    #[test]
+    fn an_upload_under_way_comes_back_from_storage() {
+        let first = LogId::new(CommittedLeaderId::new(3, 2), 6);
+        let upload = Some(Upload { first, id: u64::MAX });
+        let mark = Mark { applied: *members(7, &[]).log_id(), upload, ..Mark::default() };
+        assert_eq!(Mark::of(&mark.position().unwrap()).unwrap(), mark);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! | module | what it says |
 //! |---|---|
 //! | [`mark`] | log id and membership, kept with the data |
+//! | [`pieces`] | commands that came in pieces, put together |
 //! | [`files`] | the snapshots directory |
 //! | [`builder`] | a snapshot, written while writes go on |
 //! | [`keeper`] | a snapshot that was received, kept before anything else is done with it |
@@ -16,6 +17,7 @@ mod builder;
 pub(crate) mod files;
 mod keeper;
 mod mark;
+mod pieces;
 mod rebuild;
 mod stream;
 
@@ -36,7 +38,9 @@ use tokio::sync::watch;
 
 use self::files::Files;
 pub(crate) use self::mark::Mark;
+use self::pieces::Pieces;
 use crate::TypeConfig;
+use crate::applying::Applying;
 use crate::freezer::Freezer;
 use crate::log_store::LogReader;
 use crate::logger::RaftLogger;
@@ -92,6 +96,7 @@ struct Shared<A> {
     cluster_id: Bytes,
     progress: watch::Sender<Progress>,
     applying: Histogram,
+    busy: Arc<Applying>,
 }
 
 /// Entries, as a run for the adapter.
@@ -103,20 +108,23 @@ struct Prepared {
 }
 
 impl Prepared {
-    /// Makes a run of entries that come behind a mark, and takes the mark to the last of them. None of none.
-    fn new(entries: Vec<Entry>, mark: &mut Mark) -> Result<Option<Self>, String> {
+    /// Makes a run of entries that come behind a mark, and takes the mark to the last of them. None of none. `pieces` is what
+    /// is there of the upload that the mark names.
+    fn new(entries: Vec<Entry>, mark: &mut Mark, pieces: &mut Pieces) -> Result<Option<Self>, String> {
         let Some(last) = entries.last().map(|entry| entry.log_id) else { return Ok(None) };
         let mut has_batch = Vec::with_capacity(entries.len());
         let mut batches = Vec::with_capacity(entries.len());
         for entry in entries {
-            has_batch.push(matches!(entry.payload, EntryPayload::Normal(_)));
+            pieces.meet(mark, entry.log_id);
+            let before = batches.len();
             match entry.payload {
                 EntryPayload::Blank => {}
-                EntryPayload::Normal(batch) => batches.push(batch),
+                EntryPayload::Normal(batch) => batches.extend(pieces.take(mark, entry.log_id, batch)?),
                 EntryPayload::Membership(membership) => {
                     mark.set_membership(StoredMembership::new(Some(entry.log_id), membership));
                 }
             }
+            has_batch.push(batches.len() > before);
         }
         mark.applied = Some(last);
         let position = mark.position()?;
@@ -128,6 +136,7 @@ impl Prepared {
 pub struct KiwiStateMachine<A: Adapter> {
     shared: Arc<Shared<A>>,
     mark: Mark,
+    pieces: Pieces,
 }
 
 impl<A: Adapter> KiwiStateMachine<A> {
@@ -152,6 +161,8 @@ impl<A: Adapter> KiwiStateMachine<A> {
             applied = adapter.install(stream).await.map_err(OpenError::Restore)?;
         }
         let mark = Mark::of(&applied.position).map_err(OpenError::Position)?;
+        let unread = |error: StorageError| OpenError::Position(error.to_string());
+        let pieces = Pieces::of(&mark, &log).await.map_err(unread)?;
         let (progress, _) = watch::channel(Progress { applied: mark.applied, snapshot });
         let (turn, cluster_id) = (Arc::default(), Bytes::copy_from_slice(cluster_id.as_bytes()));
         let freezer = Arc::new(Freezer::new(Arc::clone(&adapter), Arc::clone(&turn)));
@@ -167,8 +178,10 @@ impl<A: Adapter> KiwiStateMachine<A> {
                 cluster_id,
                 progress,
                 applying: metrics::histogram!("raft_proxy_apply_log_duration_seconds"),
+                busy: Arc::default(),
             }),
             mark,
+            pieces,
         })
     }
 
@@ -176,6 +189,11 @@ impl<A: Adapter> KiwiStateMachine<A> {
     /// applied.
     pub fn progress(&self) -> watch::Receiver<Progress> {
         self.shared.progress.subscribe()
+    }
+
+    /// Whether a run takes long.
+    pub(crate) fn busy(&self) -> Arc<Applying> {
+        Arc::clone(&self.shared.busy)
     }
 
     /// What rebuilds the storage when it has lost data.
@@ -199,12 +217,13 @@ impl<A: Adapter> KiwiStateMachine<A> {
         entries: Vec<Entry>,
         replies: &mut Vec<Replies>,
     ) -> Result<(), StorageError> {
-        let prepared = Prepared::new(entries, &mut self.mark);
+        let prepared = Prepared::new(entries, &mut self.mark, &mut self.pieces);
         let unprepared =
             |error| StorageError::from(StorageIOError::write_state_machine(AnyError::error(error)));
         let Some(Prepared { run, last, has_batch }) = prepared.map_err(unprepared)? else { return Ok(()) };
         let failed = |error: AnyError| StorageError::from(StorageIOError::apply(last, error));
         let (expected, began) = (run.batches.len(), Instant::now());
+        let _running = self.shared.busy.begin();
         let applied = loop {
             if last.index < self.shared.restored.load(Ordering::Acquire) {
                 // Only a follower is given a snapshot: nobody waits for these replies.
@@ -319,7 +338,8 @@ impl<A: Adapter> RaftStateMachine<TypeConfig> for KiwiStateMachine<A> {
         published.map_err(|error| failed(AnyError::new(&error)))?;
         metrics::histogram!("raft_proxy_snapshot_install_duration_seconds").record(began.elapsed());
         let applied = mark.applied;
-        self.mark = mark;
+        // No snapshot is made while an upload is under way.
+        (self.mark, self.pieces) = (mark, Pieces::default());
         self.shared.logger.snapshot_installed(applied);
         self.shared.freezer.reached(applied.map_or(0, |applied| applied.index));
         self.shared.progress.send_modify(|progress| {

@@ -14,6 +14,7 @@ use adapter::{Adapter, Applied};
 use openraft::RaftLogReader;
 
 use super::mark::Mark;
+use super::pieces::Pieces;
 use super::{Prepared, Shared, stream};
 use crate::types::StorageError;
 
@@ -61,16 +62,17 @@ pub(super) async fn rebuild<A: Adapter>(shared: &Shared<A>, reason: &str) -> Res
     tracing::warn!(reason, ?goal, "the storage is rebuilt from the newest snapshot and the log");
     shared.adapter.set_rebuilding(true);
     let mut log = shared.log.clone();
-    let mut mark = install(shared).await?;
+    let (mut mark, mut pieces) = (install(shared).await?, Pieces::default());
     while mark.applied < goal {
         let next = mark.applied.map_or(0, |applied| applied.index + 1);
         let end = goal.map_or(next, |goal| goal.index + 1);
         let entries = log.limited_get_log_entries(next, end).await?;
-        let Some(Prepared { run, .. }) = Prepared::new(entries, &mut mark).map_err(RebuildError::Position)?
+        let Some(Prepared { run, .. }) =
+            Prepared::new(entries, &mut mark, &mut pieces).map_err(RebuildError::Position)?
         else {
             // A snapshot has arrived meanwhile, and the log below it is gone.
             let before = mark.applied;
-            mark = install(shared).await?;
+            (mark, pieces) = (install(shared).await?, Pieces::default());
             if mark.applied <= before {
                 return Err(RebuildError::Gap(next));
             }
@@ -80,7 +82,7 @@ pub(super) async fn rebuild<A: Adapter>(shared: &Shared<A>, reason: &str) -> Res
             Ok(_) => adapter::failpoint::reached("rebuild-applied"),
             Err(adapter::StorageError::Lost(reason)) => {
                 tracing::warn!(reason, "the storage has lost data again");
-                mark = install(shared).await?;
+                (mark, pieces) = (install(shared).await?, Pieces::default());
             }
             Err(error) => return Err(error.into()),
         }

@@ -333,3 +333,107 @@ async fn a_snapshot_of_another_cluster_is_refused_and_one_of_none_is_taken() {
         }
     }
 }
+
+/// Two hundred bytes of commands, in pieces of a hundred that are entries of their own from `index` on; the last entry
+/// comes behind them.
+fn upload(index: u64) -> (Vec<Entry>, CommandBuffer) {
+    let mut commands = CommandBuffer::default();
+    commands.push(&[b"SET", b"key", &[b'x'; 200]]);
+    let total = commands.bytes().len() as u64;
+    let pieces = commands.bytes().chunks(100).enumerate();
+    let mut batches: Vec<Batch> =
+        pieces.map(|(number, piece)| Batch::piece(7, total, number as u64 * 100, piece)).collect();
+    batches.push(Batch::last(index + 1000, 9, 1, 7, total));
+    let entries = (index..).zip(batches);
+    let entries =
+        entries.map(|(index, batch)| Entry { log_id: id(index), payload: EntryPayload::Normal(batch) });
+    (entries.collect(), commands)
+}
+
+#[tokio::test]
+async fn commands_in_pieces_take_effect_where_the_last_is_and_others_come_between_them() {
+    let directory = tempfile::tempdir().unwrap();
+    let book = Arc::default();
+    let mut machine = open(&book, directory.path()).await;
+    let (entries, commands) = upload(1);
+    let mut all: Vec<Entry> = Vec::new();
+    for entry in entries {
+        all.push(Entry { log_id: id(all.len() as u64 + 1), ..entry });
+        all.push(write(all.len() as u64 + 1, 1));
+    }
+    let replies = machine.apply(all).await.unwrap();
+    let number = |number| vec![Reply::Integer(number)];
+    let pieces = commands.bytes().chunks(100).len() as i64;
+    let expected = (1..=pieces).flat_map(|n| [vec![], number(2 * n)]);
+    let expected: Vec<Replies> =
+        expected.chain([number(1001), number(2 * pieces + 2)]).map(Replies).collect();
+    assert_eq!(replies, expected);
+    assert_eq!(book.batches()[pieces as usize], Batch::new(1001, 9, [&commands]).raw().to_vec());
+}
+
+#[tokio::test]
+async fn an_upload_whose_leader_was_replaced_takes_no_effect() {
+    let directory = tempfile::tempdir().unwrap();
+    let book = Arc::default();
+    let mut machine = open(&book, directory.path()).await;
+    let (mut entries, _) = upload(1);
+    let later = |index| LogId::new(CommittedLeaderId::new(4, 2), index);
+    let mut last = entries.pop().unwrap();
+    machine.apply(entries).await.unwrap();
+    let index = machine.applied_state().await.unwrap().0.unwrap().index;
+    last.log_id = later(index + 2);
+    let blank = Entry { log_id: later(index + 1), payload: EntryPayload::Blank };
+    assert_eq!(machine.apply([blank, last]).await.unwrap(), [Replies::default(), Replies::default()]);
+    assert!(book.batches().is_empty());
+}
+
+#[tokio::test]
+async fn a_node_that_is_started_again_during_an_upload_reads_its_pieces_back_from_the_log() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut entries, commands) = upload(1);
+    let last = entries.pop().unwrap();
+    let log = LogStore::open(directory.path(), options()).unwrap();
+    for entry in &entries {
+        log.append_offline(entry, &crate::types::Vote::default()).unwrap();
+    }
+    drop(log);
+    let book = Arc::default();
+    open(&book, directory.path()).await.apply(entries).await.unwrap();
+    let log = LogStore::open(directory.path(), options()).unwrap();
+    let machine = KiwiStateMachine::open(Arc::clone(&book), directory.path(), "ours", log.reader()).await;
+    let replies = machine.unwrap().apply([last.clone()]).await.unwrap();
+    assert_eq!(replies, [Replies(vec![Reply::Integer(1001)])]);
+    assert_eq!(book.batches(), [Batch::new(1001, 9, [&commands]).raw().to_vec()]);
+}
+
+#[tokio::test]
+async fn a_node_whose_log_has_lost_pieces_stops_and_does_not_differ_from_the_others() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut entries, _) = upload(1);
+    let last = entries.pop().unwrap();
+    let book = Arc::default();
+    open(&book, directory.path()).await.apply(entries).await.unwrap();
+    let error = open(&book, directory.path()).await.apply([last]).await.unwrap_err();
+    assert!(error.to_string().contains("has lost the first pieces of a large write"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_snapshot_is_made_between_the_pieces_of_an_upload() {
+    let directory = tempfile::tempdir().unwrap();
+    let book = Arc::default();
+    let mut machine = open(&book, directory.path()).await;
+    let (mut entries, _) = upload(2);
+    let last = entries.pop().unwrap();
+    machine.apply([members(1, [1])]).await.unwrap();
+    machine.apply(entries).await.unwrap();
+    let mut builder = machine.get_snapshot_builder().await;
+    let building = tokio::spawn(async move { builder.build_snapshot().await });
+    let next = machine.applied_state().await.unwrap().0.unwrap().index + 1;
+    for index in next..50 {
+        machine.apply([write(index, 1)]).await.unwrap();
+    }
+    assert!(!building.is_finished());
+    machine.apply([Entry { log_id: id(50), ..last }]).await.unwrap();
+    let built = building.await.unwrap().unwrap();
+    assert_eq!(built.meta.last_log_id, Some(id(50)));
+}

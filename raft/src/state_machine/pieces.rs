@@ -1,0 +1,110 @@
+//! Commands that came in pieces, put together until they take effect.
+//!
+//! What is too large for one entry is proposed as one entry for each piece and one that ends the upload. Entries of
+//! others come between them, so nothing waits for all of the bytes: no heartbeat, no vote, and no small write. Pieces
+//! are not given to the storage; they are gathered here, on every node alike, and in the log. The storage's position
+//! says where the upload began ([`Mark::upload`]), so a node that is started again reads them back from the log. No
+//! snapshot is made while an upload is under way: whoever begins with it would lack the first pieces.
+//!
+//! There is one upload at a time. It ends with its last entry; with the first piece of another; and with the first
+//! entry of another term, because then nothing of its leader can follow. All of this follows from the log alone.
+
+use adapter::Batch;
+use adapter::batch::{Assembly, Form};
+
+use super::mark::{Mark, Upload};
+use crate::log_store::LogReader;
+use crate::types::{Entry, LogId, StorageError};
+use openraft::{EntryPayload, RaftLogReader as _};
+
+/// What is there of the upload that the mark names.
+#[derive(Debug, Default)]
+pub(super) struct Pieces(Option<Assembly>);
+
+impl Pieces {
+    /// Reads back what is there of the upload that a mark names. The log may lack it, as that of a node that was restored
+    /// from a backup does: then the upload ends with the first entry of a new leader.
+    pub(super) async fn of(mark: &Mark, log: &LogReader) -> Result<Self, StorageError> {
+        let (mut pieces, mut log) = (Self::default(), log.clone());
+        let (Some(upload), Some(applied)) = (mark.upload, mark.applied) else { return Ok(pieces) };
+        let mut next = upload.first.index;
+        while next <= applied.index {
+            let entries = log.limited_get_log_entries(next, applied.index + 1).await?;
+            let Some(last) = entries.last() else { break };
+            next = last.log_id.index + 1;
+            entries.iter().for_each(|entry| pieces.read_back(upload, entry));
+        }
+        Ok(pieces)
+    }
+
+    fn read_back(&mut self, wanted: Upload, entry: &Entry) {
+        if let EntryPayload::Normal(batch) = &entry.payload
+            && let Form::Piece { upload, total, offset, bytes } = batch.form()
+            && upload == wanted.id
+        {
+            self.0.get_or_insert_with(|| Assembly::new(upload, total)).add(offset, bytes);
+        }
+    }
+
+    /// An entry is about to be applied: it may be another leader's.
+    pub(super) fn meet(&mut self, mark: &mut Mark, entry: LogId) {
+        if mark.upload.is_some_and(|upload| upload.first.leader_id != entry.leader_id) {
+            self.give_up(mark);
+        }
+    }
+
+    fn give_up(&mut self, mark: &mut Mark) {
+        mark.upload = None;
+        self.0 = None;
+    }
+
+    /// Takes a batch; answers the commands to be run for it, if any. An error means that pieces are gone which the others
+    /// have.
+    pub(super) fn take(
+        &mut self,
+        mark: &mut Mark,
+        log_id: LogId,
+        batch: Batch,
+    ) -> Result<Option<Batch>, String> {
+        match batch.form() {
+            Form::Commands => Ok(Some(batch)),
+            Form::Piece { upload, total, offset: 0, bytes } => {
+                let mut assembly = Assembly::new(upload, total);
+                if assembly.add(0, bytes) {
+                    mark.upload = Some(Upload { first: log_id, id: upload });
+                    self.0 = Some(assembly);
+                } else {
+                    self.give_up(mark);
+                }
+                Ok(None)
+            }
+            Form::Piece { upload, offset, bytes, .. } => {
+                if self.is_present(mark, upload)?
+                    && !self.0.as_mut().is_some_and(|there| there.add(offset, bytes))
+                {
+                    self.give_up(mark);
+                }
+                Ok(None)
+            }
+            Form::Last { upload, .. } => {
+                if !self.is_present(mark, upload)? {
+                    return Ok(None);
+                }
+                let assembly = self.0.take();
+                mark.upload = None;
+                Ok(assembly.and_then(|there| there.finish(&batch)))
+            }
+        }
+    }
+
+    /// Whether this is the upload that is under way.
+    fn is_present(&self, mark: &Mark, id: u64) -> Result<bool, String> {
+        if mark.upload.is_none_or(|upload| upload.id != id) {
+            return Ok(false);
+        }
+        if self.0.as_ref().is_none_or(|there| there.upload() != id) {
+            return Err("the log has lost the first pieces of a large write".to_owned());
+        }
+        Ok(true)
+    }
+}
