@@ -146,8 +146,12 @@ mod tests {
         let log_id = |index| LogId::new(CommittedLeaderId::new(7, 2), index);
         let mut commands = CommandBuffer::default();
         commands.push(&[b"SET", b"key", b"\r\n\0\xff"]);
-        let peer =
-            Peer { raft: "10.0.0.1:16400".to_owned(), resp: "10.0.0.1:6400".to_owned(), wish: Wish::Learner };
+        let peer = Peer {
+            raft: "10.0.0.1:16400".to_owned(),
+            resp: "10.0.0.1:6400".to_owned(),
+            wish: Wish::Learner,
+            data: None,
+        };
         let joint = vec![BTreeSet::from([1]), BTreeSet::from([1, 2])];
         let nodes = BTreeMap::from([(1, peer.clone()), (2, peer.clone()), (3, peer)]);
         vec![

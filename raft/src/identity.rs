@@ -1,7 +1,15 @@
-//! Whose data directory this is.
+//! Whose data directory this is, and which log belongs to it.
 //!
 //! A node that starts on the data of another one, or of another cluster, could vote twice in one term or bring
-//! strange entries into the log. So the directory says whose it is, in `identity`, and nobody else may use it.
+//! strange entries into the log. So the directory says whose it is, in `identity`, and nobody else may use it. It also
+//! says which Raft log is its own ([`DataId`]): a log that is gone, or another one in its place, is noticed.
+//!
+//! | version | |
+//! |---|---|
+//! | 1 | node, cluster, when it was made |
+//! | 2 | also the data id of the log, once there is one, and what the data was restored from |
+//!
+//! Version 1 is read, and becomes version 2 when the log has been given its id.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,15 +17,18 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+use crate::data_id::DataId;
 use crate::durable_file;
 use crate::types::NodeId;
 
 const FILE: &str = "identity";
+/// Says how far the Raft log has been; see [`crate::log_store`].
+pub(crate) const EXTENT_FILE: &str = "log-extent";
 /// Stands in a directory that a backup is being restored to, until that is done.
 pub(crate) const RESTORING: &str = "restoring";
 /// Stands in a directory that is being made a cluster of its own, until that is done.
 pub(crate) const RECOVERING: &str = "recovering";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Whose data directory this is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +39,12 @@ pub struct Identity {
     pub cluster_id: String,
     /// When the directory was first used, Unix seconds.
     pub created: u64,
+    /// Which log belongs to the directory; none until it has one.
+    pub data: Option<DataId>,
+    /// What the data was restored from, as a fingerprint that all members of the new cluster share; empty if it was not.
+    pub origin: String,
+    /// The version of the file: in version 1 a directory with a log has no data id either.
+    pub version: u32,
 }
 
 /// The directory cannot be used. Nothing in it was changed.
@@ -42,7 +59,7 @@ pub enum IdentityError {
         /// The data directory.
         directory: PathBuf,
         /// Whose it is.
-        found: Identity,
+        found: Box<Identity>,
         /// Who wants it.
         node_id: NodeId,
         /// Whose member that is.
@@ -94,7 +111,7 @@ pub enum IdentityError {
     },
 }
 
-/// The file's form.
+/// The file's form, version 2.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Stored {
@@ -102,7 +119,23 @@ struct Stored {
     node_id: NodeId,
     cluster_id: String,
     created: u64,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    data_id: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    origin: String,
     /// CRC-32C of the other values, see [`checksum`].
+    crc: u32,
+}
+
+/// The file's form, version 1.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredV1 {
+    #[serde(rename = "version")]
+    _version: u32,
+    node_id: NodeId,
+    cluster_id: String,
+    created: u64,
     crc: u32,
 }
 
@@ -147,7 +180,7 @@ impl Identity {
         let Some(found) = Self::load(directory)? else { return create(directory, node_id, cluster_id) };
         if found.node_id != node_id || found.cluster_id != cluster_id {
             let (directory, cluster_id) = (directory.to_owned(), cluster_id.to_owned());
-            return Err(IdentityError::Other { directory, found, node_id, cluster_id });
+            return Err(IdentityError::Other { directory, found: Box::new(found), node_id, cluster_id });
         }
         Ok(found)
     }
@@ -155,25 +188,41 @@ impl Identity {
 
 /// Makes a directory without identity this node's, durably.
 pub(crate) fn create(directory: &Path, node_id: NodeId, cluster_id: &str) -> Result<Identity, IdentityError> {
-    if directory.join("log").exists() {
-        return Err(IdentityError::Missing { directory: directory.to_owned() });
-    }
-    replace(directory, node_id, cluster_id)
+    create_restored(directory, node_id, cluster_id, "")
 }
 
-/// Makes a directory this node's, whoever's it was, durably.
-pub(crate) fn replace(
+/// The same, of a directory to which a backup with this fingerprint was restored.
+pub(crate) fn create_restored(
     directory: &Path,
     node_id: NodeId,
     cluster_id: &str,
+    origin: &str,
 ) -> Result<Identity, IdentityError> {
+    if ["log", EXTENT_FILE].iter().any(|name| directory.join(name).exists()) {
+        return Err(IdentityError::Missing { directory: directory.to_owned() });
+    }
+    let created = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let (cluster_id, origin) = (cluster_id.to_owned(), origin.to_owned());
+    replace(directory, Identity { node_id, cluster_id, created, data: None, origin, version: VERSION })
+}
+
+/// Notes which log belongs to the directory, durably. A file of an earlier version becomes one of this.
+pub(crate) fn set_data(
+    directory: &Path,
+    identity: Identity,
+    data: DataId,
+) -> Result<Identity, IdentityError> {
+    replace(directory, Identity { data: Some(data), ..identity })
+}
+
+/// Writes the identity of a directory, whoever's it was, durably.
+pub(crate) fn replace(directory: &Path, identity: Identity) -> Result<Identity, IdentityError> {
     let failed = |what, path: &Path| {
         let path = path.to_owned();
         move |source| IdentityError::Io { what, path, source }
     };
     std::fs::create_dir_all(directory).map_err(failed("created", directory))?;
-    let created = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let identity = Identity { node_id, cluster_id: cluster_id.to_owned(), created };
+    let identity = Identity { version: VERSION, ..identity };
     let path = directory.join(FILE);
     let text = render(&identity).map_err(io::Error::other).map_err(failed("written", &path))?;
     durable_file::write(&path, text.as_bytes()).map_err(failed("written", &path))?;
@@ -184,31 +233,49 @@ pub(crate) fn replace(
 }
 
 fn render(identity: &Identity) -> Result<String, toml::ser::Error> {
-    let Identity { node_id, cluster_id, created } = identity.clone();
     let crc = checksum(identity);
-    let stored = toml::to_string(&Stored { version: VERSION, node_id, cluster_id, created, crc })?;
-    Ok(format!("# Whose data directory this is. Written once; not to be edited.\n{stored}"))
+    let Identity { node_id, cluster_id, created, data, origin, version } = identity.clone();
+    let data_id = data.map(|data| data.to_string()).unwrap_or_default();
+    let stored = toml::to_string(&Stored { version, node_id, cluster_id, created, data_id, origin, crc })?;
+    Ok(format!(
+        "# Whose data directory this is. Not to be edited, and not to be copied to another one.\n{stored}"
+    ))
 }
 
 fn parse(path: &Path, text: &str) -> Result<Identity, IdentityError> {
-    let path = path.to_owned();
-    let damaged = |reason: String| IdentityError::Damaged { path: path.clone(), reason };
+    let damaged = |reason: String| IdentityError::Damaged { path: path.to_owned(), reason };
     let Versioned { version } = toml::from_str(text).map_err(|error| damaged(error.message().to_owned()))?;
-    if version > VERSION {
-        return Err(IdentityError::Version { path, found: version });
+    let (identity, crc) = match version {
+        0 => return Err(damaged("it has the version 0".to_owned())),
+        1 => toml::from_str::<StoredV1>(text).map(upgraded).map_err(|error| error.message().to_owned()),
+        VERSION => read_stored(text),
+        _ => return Err(IdentityError::Version { path: path.to_owned(), found: version }),
     }
-    let stored: Stored = toml::from_str(text).map_err(|error| damaged(error.message().to_owned()))?;
-    let Stored { node_id, cluster_id, created, crc, .. } = stored;
-    let identity = Identity { node_id, cluster_id, created };
-    if checksum(&identity) != crc {
-        return Err(damaged("its checksum does not match".to_owned()));
-    }
-    Ok(identity)
+    .map_err(damaged)?;
+    let damaged = |reason: &str| IdentityError::Damaged { path: path.to_owned(), reason: reason.to_owned() };
+    if checksum(&identity) != crc { Err(damaged("its checksum does not match")) } else { Ok(identity) }
+}
+
+fn read_stored(text: &str) -> Result<(Identity, u32), String> {
+    let stored: Stored = toml::from_str(text).map_err(|error| error.message().to_owned())?;
+    let Stored { version, node_id, cluster_id, created, data_id, origin, crc } = stored;
+    let data = if data_id.is_empty() { None } else { Some(data_id.parse()?) };
+    Ok((Identity { node_id, cluster_id, created, data, origin, version }, crc))
+}
+
+/// What a file of version 1 says.
+fn upgraded(StoredV1 { node_id, cluster_id, created, crc, .. }: StoredV1) -> (Identity, u32) {
+    (Identity { node_id, cluster_id, created, data: None, origin: String::new(), version: 1 }, crc)
 }
 
 fn checksum(identity: &Identity) -> u32 {
-    let Identity { node_id, cluster_id, created } = identity;
-    crc32c::crc32c(format!("{node_id} {created} {cluster_id}").as_bytes())
+    let Identity { node_id, cluster_id, created, data, origin, version } = identity;
+    let text = match (version, data) {
+        (1, _) => format!("{node_id} {created} {cluster_id}"),
+        (_, None) => format!("{node_id} {created} {cluster_id} - {origin}"),
+        (_, Some(data)) => format!("{node_id} {created} {cluster_id} {data} {origin}"),
+    };
+    crc32c::crc32c(text.as_bytes())
 }
 
 #[cfg(test)]
@@ -262,17 +329,49 @@ mod tests {
     #[test]
     fn a_newer_version_is_named_and_not_called_damage() {
         let directory = tempfile::tempdir().unwrap();
-        std::fs::write(directory.path().join(FILE), "version = 2\nsomething = \"new\"\n").unwrap();
+        std::fs::write(directory.path().join(FILE), "version = 3\nsomething = \"new\"\n").unwrap();
         let error = Identity::load_or_create(directory.path(), 2, "ab12").unwrap_err();
-        assert!(matches!(error, IdentityError::Version { found: 2, .. }), "{error}");
+        assert!(matches!(error, IdentityError::Version { found: 3, .. }), "{error}");
     }
 
     #[test]
-    fn a_log_without_an_identity_is_not_adopted() {
+    fn a_log_without_an_identity_is_not_adopted_nor_is_what_a_lost_log_has_left() {
+        for left in ["log", EXTENT_FILE] {
+            let directory = tempfile::tempdir().unwrap();
+            std::fs::create_dir(directory.path().join(left)).unwrap();
+            let error = Identity::load_or_create(directory.path(), 2, "ab12").unwrap_err();
+            assert!(matches!(error, IdentityError::Missing { .. }), "{error}");
+            assert!(!directory.path().join(FILE).exists());
+        }
+    }
+
+    /// As version 1 was written, byte by byte.
+    const V1: &str = "# Whose data directory this is. Written once; not to be edited.\nversion = 1\nnode_id = 2\n\
+        cluster_id = \"ab12\"\ncreated = 1764196021\ncrc = 1690879156\n";
+
+    #[test]
+    fn a_file_of_version_1_is_read_and_becomes_one_of_version_2() {
         let directory = tempfile::tempdir().unwrap();
-        std::fs::create_dir(directory.path().join("log")).unwrap();
-        let error = Identity::load_or_create(directory.path(), 2, "ab12").unwrap_err();
-        assert!(matches!(error, IdentityError::Missing { .. }), "{error}");
-        assert!(!directory.path().join(FILE).exists());
+        std::fs::write(directory.path().join(FILE), V1).unwrap();
+        let old = Identity::load_or_create(directory.path(), 2, "ab12").unwrap();
+        assert_eq!((old.version, old.created, old.data), (1, 1_764_196_021, None));
+        let kept = std::fs::read_to_string(directory.path().join(FILE)).unwrap();
+        assert_eq!(kept, V1, "reading changes nothing");
+        let data = DataId(7);
+        set_data(directory.path(), old, data).unwrap();
+        let new = Identity::load_or_create(directory.path(), 2, "ab12").unwrap();
+        assert_eq!((new.version, new.created, new.data), (2, 1_764_196_021, Some(data)));
+        std::fs::write(directory.path().join(FILE), V1.replace("node_id = 2", "node_id = 3")).unwrap();
+        let error = Identity::load_or_create(directory.path(), 3, "ab12").unwrap_err();
+        assert!(matches!(error, IdentityError::Damaged { .. }), "{error}");
+    }
+
+    #[test]
+    fn what_the_data_was_restored_from_stays_in_the_identity() {
+        let directory = tempfile::tempdir().unwrap();
+        let made = create_restored(directory.path(), 2, "ab12", "f00d").unwrap();
+        let made = set_data(directory.path(), made, DataId(9)).unwrap();
+        assert_eq!(Identity::load(directory.path()).unwrap(), Some(made.clone()));
+        assert_eq!((made.origin.as_str(), made.data), ("f00d", Some(DataId(9))));
     }
 }

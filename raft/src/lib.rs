@@ -4,7 +4,8 @@
 //! |---|---|
 //! | [`types`] | the types openraft is instantiated with |
 //! | [`codec`] | a log entry as bytes, on disk and between nodes |
-//! | [`identity`] | whose data directory this is |
+//! | [`identity`] | whose data directory this is, and which log belongs to it |
+//! | [`data_id`] | which data directory, as the other members know it |
 //! | [`logger`] | what happens to a member, as lines of the log |
 //! | [`log_store`] | the Raft log on RocksDB: group fsync, cache of recent entries |
 //! | [`state_machine`] | committed entries onto an [`adapter::Adapter`]; snapshots |
@@ -32,6 +33,7 @@ mod applying;
 pub mod backup;
 mod boot_clock;
 pub mod codec;
+pub mod data_id;
 mod discovery;
 mod durable_file;
 pub mod freezer;

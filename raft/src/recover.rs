@@ -5,7 +5,8 @@
 //!
 //! 1. `recovering` is written: the directory is no node's until all of this is done, and a recovery that broke off goes on
 //!    with the same new cluster id.
-//! 2. The newest snapshot is made one of the new cluster.
+//! 2. The newest snapshot is made one of the new cluster. Where the log does not reach it, or is another one there (a snapshot
+//!    that had arrived and was not installed yet), the log ends with the snapshot.
 //! 3. A membership with this node alone is appended to the log, in a term above all that the node has seen. Everything in
 //!    the log stays, committed or not: a write that was acknowledged and has reached this node is kept; one that nobody
 //!    was told of may take effect.
@@ -22,6 +23,7 @@ use std::path::{Path, PathBuf};
 use adapter::clock::unix_time;
 use adapter::snapshot::{read_header, with_header};
 use conf::ClusterConfig;
+use openraft::storage::RaftLogStorage;
 use openraft::{CommittedLeaderId, EntryPayload, Membership, RaftLogReader};
 
 use crate::durable_file;
@@ -29,7 +31,7 @@ use crate::identity::{self, Identity, IdentityError, RECOVERING};
 use crate::log_store::{LogStore, OpenError, Options};
 use crate::node::STANDALONE;
 use crate::state_machine::files::Files;
-use crate::types::{Entry, LogId, NodeId, Peer, Vote};
+use crate::types::{Entry, LogId, NodeId, Peer, StorageError, Vote};
 
 /// Entries that are looked at in one go.
 const ENTRIES_AT_ONCE: u64 = 1024;
@@ -95,19 +97,36 @@ pub async fn recover(config: &ClusterConfig) -> Result<Recovered, RecoverError> 
     let found =
         Identity::read(directory)?.filter(|found| found.cluster_id != STANDALONE).ok_or_else(no_member)?;
     // Before anything is written: nobody else may have the log open.
-    let log = LogStore::open(directory, Options::new(found.node_id, &config.raft))?;
-    let last = log.last_log_id().ok_or(RecoverError::Empty)?;
+    // What a log lacks is given up with all else.
+    let options =
+        Options { data: found.data, accepts_losses: true, ..Options::new(found.node_id, &config.raft) };
+    let log = LogStore::open(directory, options)?;
+    let path = directory.join("snapshots");
+    let snapshots = Files::open(path.clone()).map_err(on(&path))?;
+    let newest = snapshots.newest().map(|(meta, _)| meta);
+    let snapshot = newest.as_ref().and_then(|meta| meta.last_log_id);
+    if log.last_log_id().max(snapshot).is_none() {
+        return Err(RecoverError::Empty);
+    }
     let (old_cluster, new_cluster) = begin(config, &found)?;
-    adopt_snapshot(directory, &new_cluster)?;
-    let old_members = members(&log, last).await?;
+    adopt_snapshot(&snapshots, &path, &new_cluster)?;
+    let last = end(&log, snapshot).await?.ok_or(RecoverError::Empty)?;
+    let mut old_members = members(&log, last).await?;
+    if let (true, Some(meta)) = (old_members.is_empty(), &newest) {
+        old_members = meta.last_membership.nodes().map(|(id, _)| *id).collect();
+    }
     let me = found.node_id;
     let index = if old_members.len() == 1 && found.cluster_id == new_cluster {
         last.index
     } else {
         append(&log, last, me, &config.advertised_raft())?
     };
+    let data = Some(log.data());
     drop(log);
-    identity::replace(directory, me, &new_cluster)?;
+    identity::replace(
+        directory,
+        Identity { cluster_id: new_cluster.clone(), data, origin: String::new(), ..found },
+    )?;
     let record = directory.join(format!("recovered-{}", unix_time().as_secs()));
     let text = format!(
         "# What raft-proxy recover has done.\nnode = {me}\nold_cluster = \"{old_cluster}\"\n\
@@ -151,10 +170,22 @@ fn begin(config: &ClusterConfig, found: &Identity) -> Result<(String, String), R
     Ok((old, new))
 }
 
+/// The end of the log, which is made the newest snapshot's where the log does not hold that.
+async fn end(log: &LogStore, snapshot: Option<LogId>) -> Result<Option<LogId>, RecoverError> {
+    let last = log.last_log_id();
+    let Some(snapshot) = snapshot else { return Ok(last) };
+    let failed = |error: StorageError| RecoverError::Entries(error.to_string());
+    let purged = log.clone().get_log_state().await.map_err(failed)?.last_purged_log_id;
+    let there = log.reader().log_id(snapshot.index).await.map_err(failed)?;
+    if there == Some(snapshot) || purged.is_some_and(|purged| purged.index >= snapshot.index) {
+        return Ok(last);
+    }
+    log.replace_offline(snapshot).map_err(RecoverError::Entries)?;
+    Ok(Some(snapshot))
+}
+
 /// Makes the newest snapshot one of the new cluster; it is the same otherwise.
-fn adopt_snapshot(directory: &Path, cluster_id: &str) -> Result<(), RecoverError> {
-    let path = directory.join("snapshots");
-    let files = Files::open(path.clone()).map_err(on(&path))?;
+fn adopt_snapshot(files: &Files, path: &Path, cluster_id: &str) -> Result<(), RecoverError> {
     let Some((meta, snapshot)) = files.newest() else { return Ok(()) };
     let open = || File::open(&snapshot.path).map_err(on(&snapshot.path));
     let mut header = read_header(&mut open()?)?;
@@ -166,7 +197,7 @@ fn adopt_snapshot(directory: &Path, cluster_id: &str) -> Result<(), RecoverError
     let mut out = File::create(&file.path).map_err(on(&file.path))?;
     io::copy(&mut with_header(open()?, &header)?, &mut out).map_err(on(&file.path))?;
     out.sync_all().map_err(on(&file.path))?;
-    files.publish(&meta, file).map_err(on(&path))
+    files.publish(&meta, file).map_err(on(path))
 }
 
 /// The members by the last membership in the log; none if it has none any more.
@@ -192,7 +223,7 @@ async fn members(log: &LogStore, last: LogId) -> Result<Vec<NodeId>, RecoverErro
 fn append(log: &LogStore, last: LogId, me: NodeId, raft: &str) -> Result<u64, RecoverError> {
     let seen = log.current_vote().map_or(0, |vote| vote.leader_id.term).max(last.leader_id.term);
     let (term, index) = (seen + 1, last.index + 1);
-    let peer = Peer { raft: raft.to_owned(), ..Peer::default() };
+    let peer = Peer { raft: raft.to_owned(), data: Some(log.data()), ..Peer::default() };
     let membership = Membership::new(vec![BTreeSet::from([me])], BTreeMap::from([(me, peer)]));
     let log_id = LogId::new(CommittedLeaderId::new(term, me), index);
     let entry = Entry { log_id, payload: EntryPayload::Membership(membership) };
@@ -203,4 +234,84 @@ fn append(log: &LogStore, last: LogId, me: NodeId, raft: &str) -> Result<u64, Re
 fn on(path: &Path) -> impl FnOnce(io::Error) -> RecoverError + use<> {
     let path = path.to_owned();
     move |source| RecoverError::Io { path, source }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use std::sync::Arc;
+
+    use adapter::memory::MemoryAdapter;
+    use openraft::RaftSnapshotBuilder;
+    use openraft::storage::{RaftLogStorageExt, RaftStateMachine};
+
+    use super::*;
+    use crate::state_machine::KiwiStateMachine;
+
+    fn id(term: u64, index: u64) -> LogId {
+        LogId::new(CommittedLeaderId::new(term, 2), index)
+    }
+
+    fn blank(term: u64, index: u64) -> Entry {
+        Entry { log_id: id(term, index), payload: EntryPayload::Blank }
+    }
+
+    fn members(term: u64, index: u64) -> Entry {
+        let nodes: BTreeMap<NodeId, Peer> = (1..=3).map(|id| (id, Peer::default())).collect();
+        let membership = Membership::new(vec![BTreeSet::from([1, 2, 3])], nodes);
+        Entry { log_id: id(term, index), payload: EntryPayload::Membership(membership) }
+    }
+
+    /// A data directory of node 1 with this log, and with a snapshot of the entries up to (3, 20) that has arrived.
+    async fn directory(log: Vec<Entry>) -> (tempfile::TempDir, ClusterConfig) {
+        let directory = tempfile::tempdir().unwrap();
+        let mut config = ClusterConfig::default();
+        config.node.data_dir = directory.path().to_owned();
+        let found = Identity::load_or_create(directory.path(), 1, "old").unwrap();
+        let mut store = LogStore::open(directory.path(), Options::new(1, &config.raft)).unwrap();
+        identity::set_data(directory.path(), found, store.data()).unwrap();
+        store.blocking_append(log).await.unwrap();
+        let storage = Arc::new(MemoryAdapter::default());
+        let mut machine =
+            KiwiStateMachine::open(storage, directory.path(), "old", store.reader()).await.unwrap();
+        machine
+            .apply([members(1, 1)].into_iter().chain((2..=20).map(|index| blank(3, index))))
+            .await
+            .unwrap();
+        machine.get_snapshot_builder().await.build_snapshot().await.unwrap();
+        (directory, config)
+    }
+
+    async fn recovered(log: Vec<Entry>) -> (Recovered, Option<LogId>, Vec<u64>) {
+        let (directory, config) = directory(log).await;
+        let done = recover(&config).await.unwrap();
+        let found = Identity::load(directory.path()).unwrap().unwrap();
+        assert_eq!(found.cluster_id, done.new_cluster);
+        let options = Options { data: found.data, ..Options::new(1, &config.raft) };
+        let mut log = LogStore::open(directory.path(), options).unwrap();
+        let purged = log.get_log_state().await.unwrap().last_purged_log_id;
+        let entries = log.try_get_log_entries(..).await.unwrap();
+        (done, purged, entries.iter().map(|entry| entry.log_id.index).collect())
+    }
+
+    #[tokio::test]
+    async fn a_recovery_goes_on_behind_a_newer_snapshot_and_not_behind_the_end_of_the_log() {
+        let (done, purged, entries) = recovered(vec![members(1, 1), blank(1, 2), blank(1, 3)]).await;
+        assert_eq!((done.index, purged, entries), (21, Some(id(3, 20)), vec![21]));
+        assert_eq!(done.old_members, [1, 2, 3]);
+    }
+
+    #[tokio::test]
+    async fn a_recovery_gives_up_a_log_that_is_another_one_than_the_newer_snapshot_says() {
+        let log = [members(1, 1)].into_iter().chain((2..=30).map(|index| blank(2, index))).collect();
+        let (done, purged, entries) = recovered(log).await;
+        assert_eq!((done.index, purged, entries), (21, Some(id(3, 20)), vec![21]));
+    }
+
+    #[tokio::test]
+    async fn a_recovery_keeps_everything_in_a_log_that_reaches_beyond_its_snapshot() {
+        let log = [members(1, 1)].into_iter().chain((2..=22).map(|index| blank(3, index))).collect();
+        let (done, purged, entries) = recovered(log).await;
+        assert_eq!((done.index, purged, entries), (23, None, (1..=23).collect()));
+    }
 }

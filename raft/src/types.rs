@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use adapter::{Batch, Reply};
 use serde::{Deserialize, Serialize};
 
+use crate::data_id::DataId;
+
 /// A node's id.
 pub type NodeId = u64;
 
@@ -43,6 +45,9 @@ pub struct Peer {
     /// What it is to be in the end. Until it is that, a change of membership is under way, which the leader, whoever
     /// that is, goes on with.
     pub wish: Wish,
+    /// Which data directory it has; none until it has told. It stays the same as long as it is a member: who comes with
+    /// another one has lost its own.
+    pub data: Option<DataId>,
 }
 
 /// What a member is to be.
@@ -59,8 +64,8 @@ pub enum Wish {
     ReplacedBy(NodeId),
 }
 
-/// The form in which a [`Peer`] is stored and sent: two strings, as it was before there were wishes. A wish other than
-/// the usual one is a word behind the clients' address.
+/// The form in which a [`Peer`] is stored and sent: two strings, as it was when there was no more to say. What else there
+/// is to say stands in words behind the clients' address: a wish other than the usual one, the data directory.
 #[derive(Serialize, Deserialize)]
 struct StoredPeer {
     raft: String,
@@ -68,13 +73,16 @@ struct StoredPeer {
 }
 
 impl From<Peer> for StoredPeer {
-    fn from(Peer { raft, resp, wish }: Peer) -> Self {
-        let resp = match wish {
-            Wish::Voter => resp,
-            Wish::Learner => format!("{resp} learner"),
-            Wish::Gone => format!("{resp} gone"),
-            Wish::ReplacedBy(node) => format!("{resp} replaced-by={node}"),
-        };
+    fn from(Peer { raft, mut resp, wish, data }: Peer) -> Self {
+        match wish {
+            Wish::Voter => {}
+            Wish::Learner => resp.push_str(" learner"),
+            Wish::Gone => resp.push_str(" gone"),
+            Wish::ReplacedBy(node) => resp.push_str(&format!(" replaced-by={node}")),
+        }
+        if let Some(data) = data {
+            resp.push_str(&format!(" data={data}"));
+        }
         Self { raft, resp }
     }
 }
@@ -83,19 +91,22 @@ impl TryFrom<StoredPeer> for Peer {
     type Error = String;
 
     fn try_from(StoredPeer { raft, resp }: StoredPeer) -> Result<Self, String> {
-        let Some((resp, word)) = resp.split_once(' ') else {
-            return Ok(Self { raft, resp, wish: Wish::Voter });
-        };
-        let unknown = || format!("a member is to be {word:?}, which this program does not know");
-        let wish = match word {
-            "learner" => Wish::Learner,
-            "gone" => Wish::Gone,
-            _ => {
-                let node = word.strip_prefix("replaced-by=").and_then(|node| node.parse().ok());
-                Wish::ReplacedBy(node.ok_or_else(unknown)?)
+        let mut words = resp.split(' ');
+        let resp = words.next().unwrap_or_default().to_owned();
+        let mut peer = Self { raft, resp, ..Self::default() };
+        for word in words {
+            let unknown = || format!("of a member it says {word:?}, which this program does not know");
+            match word.split_once('=') {
+                None if word == "learner" => peer.wish = Wish::Learner,
+                None if word == "gone" => peer.wish = Wish::Gone,
+                Some(("replaced-by", node)) => {
+                    peer.wish = Wish::ReplacedBy(node.parse().map_err(|_| unknown())?);
+                }
+                Some(("data", data)) => peer.data = Some(data.parse().map_err(|_| unknown())?),
+                _ => return Err(unknown()),
             }
-        };
-        Ok(Self { raft, resp: resp.to_owned(), wish })
+        }
+        Ok(peer)
     }
 }
 
@@ -134,7 +145,7 @@ mod tests {
 
     #[test]
     fn a_peer_without_a_wish_of_its_own_is_stored_as_it_was_before_there_were_wishes() {
-        let peer = Peer { raft: "a:1".to_owned(), resp: "b:2".to_owned(), wish: Wish::Voter };
+        let peer = Peer { raft: "a:1".to_owned(), resp: "b:2".to_owned(), ..Peer::default() };
         let before = postcard::to_stdvec(&("a:1", "b:2")).unwrap();
         assert_eq!(postcard::to_stdvec(&peer).unwrap(), before);
         assert_eq!(postcard::from_bytes::<Peer>(&before).unwrap(), peer);
@@ -143,13 +154,15 @@ mod tests {
     #[test]
     fn every_wish_comes_back_and_an_unknown_one_is_an_error() {
         for wish in [Wish::Voter, Wish::Learner, Wish::Gone, Wish::ReplacedBy(7)] {
-            for resp in ["", "b:2"] {
-                let peer = Peer { raft: "a:1".to_owned(), resp: resp.to_owned(), wish };
+            for (resp, data) in [("", None), ("b:2", None), ("", Some(DataId(7))), ("b:2", Some(DataId(7)))] {
+                let peer = Peer { raft: "a:1".to_owned(), resp: resp.to_owned(), wish, data };
                 let stored = postcard::to_stdvec(&peer).unwrap();
                 assert_eq!(postcard::from_bytes::<Peer>(&stored).unwrap(), peer);
             }
         }
-        let newer = postcard::to_stdvec(&("a:1", "b:2 emperor")).unwrap();
-        assert!(postcard::from_bytes::<Peer>(&newer).is_err());
+        for newer in ["b:2 emperor", "b:2 data=7", "b:2 gone soon=1"] {
+            let newer = postcard::to_stdvec(&("a:1", newer)).unwrap();
+            assert!(postcard::from_bytes::<Peer>(&newer).is_err());
+        }
     }
 }

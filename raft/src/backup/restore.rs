@@ -67,6 +67,8 @@ pub struct Restore {
     directory: PathBuf,
     node: u64,
     cluster_id: String,
+    /// What all members of the new cluster begin with.
+    origin: String,
     header: Header,
 }
 
@@ -74,26 +76,28 @@ impl Restore {
     /// Checks that the directory `config` names can be made, and marks it as half made. An attempt that was not
     /// finished is removed. `from` and `digest` are the header and the digest of the backup.
     pub fn begin(config: &ClusterConfig, from: &Header, digest: Digest) -> Result<Self, RestoreError> {
-        let (cluster_id, header) = if config.cluster.enabled {
+        let (cluster_id, origin, header) = if config.cluster.enabled {
             let members = members(config)?;
+            let derived = derived_id(&members, from, digest);
             let id = match config.cluster.id.as_str() {
-                "" => derived_id(&members, from, digest),
+                "" => derived.clone(),
                 id => id.to_owned(),
             };
             if id.as_bytes() == from.cluster_id {
                 return Err(RestoreError::SameCluster(id));
             }
             let header = new_header(&members, &id, from)?;
-            (id, header)
+            (id, derived, header)
         } else {
             let mut header = Header { cluster_id: Default::default(), applied: from.applied.clone() };
             header.applied.position.mark.clear();
-            (STANDALONE.to_owned(), header)
+            (STANDALONE.to_owned(), String::new(), header)
         };
         let restore = Self {
             directory: config.node.data_dir.clone(),
             node: config.own_id().max(1),
             cluster_id,
+            origin,
             header,
         };
         restore.mark_begun()?;
@@ -121,7 +125,7 @@ impl Restore {
 
     /// Makes the directory the node's; answers the id of its cluster, which is empty for a stand-alone node.
     pub fn finish(self) -> Result<String, RestoreError> {
-        identity::create(&self.directory, self.node, &self.cluster_id)?;
+        identity::create_restored(&self.directory, self.node, &self.cluster_id, &self.origin)?;
         let marker = self.directory.join(RESTORING);
         let failed = |source| RestoreError::Io { path: marker.clone(), source };
         fs::remove_file(&marker).map_err(failed)?;

@@ -3,7 +3,9 @@
 //! | column family | key | value |
 //! |---|---|---|
 //! | `entries` | index, u64 big-endian | the entry's frame ([`crate::codec`]) |
-//! | `meta` | `format`, `vote`, `committed`, `purged` | postcard |
+//! | `meta` | `format`, `data`, `vote`, `committed`, `purged` | postcard |
+//!
+//! Format 1 has no `data`. It is given one when it is opened, and has format 2 from then on.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -17,16 +19,20 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::error::OpenError;
+use super::extent::Reach;
 use crate::codec::decode_entry;
+use crate::data_id::DataId;
 use crate::types::{Entry, LogId, Vote};
 
 const ENTRIES: &str = "entries";
 const META: &str = "meta";
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// Keys of the `meta` column family.
 pub(super) mod key {
     pub(in crate::log_store) const FORMAT: &str = "format";
+    /// [`crate::data_id::DataId`]: which log this is.
+    pub(in crate::log_store) const DATA: &str = "data";
     /// [`crate::types::Vote`].
     pub(in crate::log_store) const VOTE: &str = "vote";
     /// [`crate::types::LogId`]: committed up to here.
@@ -38,12 +44,21 @@ pub(super) mod key {
 /// What the log knows when it is opened.
 #[derive(Debug, Default)]
 pub(super) struct Recovered {
+    /// None of a new log, and of one of format 1.
+    pub(super) data: Option<DataId>,
     pub(super) vote: Option<Vote>,
     pub(super) committed: Option<LogId>,
     pub(super) purged: Option<LogId>,
     pub(super) last: Option<LogId>,
     /// About how many bytes of entries there are.
     pub(super) bytes: u64,
+}
+
+impl Recovered {
+    /// How far the log is.
+    pub(super) fn reach(&self) -> Reach {
+        Reach { end: self.last.map_or(0, |last| last.index + 1), vote: self.vote }
+    }
 }
 
 /// The open database. Errors are sentences; the caller knows what was being done and to whom to tell it.
@@ -56,7 +71,7 @@ pub(super) struct Disk {
 pub(super) type DiskResult<T> = Result<T, String>;
 
 impl Disk {
-    /// Opens or creates the log, and proves by a synced write that it can be written.
+    /// Opens or creates the log, and changes nothing in one that is there.
     pub(super) fn open(path: &Path, write_buffer_bytes: usize) -> Result<(Self, Recovered), OpenError> {
         let sort = |error: rocksdb::Error| OpenError::from_rocksdb(path, &error);
         let column_families = [
@@ -72,10 +87,22 @@ impl Disk {
             return Err(OpenError::Format { path: path.to_owned(), found, known: FORMAT });
         }
         let recovered = disk.recover().map_err(damaged)?;
-        let mut batch = WriteBatch::default();
-        disk.put_meta(&mut batch, key::FORMAT, &FORMAT).map_err(damaged)?;
-        disk.db.write_opt(batch, &synced()).map_err(sort)?;
         Ok((disk, recovered))
+    }
+
+    /// Whether there is a log in this directory.
+    pub(super) fn is_there(path: &Path) -> bool {
+        path.join("CURRENT").exists()
+    }
+
+    /// Notes which log this is, and proves by a synced write that it can be written. A log of an earlier format becomes
+    /// one of this.
+    pub(super) fn claim(&self, data: DataId) -> Result<(), OpenError> {
+        let damaged = |reason: String| OpenError::damaged(&self.path, reason);
+        let mut batch = WriteBatch::default();
+        self.put_meta(&mut batch, key::FORMAT, &FORMAT).map_err(damaged)?;
+        self.put_meta(&mut batch, key::DATA, &data).map_err(damaged)?;
+        self.db.write_opt(batch, &synced()).map_err(|error| OpenError::from_rocksdb(&self.path, &error))
     }
 
     fn recover(&self) -> DiskResult<Recovered> {
@@ -93,8 +120,9 @@ impl Disk {
                 self.db.property_int_value_cf(self.family(ENTRIES)?, name).map_err(|error| error.to_string())
             })
             .sum::<Result<Option<u64>, String>>()?;
-        let (vote, committed) = (self.meta(key::VOTE)?, self.meta(key::COMMITTED)?);
-        Ok(Recovered { vote, committed, purged, last, bytes: bytes.unwrap_or(0) })
+        let (data, vote, committed) =
+            (self.meta(key::DATA)?, self.meta(key::VOTE)?, self.meta(key::COMMITTED)?);
+        Ok(Recovered { data, vote, committed, purged, last, bytes: bytes.unwrap_or(0) })
     }
 
     /// The log's directory.
@@ -118,6 +146,13 @@ impl Disk {
     ) -> DiskResult<()> {
         let value = postcard::to_stdvec(value).map_err(|error| error.to_string())?;
         batch.put_cf(self.family(META)?, key, value);
+        Ok(())
+    }
+
+    /// Has `batch` remove a value of `meta`.
+    #[cfg(test)]
+    pub(super) fn remove_meta(&self, batch: &mut WriteBatch, key: &str) -> DiskResult<()> {
+        batch.delete_cf(self.family(META)?, key);
         Ok(())
     }
 
@@ -202,7 +237,8 @@ fn database_options(write_buffer_bytes: usize) -> DbOptions {
     options.create_if_missing(true);
     options.create_missing_column_families(true);
     // A record that was being written when the machine went down was acknowledged to nobody and may go. Anything
-    // else that is damaged must not be passed over: acknowledged entries would be forgotten silently.
+    // else that is damaged must not be passed over: acknowledged entries would be forgotten silently. Where a file
+    // ends in the middle of a record RocksDB sees no difference between the two; see [`super::extent`] for that.
     options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
     // `meta` alone would never fill its buffer and would keep every write-ahead file alive.
     options.set_max_total_wal_size(write_buffer_bytes as u64 * 2);

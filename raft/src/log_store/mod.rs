@@ -2,7 +2,10 @@
 //!
 //! | module | what it says |
 //! |---|---|
+//! | [`claim`] | whether the log is the one that is meant, and all there |
 //! | [`disk`] | what is stored, and how |
+//! | [`extent`] | how far the log has been, in a file of its own |
+//! | [`offline`] | what is done to the log of a node that does not run |
 //! | [`window`] | the end of the log in memory |
 //! | [`writer`] | one thread, one batch, one sync |
 //! | [`reader`] | entries from memory, else from disk |
@@ -13,6 +16,8 @@
 //! - A vote, a truncation and a purge are on disk when the call returns; an append when its callback is called
 //!   (with `durability = "os-cache"`, appended entries may still be in the operating system's cache).
 //! - An appended entry can be read as soon as `append` returns.
+//! - A log that is gone, was exchanged, or lacks what it had when it was last synced is not opened: a node votes only
+//!   with everything that it had when it last promised or acknowledged anything.
 //! - **The vote guard.** A leader that restarts must not go on under its old vote, or it answers reads before it knows
 //!   again what it had committed. So a stored vote for this node comes back as not committed: it has to be elected
 //!   again, and commits an entry of its new term before it reads.
@@ -20,8 +25,11 @@
 //!   after 10 ms, whichever is first. It need not be waited for: by the vote guard no read depends on it. It spares a
 //!   restarted node from having to wait for a leader before it applies what it has.
 
+mod claim;
 mod disk;
 mod error;
+mod extent;
+mod offline;
 mod reader;
 mod timing;
 mod window;
@@ -44,10 +52,12 @@ pub use self::error::OpenError;
 pub use self::reader::LogReader;
 
 use self::disk::Disk;
+use self::extent::Extent;
 use self::timing::Timing;
 use self::window::Window;
 use self::writer::{Done, Job, Writer};
 use crate::TypeConfig;
+use crate::data_id::DataId;
 use crate::durable_file;
 use crate::types::{Entry, LogId, NodeId, StorageError, Vote};
 
@@ -56,6 +66,10 @@ use crate::types::{Entry, LogId, NodeId, StorageError, Vote};
 pub struct Options {
     /// This node, for the vote guard.
     pub node_id: NodeId,
+    /// Which log it must be. None: whichever is there, or a new one.
+    pub data: Option<DataId>,
+    /// A log that lacks what it had is opened all the same. Only for who gives up what it lacks.
+    pub accepts_losses: bool,
     /// When an append is done.
     pub durability: Durability,
     /// Bytes of recent entries kept in memory.
@@ -71,6 +85,8 @@ impl Options {
     pub fn new(node_id: NodeId, raft: &conf::Raft) -> Self {
         Self {
             node_id,
+            data: None,
+            accepts_losses: false,
             durability: raft.durability,
             cache_bytes: raft.entry_cache_bytes,
             max_append_bytes: raft.max_append_bytes,
@@ -83,6 +99,8 @@ impl Options {
 struct Shared {
     options: Options,
     disk: Disk,
+    data: DataId,
+    extent: Mutex<Extent>,
     window: Mutex<Window>,
     vote: Mutex<Option<Vote>>,
     counters: Counters,
@@ -92,6 +110,11 @@ struct Shared {
 impl Shared {
     fn window(&self) -> MutexGuard<'_, Window> {
         self.window.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Held for a moment by the thread that writes, or by who has the log offline.
+    fn extent(&self) -> MutexGuard<'_, Extent> {
+        self.extent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -121,15 +144,20 @@ impl LogStore {
     /// Opens or creates the log in `<data_dir>/log`. Blocking: recovery reads up to the bound of the write-ahead files.
     pub fn open(data_dir: &Path, options: Options) -> Result<Self, OpenError> {
         let path = data_dir.join("log");
+        if options.data.is_some() && !Disk::is_there(&path) {
+            return Err(OpenError::Lost { path });
+        }
         let (disk, recovered) = Disk::open(&path, options.write_buffer_bytes)?;
+        let (data, extent) = claim::identify(&path, &extent::path(data_dir), &disk, &recovered, &options)?;
         // A vote in a directory whose name is lost is a vote lost.
         durable_file::sync_directory(data_dir)
             .map_err(|error| OpenError::Other { path: path.clone(), reason: error.to_string() })?;
         let window = Window::new(options.cache_bytes, &recovered);
         let vote = recovered.vote.map(|vote| guarded(vote, options.node_id));
         let counters = Counters { grown: AtomicU64::new(recovered.bytes), ..Counters::default() };
-        let (window, vote) = (Mutex::new(window), Mutex::new(vote));
-        let shared = Arc::new(Shared { options, disk, window, vote, counters, timing: Timing::new() });
+        let (window, vote, extent) = (Mutex::new(window), Mutex::new(vote), Mutex::new(extent));
+        let timing = Timing::new();
+        let shared = Arc::new(Shared { options, disk, data, extent, window, vote, counters, timing });
         let writer = Writer::start(Arc::clone(&shared))
             .map_err(|error| OpenError::Other { path, reason: format!("no thread to write it: {error}") })?;
         Ok(Self { shared, writer: Arc::new(writer) })
@@ -145,15 +173,20 @@ impl LogStore {
         self.shared.window().last
     }
 
-    /// Adds an entry behind the last one and sets the vote, durably, in a log that no node uses and that is closed after
-    /// this.
-    pub(crate) fn append_offline(&self, entry: &Entry, vote: &Vote) -> Result<(), String> {
-        let disk = &self.shared.disk;
-        let (mut batch, mut frame) = (rocksdb::WriteBatch::default(), bytes::BytesMut::new());
-        crate::codec::encode_entry(entry, &mut frame);
-        disk.put_entry(&mut batch, entry.log_id.index, &frame)?;
-        disk.put_meta(&mut batch, disk::key::VOTE, vote)?;
-        disk.write(batch, true)
+    /// Whether it never held anything.
+    pub(crate) fn is_new(&self) -> bool {
+        self.last_log_id().is_none() && self.current_vote().is_none()
+    }
+
+    /// The error that it is in a directory whose identity does not know of it.
+    pub(crate) fn unnamed(&self) -> OpenError {
+        let path = self.shared.disk.path().to_owned();
+        OpenError::Unnamed { path, found: self.data() }
+    }
+
+    /// Which log this is.
+    pub fn data(&self) -> DataId {
+        self.shared.data
     }
 
     /// About how many bytes the log has grown since it was purged or [`Self::snapshot_made`] was called, whichever

@@ -29,7 +29,7 @@ impl LogReader {
     }
 
     /// The log id of the entry at `index`, if there is one.
-    pub(super) async fn log_id(&self, index: u64) -> Result<Option<LogId>, StorageError> {
+    pub(crate) async fn log_id(&self, index: u64) -> Result<Option<LogId>, StorageError> {
         let cached = self.shared.window().log_id(index);
         if cached.is_some() {
             return Ok(cached);

@@ -14,6 +14,8 @@ use rocksdb::WriteBatch;
 use super::*;
 use crate::codec::encode_entry;
 
+mod losses;
+
 const OWN: NodeId = 1;
 
 fn options() -> Options {
@@ -52,12 +54,16 @@ async fn indexes(log: &mut LogStore) -> Vec<u64> {
 /// What a crash now would leave: the directory that it is copied to.
 fn crash(data_dir: &Path) -> tempfile::TempDir {
     let copy = tempfile::tempdir().unwrap();
-    std::fs::create_dir(copy.path().join("log")).unwrap();
-    for file in std::fs::read_dir(data_dir.join("log")).unwrap() {
-        let file = file.unwrap();
-        std::fs::copy(file.path(), copy.path().join("log").join(file.file_name())).unwrap();
-    }
+    copy_log(data_dir, copy.path());
     copy
+}
+
+fn copy_log(from: &Path, to: &Path) {
+    std::fs::create_dir(to.join("log")).unwrap();
+    for file in std::fs::read_dir(from.join("log")).unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), to.join("log").join(file.file_name())).unwrap();
+    }
 }
 
 fn write_ahead_file(data_dir: &Path) -> PathBuf {
@@ -335,7 +341,7 @@ fn a_log_of_a_newer_program_is_named_and_not_called_damage() {
     log.shared.disk.write(batch, true).unwrap();
     drop(log);
     let error = LogStore::open(directory.path(), options()).err().unwrap();
-    assert_eq!(error, OpenError::Format { path: directory.path().join("log"), found: 9, known: 1 });
+    assert_eq!(error, OpenError::Format { path: directory.path().join("log"), found: 9, known: 2 });
 }
 
 #[test]

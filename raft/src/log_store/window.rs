@@ -38,6 +38,12 @@ struct Item {
     ticket: u64,
 }
 
+/// The one with the higher index.
+fn later(one: Option<LogId>, other: Option<LogId>) -> Option<LogId> {
+    let index = |id: &Option<LogId>| id.map(|id| id.index);
+    if index(&other) > index(&one) { other } else { one }
+}
+
 /// About how many bytes an entry has in memory and on disk.
 pub(super) fn size(entry: &Entry) -> usize {
     // Memberships are rare and small.
@@ -114,8 +120,10 @@ impl Window {
         while self.items.front().is_some_and(|item| item.entry.log_id.index <= upto.index) {
             self.pop_front();
         }
-        self.purged = self.purged.max(Some(upto));
-        self.last = self.last.max(self.purged);
+        // By their indices: an entry of a later term can come before one of an earlier term that was committed later
+        // than it was appended here.
+        self.purged = later(self.purged, Some(upto));
+        self.last = later(self.last, self.purged);
     }
 
     /// The entries that are both in `indexes` and here, and the index before which they must be read from disk.

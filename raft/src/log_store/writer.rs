@@ -13,6 +13,7 @@ use rocksdb::WriteBatch;
 use tokio::sync::oneshot;
 
 use super::disk::{DiskResult, key};
+use super::extent::Reach;
 use super::{Shared, window};
 use crate::TypeConfig;
 use crate::codec::encode_entry;
@@ -68,7 +69,9 @@ impl Writer {
     /// Starts the thread.
     pub(super) fn start(shared: Arc<Shared>) -> io::Result<Self> {
         let (jobs, queue) = channel();
-        let state = Thread { shared, queue, scratch: BytesMut::new(), unsynced: false, failure: None };
+        let written = shared.extent().reach();
+        let state =
+            Thread { shared, queue, scratch: BytesMut::new(), written, unsynced: false, failure: None };
         let thread = std::thread::Builder::new().name("raft-log".to_owned()).spawn(move || state.run())?;
         Ok(Self { jobs: Mutex::new(Some(jobs)), thread: Some(thread) })
     }
@@ -95,6 +98,8 @@ struct Thread {
     shared: Arc<Shared>,
     queue: Receiver<Job>,
     scratch: BytesMut,
+    /// How far the log is, on disk or not.
+    written: Reach,
     /// Whether a committed log id is written and not synced.
     unsynced: bool,
     /// The first failure. What a disk holds after a failed sync is unknown, and a second sync that succeeds proves
@@ -112,6 +117,11 @@ impl Thread {
             }
         }
         self.sync_committed();
+        if self.failure.is_none()
+            && let Err(error) = self.shared.extent().sync()
+        {
+            tracing::warn!(%error, "how far the Raft log has been could not be put on disk");
+        }
     }
 
     fn next(&self) -> Result<Job, RecvTimeoutError> {
@@ -145,8 +155,16 @@ impl Thread {
 
     fn commit(&mut self, jobs: &[Job]) -> DiskResult<()> {
         let mut batch = WriteBatch::default();
+        let (mut reach, mut least) = (self.written, self.written.end);
         for job in jobs {
             self.add(job, &mut batch)?;
+            reach = reached(reach, job);
+            least = least.min(reach.end);
+        }
+        // The log is never shorter than what is said of it.
+        let known = self.shared.extent().reach();
+        if least < known.end {
+            self.extend(Reach { end: least, ..known }, true)?;
         }
         let sync = jobs.iter().any(|job| match job {
             Job::Append { .. } => self.shared.options.durability == Durability::Fsync,
@@ -155,13 +173,22 @@ impl Thread {
         });
         let began = Instant::now();
         self.shared.disk.write(batch, sync)?;
+        self.written = reach;
         if sync {
             self.shared.timing.synced(began.elapsed());
+            self.extend(reach, false)?;
         }
         self.shared.counters.written(sync);
         // A sync covers everything written before it.
         self.unsynced = !sync && (self.unsynced || jobs.iter().any(|job| matches!(job, Job::Committed(_))));
         Ok(())
+    }
+
+    /// Says how far the log is, of what a sync has covered.
+    fn extend(&self, reach: Reach, sync: bool) -> DiskResult<()> {
+        let mut extent = self.shared.extent();
+        let set = extent.set(reach).and_then(|()| if sync { extent.sync() } else { Ok(()) });
+        set.map_err(|error| format!("how far it is cannot be written: {error}"))
     }
 
     fn add(&mut self, job: &Job, batch: &mut WriteBatch) -> DiskResult<()> {
@@ -215,7 +242,7 @@ impl Thread {
 
     fn sync_committed(&mut self) {
         if std::mem::take(&mut self.unsynced) && self.failure.is_none() {
-            match self.shared.disk.sync() {
+            match self.shared.disk.sync().and_then(|()| self.extend(self.written, false)) {
                 Ok(()) => self.shared.counters.written(true),
                 Err(failure) => self.fail(&failure),
             }
@@ -228,6 +255,20 @@ impl Thread {
             tracing::error!(%path, failure, "the Raft log cannot be written: this node stops");
             self.failure = Some(failure.to_owned());
         }
+    }
+}
+
+/// How far the log is after a job, if it was so far before.
+fn reached(before: Reach, job: &Job) -> Reach {
+    match job {
+        Job::Append { entries, .. } => {
+            let end = entries.last().map_or(before.end, |last| last.log_id.index + 1);
+            Reach { end, ..before }
+        }
+        Job::Vote(vote, _) => Reach { vote: Some(*vote), ..before },
+        Job::Truncate(indexes, _) => Reach { end: before.end.min(indexes.start), ..before },
+        Job::Purge { upto, .. } => Reach { end: before.end.max(upto.index + 1), ..before },
+        Job::Committed(_) => before,
     }
 }
 

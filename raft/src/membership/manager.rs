@@ -168,7 +168,12 @@ impl<A: Adapter> ConfigChangeManager<A> {
     pub(crate) async fn set_place(&self, id: NodeId, place: Peer) -> Result<(), ChangeError> {
         let _turn = self.turn.lock().await;
         let known = self.leadership.place(id).ok_or(ChangeError::NoSuchNode)?;
-        let place = Peer { wish: known.wish, ..place };
+        if let (Some(data), Some(_)) = (known.data, place.data.filter(|data| known.data != Some(*data))) {
+            return Err(ChangeError::Refused(format!(
+                "node {id} is a member with the data directory {data}"
+            )));
+        }
+        let place = Peer { wish: known.wish, data: known.data.or(place.data), ..place };
         if known == place {
             return Ok(());
         }

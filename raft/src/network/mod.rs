@@ -48,6 +48,8 @@ pub mod path {
     pub const REPLICATED: &str = "/forward/replicated";
     /// Where the sender is reached.
     pub const ANNOUNCE: &str = "/raft/announce";
+    /// How the node is and what it knows of the sender, which starts.
+    pub const WORD: &str = "/word";
     /// How the node is.
     pub const STATUS: &str = "/status";
     /// What the node knows of all links, for what the sender knows of them.

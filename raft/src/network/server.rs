@@ -17,6 +17,7 @@
 //! | `/membership/change`, `/membership/transfer` | the id of the node concerned, from the leader |
 //! | `/membership` | how the leader sees the members |
 //! | `/status` | how the node is, and how much of the asker's log it knows of |
+//! | `/word` | how the node is and what it knows of the asker, for one that starts; also while it waits to take part |
 
 use std::convert::Infallible;
 use std::sync::{Arc, OnceLock};
@@ -47,6 +48,7 @@ use crate::logger::RaftLogger;
 use crate::membership::change::{Change, ChangeError, Join, Joined, View};
 use crate::node::announce::Announced;
 use crate::node::elections::{Elections, PreVote, PreVoteAnswer};
+use crate::node::word::Word;
 use crate::state_machine::KeepError;
 use crate::types::{NodeId, Peer, Raft, SnapshotFile, Vote};
 
@@ -80,6 +82,8 @@ pub(crate) trait Inbound: Send + Sync + 'static {
     fn raft(&self) -> &Raft;
     /// The present vote, without asking openraft's core.
     fn vote(&self) -> Vote;
+    /// What an asker that starts is told.
+    fn word(&self, asker: NodeId) -> Word;
     /// Whether this node would vote for the asker.
     fn pre_vote(&self, asker: NodeId, question: &PreVote) -> PreVoteAnswer;
     /// Proposes commands that a follower has forwarded; never forwards them again.
@@ -113,6 +117,8 @@ pub(crate) struct Server {
     receiving: Receiving,
     elections: Arc<Elections>,
     node: OnceLock<Arc<dyn Inbound>>,
+    /// What is said to one that starts while there is no node.
+    word: OnceLock<Word>,
 }
 
 /// An answer other than success.
@@ -132,12 +138,19 @@ impl Server {
             receiving: Receiving::default(),
             elections,
             node: OnceLock::new(),
+            word: OnceLock::new(),
         })
     }
 
     /// Puts the node behind the listener. Only the first one counts.
     pub(crate) fn open(&self, node: Arc<dyn Inbound>) {
         let _ = self.node.set(node);
+    }
+
+    /// Has the server say this of its node to others that start, while it is not behind the listener. Only the first one
+    /// counts.
+    pub(crate) fn say(&self, word: Word) {
+        let _ = self.word.set(word);
     }
 
     /// Serves until it is dropped; the connections end with it.
@@ -208,6 +221,9 @@ impl Server {
             return Err(Failure(StatusCode::METHOD_NOT_ALLOWED, "only POST is served".to_owned()));
         }
         let Some(node) = self.node.get() else {
+            if let Some(word) = self.word.get().filter(|_| request.uri().path() == path::WORD) {
+                return Ok(wire::encode(word).into());
+            }
             return Err(Failure(StatusCode::SERVICE_UNAVAILABLE, "this node is starting".to_owned()));
         };
         let (head, body) = request.into_parts();
@@ -286,6 +302,7 @@ impl Server {
                 Ok(wire::encode(&node.transfer(wire::decode(&small(body).await?)?).await).into())
             }
             path::MEMBERSHIP => Ok(wire::encode(&node.view()).into()),
+            path::WORD => Ok(wire::encode(&node.word(sender)).into()),
             path::STATUS => Ok(wire::encode(&node.report(sender)).into()),
             other => Err(Failure(StatusCode::NOT_FOUND, format!("there is nothing at {other}"))),
         }

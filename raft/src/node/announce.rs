@@ -92,7 +92,8 @@ impl<A: Adapter> Member<A> {
     fn own_place_beside(&self, known: &Peer) -> Peer {
         let own = own_place(&self.config.load());
         let or = |own: String, known: &str| if own.is_empty() { known.to_owned() } else { own };
-        Peer { raft: or(own.raft, &known.raft), resp: or(own.resp, &known.resp), wish: known.wish }
+        let (raft, resp) = (or(own.raft, &known.raft), or(own.resp, &known.resp));
+        Peer { raft, resp, wish: known.wish, data: Some(self.data) }
     }
 
     async fn announce(&self) -> Result<Announced, String> {

@@ -1,18 +1,25 @@
-//! How a node comes into its cluster.
+//! How a node whose log is empty comes into its cluster.
 //!
 //! A node whose log is empty may be new, or its data may be lost. A node that has lost its data has lost votes and
 //! entries that it has acknowledged: back under its old id it could help to elect a leader that lacks a committed
-//! write. So it asks before it takes part:
-//! - a leader that has applied an entry of its term, and so has everything committed on a quorum that was made
-//!   without this node, knows whether this node's log had got anywhere: if so it is refused, else it joins;
-//!   A node that was removed is told so, and never comes back under its id;
-//! - if a majority (itself included) is as empty as it is, they form the cluster;
-//! - else it waits for a leader.
+//! write. So it asks all members before it takes part, and goes by what they say ([`Word`]):
+//! - a member that was removed is told so, and never comes back under its id;
+//! - who is known with another data directory has lost its own, and is refused. The membership says for every member
+//!   which data directory it has;
+//! - a leader that has applied an entry of its term has everything that was committed, if its quorum was made without this
+//!   node. That it was is certain when a majority of the voters, this node not counted, has spoken and none has seen a
+//!   later vote. If it has seen anything of this node's log, that is lost; else the node joins;
+//! - a new cluster is formed only when *every* member says that it has nothing and never had, and begins with the same.
+//!   Who is still opening its data has not said so: it is waited for;
+//! - else the node waits.
+//!
+//! The member with the lowest id writes the first membership, with the data directories that it was told. The others take
+//! part when they have heard the same, and wait for it.
 //!
 //! The same holds for a node that was restored from a backup and has not been in a cluster since: its log begins at the
 //! backup's index instead of 0, and who restores a lost node once more is told so.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use hyper::StatusCode;
@@ -20,143 +27,258 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use super::StartError;
+use super::word::{Beginning, Stage, Word};
+use crate::data_id::DataId;
 use crate::network::path;
 use crate::network::peers::Peers;
 use crate::network::pool::CallError;
-use crate::network::server::StatusReport;
 use crate::network::wire;
 use crate::types::{NodeId, Peer, Raft};
 
 /// How long a peer has to say how it is.
 pub(super) const STATUS_TIMEOUT: Duration = Duration::from_secs(1);
 const ASK_PAUSE: Duration = Duration::from_millis(100);
-/// How long the others leave forming the cluster to the member with the lowest id.
-const FIRST_FORMER_ALONE: Duration = Duration::from_millis(700);
+/// How long who forms the cluster waits for the others to take part, so that the first election finds them.
+const FOUNDERS_RUN: Duration = Duration::from_secs(1);
 const NOTICE_EVERY: u32 = 50;
+/// Every how many rounds somebody who waits for the first membership looks whether it is still to.
+const LOOK_EVERY: u32 = 5;
 
 /// The members that form the cluster.
 pub(crate) type Members = BTreeMap<NodeId, Peer>;
 
+/// A node whose log is empty.
+pub(super) struct Newcomer {
+    pub(super) id: NodeId,
+    pub(super) data: DataId,
+    pub(super) beginning: Beginning,
+    /// Whether it may form a cluster, or waits for one that it knows to be there.
+    pub(super) may_form: bool,
+}
+
+/// The same, and whom it asks.
+pub(super) struct Candidacy<'a> {
+    pub(super) me: Newcomer,
+    pub(super) peers: &'a Peers,
+    pub(super) members: &'a Members,
+}
+
 /// How an empty node goes on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Admission {
-    /// There is no cluster yet.
-    Form,
+    /// There is no cluster yet; these form it.
+    Form(BTreeMap<NodeId, DataId>),
     /// A leader will bring this node up to date.
     Join,
 }
 
-#[derive(Debug, PartialEq)]
-enum Heard {
+/// What came back from a member.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Heard {
     Nothing,
-    Empty,
-    /// It has entries and does not lead.
-    Follower,
-    Leader {
-        matched: Option<u64>,
-    },
-    /// A member has applied that this node was removed.
-    Removed,
+    /// It is opening its data.
+    Starting,
+    Said(Word),
     Refusal(String),
 }
 
-/// Asks the members until it is clear how this node, whose log is empty behind `base`, goes on. One that may not form a
-/// cluster waits for a leader.
-pub(super) async fn admit(
-    peers: &Peers,
-    me: NodeId,
-    members: &Members,
-    base: u64,
-    may_form: bool,
-) -> Result<Admission, StartError> {
-    let mut attempt: u32 = 0;
-    loop {
-        let heard = ask_all(peers, me, members, base).await;
-        if let Some(decision) = decide(me, members.len(), &heard)
-            && (may_form || !matches!(decision, Ok(Admission::Form)))
-        {
-            return decision;
+impl Heard {
+    pub(super) fn said(&self) -> Option<&Word> {
+        match self {
+            Self::Said(word) => Some(word),
+            _ => None,
         }
-        if attempt.is_multiple_of(NOTICE_EVERY) {
-            tracing::info!(
-                members = members.len(),
-                "this node is empty and waits for a majority or for a leader"
-            );
-        }
-        attempt = attempt.wrapping_add(1);
-        sleep(ASK_PAUSE).await;
     }
 }
 
-fn decide(me: NodeId, members: usize, heard: &[Heard]) -> Option<Result<Admission, StartError>> {
-    if heard.contains(&Heard::Removed) {
-        return Some(Err(StartError::Removed { node: me }));
-    }
-    if let Some(Heard::Leader { matched }) = heard.iter().find(|heard| matches!(heard, Heard::Leader { .. }))
-    {
-        return Some(match matched {
-            Some(index) => Err(StartError::Wiped { node: me, index: *index }),
-            None => Ok(Admission::Join),
-        });
-    }
-    let welcome = heard.iter().any(|heard| matches!(heard, Heard::Empty | Heard::Follower));
-    if let (false, Some(reason)) = (welcome, heard.iter().find_map(refusal)) {
-        return Some(Err(StartError::Stranger { reason }));
-    }
-    let empty = 1 + heard.iter().filter(|heard| **heard == Heard::Empty).count();
-    let others = heard.contains(&Heard::Follower);
-    (!others && empty * 2 > members).then_some(Ok(Admission::Form))
-}
+/// What came back from all.
+pub(super) type Answers = BTreeMap<NodeId, Heard>;
 
-fn refusal(heard: &Heard) -> Option<String> {
-    match heard {
-        Heard::Refusal(reason) => Some(reason.clone()),
-        _ => None,
-    }
-}
-
-async fn ask_all(peers: &Peers, me: NodeId, members: &Members, base: u64) -> Vec<Heard> {
-    let mut asking = JoinSet::new();
-    for (id, peer) in members.iter().filter(|(id, _)| **id != me) {
-        let pool = peers.at(*id, &peer.raft);
-        asking.spawn(async move {
-            let answer = pool.call(path::STATUS, Vec::new(), Instant::now() + STATUS_TIMEOUT).await;
-            hear(answer.map(|answer| wire::decode::<StatusReport>(&answer)), base)
-        });
-    }
-    asking.join_all().await
-}
-
-fn hear(answer: Result<Result<StatusReport, wire::Malformed>, CallError>, base: u64) -> Heard {
-    match answer {
-        Ok(Ok(report)) if report.removed => Heard::Removed,
-        Ok(Ok(report)) if report.leads => Heard::Leader { matched: report.matched },
-        // Index 0 is the membership that every founder writes, or the backup's is that which every member begins with.
-        Ok(Ok(report)) if report.status.last_log <= base => Heard::Empty,
-        Ok(Ok(_)) => Heard::Follower,
-        Err(CallError::Refused { status: StatusCode::SERVICE_UNAVAILABLE, .. }) => Heard::Empty,
-        Err(error @ CallError::Refused { .. }) => Heard::Refusal(error.to_string()),
-        Ok(Err(_)) | Err(_) => Heard::Nothing,
-    }
-}
-
-/// Writes the first membership, unless another founder's arrives first. Every founder writes the same.
-pub(super) async fn form(raft: &Raft, me: NodeId, members: &Members) -> Result<(), StartError> {
-    let failed = |error: String| StartError::Raft(error);
-    if members.keys().next() != Some(&me) {
-        let deadline = Instant::now() + FIRST_FORMER_ALONE;
-        while Instant::now() < deadline {
-            if raft.is_initialized().await.map_err(|error| failed(error.to_string()))? {
-                return Ok(());
+impl Candidacy<'_> {
+    /// Asks the members until it is clear how this node goes on.
+    pub(super) async fn admit(&self) -> Result<Admission, StartError> {
+        let mut attempt: u32 = 0;
+        loop {
+            let heard = self.ask().await;
+            if let Some(decision) = decide(&self.me, &heard) {
+                return decision;
             }
+            if attempt.is_multiple_of(NOTICE_EVERY) {
+                let silent = |(id, heard): (&NodeId, &Heard)| heard.said().is_none().then_some(*id);
+                let waits_for: Vec<NodeId> = heard.iter().filter_map(silent).collect();
+                tracing::info!(
+                    members = self.members.len(),
+                    ?waits_for,
+                    "this node is empty: it waits for every member to say that it is empty too, or for a leader"
+                );
+            }
+            attempt = attempt.wrapping_add(1);
             sleep(ASK_PAUSE).await;
         }
     }
-    match raft.initialize(members.clone()).await {
-        Ok(()) => Ok(()),
-        // Another founder was first.
-        Err(error) if error.api_error().is_some() => Ok(()),
-        Err(error) => Err(failed(error.to_string())),
+
+    /// Writes the first membership, if that is this node's to do, or waits for it.
+    pub(super) async fn form(
+        &self,
+        raft: &Raft,
+        founders: &BTreeMap<NodeId, DataId>,
+    ) -> Result<(), StartError> {
+        if self.members.keys().next() == Some(&self.me.id) {
+            self.wait_until_all_run().await?;
+            let member = |(id, peer): (&NodeId, &Peer)| {
+                (*id, Peer { data: founders.get(id).copied(), ..peer.clone() })
+            };
+            let members: Members = self.members.iter().map(member).collect();
+            return match raft.initialize(members).await {
+                Ok(()) => Ok(()),
+                // It has a membership, or a vote, already.
+                Err(error) if error.api_error().is_some() => Ok(()),
+                Err(error) => Err(StartError::Raft(error.to_string())),
+            };
+        }
+        for round in 1u32.. {
+            let has_begun = raft.is_initialized().await;
+            if has_begun.map_err(|error| StartError::Raft(error.to_string()))? {
+                break;
+            }
+            if round.is_multiple_of(LOOK_EVERY) {
+                let heard = self.ask().await;
+                contradiction(&self.me, &heard).map_or(Ok(()), Err)?;
+            }
+            sleep(ASK_PAUSE).await;
+        }
+        Ok(())
+    }
+
+    async fn ask(&self) -> Answers {
+        ask_all(self.peers, self.me.id, self.members, STATUS_TIMEOUT).await
+    }
+
+    async fn wait_until_all_run(&self) -> Result<(), StartError> {
+        let deadline = Instant::now() + FOUNDERS_RUN;
+        loop {
+            let heard = self.ask().await;
+            contradiction(&self.me, &heard).map_or(Ok(()), Err)?;
+            let runs = |heard: &Heard| {
+                heard.said().is_some_and(|word| !matches!(word.stage, Stage::Empty { runs: false, .. }))
+            };
+            if heard.values().all(runs) || Instant::now() >= deadline {
+                return Ok(());
+            }
+            sleep(ASK_PAUSE / 4).await;
+        }
+    }
+}
+
+/// What forbids this node to take part, whatever else is said.
+fn contradiction(me: &Newcomer, heard: &Answers) -> Option<StartError> {
+    let words = || heard.iter().filter_map(|(id, heard)| Some((id, heard.said()?)));
+    if words().any(|(_, word)| word.asker.removed) {
+        return Some(StartError::Removed { node: me.id });
+    }
+    if let Some((from, _)) = words().find(|(_, word)| word.asker.data.is_some_and(|data| data != me.data)) {
+        let how = format!("node {from} knows it with another data directory");
+        return Some(StartError::Wiped { node: me.id, how });
+    }
+    let begins = |word: &Word| match &word.stage {
+        Stage::Empty { beginning, .. } => Some(beginning.clone()),
+        Stage::Member { .. } => None,
+    };
+    let other =
+        words().find_map(|(id, word)| begins(word).filter(|it| *it != me.beginning).map(|it| (*id, it)));
+    let (from, its) = other.filter(|_| me.may_form)?;
+    Some(StartError::OtherBeginning { node: from, how: difference(&its, &me.beginning) })
+}
+
+fn difference(its: &Beginning, mine: &Beginning) -> String {
+    if its.members != mine.members {
+        format!("its cluster.members are {:?}, and this node's are {:?}", its.members, mine.members)
+    } else if mine.origin.is_empty() {
+        "it was restored from a backup, and this node was not".to_owned()
+    } else if its.origin.is_empty() {
+        "this node was restored from a backup, and it was not".to_owned()
+    } else {
+        "it was restored from another backup, or with other cluster.members".to_owned()
+    }
+}
+
+fn decide(me: &Newcomer, heard: &Answers) -> Option<Result<Admission, StartError>> {
+    if let Some(error) = contradiction(me, heard) {
+        return Some(Err(error));
+    }
+    let words = || heard.iter().filter_map(|(id, heard)| Some((*id, heard.said()?)));
+    let leaders = words().filter_map(|(id, word)| match &word.stage {
+        Stage::Member { leads: true, voters } => Some((id, word, voters)),
+        _ => None,
+    });
+    // Of several the latest: the others have not heard of it yet.
+    if let Some((_, leader, voters)) = leaders.max_by_key(|(_, word, _)| word.vote.leader_id) {
+        if let Some(index) = leader.asker.matched {
+            let how = format!("the cluster has seen its log up to index {index}");
+            return Some(Err(StartError::Wiped { node: me.id, how }));
+        }
+        return by_quorum(me, leader, voters, heard);
+    }
+    let is_welcome = heard.values().any(|heard| matches!(heard, Heard::Starting | Heard::Said(_)));
+    let refusal = heard.values().find_map(|heard| match heard {
+        Heard::Refusal(reason) => Some(reason.clone()),
+        _ => None,
+    });
+    if let (false, Some(reason)) = (is_welcome, refusal) {
+        return Some(Err(StartError::Stranger { reason }));
+    }
+    let mut founders: BTreeMap<NodeId, DataId> = words()
+        .filter(|(_, word)| matches!(word.stage, Stage::Empty { .. }))
+        .map(|(id, word)| (id, word.data))
+        .collect();
+    founders.insert(me.id, me.data);
+    let all_empty = me.beginning.members.iter().all(|id| founders.contains_key(id));
+    (me.may_form && all_empty).then_some(Ok(Admission::Form(founders)))
+}
+
+/// Whether a leader's quorum was certainly made without this node.
+fn by_quorum(
+    me: &Newcomer,
+    leader: &Word,
+    voters: &[BTreeSet<NodeId>],
+    heard: &Answers,
+) -> Option<Result<Admission, StartError>> {
+    let knows_no_later = |id: &NodeId| {
+        let word = heard.get(id).and_then(Heard::said);
+        word.is_some_and(|word| word.vote.leader_id <= leader.vote.leader_id)
+    };
+    for config in voters.iter().filter(|config| config.contains(&me.id)) {
+        let majority = config.len() / 2 + 1;
+        if config.len() - 1 < majority {
+            let how = "nothing is committed in its cluster without it".to_owned();
+            return Some(Err(StartError::Wiped { node: me.id, how }));
+        }
+        if config.iter().filter(|id| **id != me.id && knows_no_later(id)).count() < majority {
+            return None;
+        }
+    }
+    Some(Ok(Admission::Join))
+}
+
+/// Asks all members at once; each has this long to answer.
+pub(super) async fn ask_all(peers: &Peers, me: NodeId, members: &Members, patience: Duration) -> Answers {
+    let mut asking = JoinSet::new();
+    for (id, peer) in members.iter().filter(|(id, _)| **id != me) {
+        let (id, pool) = (*id, peers.at(*id, &peer.raft));
+        asking.spawn(async move {
+            let answer = pool.call(path::WORD, Vec::new(), Instant::now() + patience).await;
+            (id, hear(answer.map(|answer| wire::decode::<Word>(&answer))))
+        });
+    }
+    asking.join_all().await.into_iter().collect()
+}
+
+fn hear(answer: Result<Result<Word, wire::Malformed>, CallError>) -> Heard {
+    match answer {
+        Ok(Ok(word)) => Heard::Said(word),
+        Err(CallError::Refused { status: StatusCode::SERVICE_UNAVAILABLE, .. }) => Heard::Starting,
+        Err(error @ CallError::Refused { .. }) => Heard::Refusal(error.to_string()),
+        Ok(Err(_)) | Err(_) => Heard::Nothing,
     }
 }
 
@@ -167,34 +289,4 @@ pub(super) fn cluster_id(members: &Members) -> String {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_majority_of_empty_nodes_forms_the_cluster() {
-        assert!(decide(1, 3, &[Heard::Nothing, Heard::Nothing]).is_none());
-        assert_eq!(decide(1, 3, &[Heard::Nothing, Heard::Empty]).unwrap().unwrap(), Admission::Form);
-        assert_eq!(decide(1, 1, &[]).unwrap().unwrap(), Admission::Form);
-    }
-
-    #[test]
-    fn an_empty_node_waits_for_a_leader_where_others_have_data() {
-        assert!(decide(1, 3, &[Heard::Empty, Heard::Follower]).is_none());
-        let leader = Heard::Leader { matched: None };
-        assert_eq!(decide(1, 3, &[leader, Heard::Follower]).unwrap().unwrap(), Admission::Join);
-    }
-
-    #[test]
-    fn a_node_that_lost_its_data_is_refused() {
-        let leader = Heard::Leader { matched: Some(7) };
-        let refused = decide(3, 3, &[leader, Heard::Follower]).unwrap();
-        assert!(matches!(refused, Err(StartError::Wiped { node: 3, index: 7 })));
-    }
-
-    #[test]
-    fn a_node_that_everybody_refuses_is_told_so() {
-        let refused = decide(1, 3, &[Heard::Refusal("401".to_owned()), Heard::Nothing]).unwrap();
-        assert!(matches!(refused, Err(StartError::Stranger { .. })));
-    }
-}
+mod tests;

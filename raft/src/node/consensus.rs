@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use adapter::{Adapter, Batch, CommandBuffer};
@@ -143,22 +143,30 @@ pub(crate) struct RaftConsensus<A> {
     busy: Arc<Applying>,
     pub(crate) config: Live,
     clock: Arc<LogClock>,
+    /// How many snapshots of other leaders have arrived. One can hold an entry that this node's log loses to it.
+    snapshots: Arc<AtomicU64>,
     /// In which term the last batch was made.
     vote: Mutex<Vote>,
     /// There is one upload at a time.
     uploading: tokio::sync::Mutex<()>,
 }
 
+/// What the consensus is made of, besides who leads.
+pub(crate) struct Means<A> {
+    pub(crate) raft: Raft,
+    pub(crate) adapter: Arc<A>,
+    pub(crate) busy: Arc<Applying>,
+    pub(crate) clock: Arc<LogClock>,
+    /// See [`RaftConsensus::snapshots`].
+    pub(crate) snapshots: Arc<AtomicU64>,
+    pub(crate) config: Live,
+}
+
 impl<A: Adapter> RaftConsensus<A> {
-    pub(crate) fn new(
-        leadership: Leadership,
-        raft: Raft,
-        (adapter, busy): (Arc<A>, Arc<Applying>),
-        clock: Arc<LogClock>,
-        config: Live,
-    ) -> Self {
+    pub(crate) fn new(leadership: Leadership, means: Means<A>) -> Self {
+        let Means { raft, adapter, busy, clock, snapshots, config } = means;
         let (vote, uploading) = (Mutex::default(), tokio::sync::Mutex::default());
-        Self { leadership, raft, adapter, busy, config, clock, vote, uploading }
+        Self { leadership, raft, adapter, busy, config, clock, snapshots, vote, uploading }
     }
 
     /// The time of the next batch, never before a batch of an earlier term or of this one.
@@ -175,6 +183,7 @@ impl<A: Adapter> RaftConsensus<A> {
     /// Proposes a batch behind all that were proposed before; what is answered ends with its outcome. `patience` is what it
     /// may take longer than others.
     async fn begin(&self, batch: Batch, patience: Duration) -> Boxed<'_, Outcome> {
+        let snapshots = self.snapshots.load(Ordering::Acquire);
         // An error here means that openraft's core has ended before it took the batch.
         let Ok(answer) = self.raft.client_write_ff(batch).await else {
             return Box::pin(std::future::ready(Outcome::NotDone));
@@ -185,7 +194,14 @@ impl<A: Adapter> RaftConsensus<A> {
                 Ok(Ok(Ok(response))) => {
                     Outcome::Done(Committed { index: response.log_id.index, replies: response.data.0 })
                 }
-                // Not appended, or truncated.
+                // Truncated for a snapshot, which may hold it: openraft removes everything that it does not know to be
+                // committed from a log that ends otherwise.
+                Ok(Ok(Err(ClientWriteError::ForwardToLeader(_))))
+                    if self.snapshots.load(Ordering::Acquire) != snapshots =>
+                {
+                    Outcome::Unknown
+                }
+                // Not appended, or truncated for other entries.
                 Ok(Ok(Err(ClientWriteError::ForwardToLeader(_)))) => self.refused(),
                 Ok(Ok(Err(ClientWriteError::ChangeMembershipError(_)))) => Outcome::NotDone,
                 // Never answered: stranded by a snapshot, by the end of the core, or by a lost quorum.
@@ -315,3 +331,6 @@ fn outcome(answer: Result<Committed, ProposeError>) -> Outcome {
         ) => Outcome::NotDone,
     }
 }
+
+#[cfg(test)]
+mod tests;

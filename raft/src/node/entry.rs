@@ -49,6 +49,14 @@ pub(crate) enum How {
 }
 
 impl How {
+    /// The members that form the cluster, or have formed it, as the configuration says.
+    pub(super) fn members(&self) -> Option<&Members> {
+        match self {
+            Self::Configured(members) | Self::Founder(members) => Some(members),
+            Self::Joined(_) | Self::Joining | Self::Known => None,
+        }
+    }
+
     /// Where the members are, as far as that is known without the log.
     pub(super) fn places(&self) -> HashMap<NodeId, String> {
         match self {
@@ -76,7 +84,7 @@ pub(crate) fn find(config: &ClusterConfig) -> Result<Option<Place>, StartError> 
             directory: config.node.data_dir.clone(),
             node_id: id,
             cluster_id: if found.cluster_id == STANDALONE { "(any)".to_owned() } else { wanted.clone() },
-            found,
+            found: Box::new(found),
         }
         .into());
     }
@@ -132,7 +140,7 @@ fn identity(config: &ClusterConfig, members: &Members) -> Result<Identity, Start
     }
     match Identity::load_or_create(data_dir, id, &bootstrap::cluster_id(members)) {
         Err(IdentityError::Other { found, .. }) if found.node_id == id && found.cluster_id != STANDALONE => {
-            Ok(found)
+            Ok(*found)
         }
         other => Ok(other?),
     }

@@ -6,6 +6,9 @@
 //! | [`entry`] | what a node has to do with a cluster when it starts |
 //! | [`lone`] | a node without a cluster, until it has one |
 //! | [`bootstrap`] | how a node whose log is empty comes into its cluster |
+//! | [`opening`] | its data, opened and found to belong together |
+//! | [`rejoin`] | what the others know of a node that comes back with its log |
+//! | [`word`] | what a node tells one that starts |
 //! | [`announce`] | where the members are reached, kept true |
 //! | [`changes`] | members that come and go, and leaders that change, as asked for |
 //! | [`sight`] | what clients are told of the cluster at once |
@@ -28,11 +31,14 @@ mod entry;
 mod farewell;
 mod lone;
 mod measures;
+mod opening;
 mod reads;
+mod rejoin;
 mod report;
 mod sight;
 mod start;
 pub(crate) mod upkeep;
+pub(crate) mod word;
 
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -47,6 +53,7 @@ use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::backup::{Backups, Begun, TakeError};
+use crate::data_id::DataId;
 use crate::freezer::{DigestError, Freezer};
 use crate::handle::{
     Boxed, Committed, Handle, Lead, MemberStatus, NodeStatus, ProposeError, ReadError, Service,
@@ -76,6 +83,7 @@ use lone::Lone;
 use measures::LeaderChanges;
 use reads::Reads;
 use sight::Sight;
+use word::{Beginning, Word};
 
 /// Why a node cannot start. Nothing that was there has been written over.
 #[derive(Debug, thiserror::Error)]
@@ -108,16 +116,60 @@ pub enum StartError {
     },
     /// Its data is lost.
     #[error(
-        "node {node} has an empty log, or one that begins with a backup, but the cluster has seen its log up to index \
-         {index}: its data is lost. \
-         Under this id it could undo writes that were acknowledged. Restore its data directory, or add it with a \
-         new id"
+        "node {node} has an empty log, or one that begins with a backup, but {how}: its data is lost. \
+         Under this id it could undo writes that were acknowledged. Put its data directory back as it was, or remove the \
+         node (RAFT.NODE REMOVE {node}) and let it join with an empty data directory and a new id"
     )]
     Wiped {
         /// This node.
         node: NodeId,
-        /// How far its log was.
-        index: u64,
+        /// How that is known.
+        how: String,
+    },
+    /// Its data is of an earlier time.
+    #[error(
+        "the data directory of node {node} is an older copy, or not its own: {how}. With it this node could undo writes that \
+         were acknowledged. Put its newest data directory back, or remove the node (RAFT.NODE REMOVE {node}) and let it join \
+         with an empty data directory and a new id"
+    )]
+    OlderCopy {
+        /// This node.
+        node: NodeId,
+        /// How that is known.
+        how: String,
+    },
+    /// Another founder has another cluster in mind.
+    #[error(
+        "node {node} does not begin with what this node begins with: {how}. Members form a cluster only together: give all the \
+         same cluster.members, and restore all from the same backup, or none"
+    )]
+    OtherBeginning {
+        /// The other one.
+        node: NodeId,
+        /// What differs.
+        how: String,
+    },
+    /// Between storage and log something is missing.
+    #[error(
+        "the storage has what was applied up to index {applied}, the Raft log begins behind index {begins_behind}, and there is no \
+         snapshot of what lies between: this node's data is not complete. Put its data directory back as it was, or remove \
+         the node from the cluster (RAFT.NODE REMOVE) and let it join with an empty data directory and a new id"
+    )]
+    Gap {
+        /// How far the storage is.
+        applied: u64,
+        /// What the log no longer has.
+        begins_behind: u64,
+    },
+    /// Storage and log are not of one node.
+    #[error(
+        "the storage has applied another entry at index {applied} than the Raft log has there: they do not belong together. \
+         Put the data directory back as it was, or remove the node from the cluster (RAFT.NODE REMOVE) and let it \
+         join with an empty data directory and a new id"
+    )]
+    OtherHistory {
+        /// How far the storage is.
+        applied: u64,
     },
     /// It was a member once.
     #[error(
@@ -130,8 +182,9 @@ pub enum StartError {
     },
     /// Its log is gone.
     #[error(
-        "the data directory says whose it is, but its Raft log is empty: it is lost. Under its id this node could undo \
-         writes that were acknowledged. Restore its data directory, or let it join anew with an empty one and a new id"
+        "the data directory holds what a member has left, but its Raft log is empty: it is lost. Under its id this node could \
+         undo writes that were acknowledged. Put its data directory back as it was, or remove the node from the cluster \
+         (RAFT.NODE REMOVE) and let it join with an empty data directory and a new id"
     )]
     Lost,
 }
@@ -145,7 +198,7 @@ pub struct Node;
 
 impl Node {
     /// Starts a member on `adapter`, serving its peers on `raft_listener`. A node that has no data yet returns from
-    /// here once a majority of the members is up. Without members in the configuration and without an identity in the data
+    /// here once all members are up, or a leader has answered it. Without members in the configuration and without an identity in the data
     /// directory the node belongs to no cluster, and waits to be the first of one or to join one.
     pub async fn start<A: Adapter>(
         config: impl Into<Live>,
@@ -164,6 +217,10 @@ impl Node {
 /// What a running member consists of.
 struct Member<A: Adapter> {
     id: NodeId,
+    /// Which data directory it has.
+    data: DataId,
+    /// What its cluster began with, if it is one of those that formed it.
+    beginning: Option<Beginning>,
     cluster_id: String,
     config: Live,
     started: Instant,
@@ -371,6 +428,10 @@ impl<A: Adapter> Inbound for Member<A> {
 
     fn report(&self, asker: NodeId) -> StatusReport {
         self.status_report(asker)
+    }
+
+    fn word(&self, asker: NodeId) -> Word {
+        self.word_to(asker)
     }
 
     fn health(&self) -> &HealthMonitor {

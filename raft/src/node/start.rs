@@ -1,6 +1,5 @@
 //! A member is put together and set going.
 
-use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -8,25 +7,27 @@ use std::time::{Duration, Instant};
 use adapter::Adapter;
 use conf::{ClusterConfig, Live};
 use openraft::SnapshotPolicy;
-use openraft::storage::RaftLogStorage;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::bootstrap::{self, Admission};
-use super::consensus::{Leadership, RaftConsensus};
+use super::bootstrap::Admission;
+use super::consensus::{Leadership, Means, RaftConsensus};
 use super::elections::{Campaign, Elections};
 use super::entry::{self, How, Place};
+use super::opening::Opened;
 use super::reads::Reads;
 use super::sight::Sight;
+use super::word::Beginning;
 use super::{Member, StartError, limits, report, spawn, upkeep};
 use crate::applying::Applying;
 use crate::backup::Backups;
+use crate::data_id::DataId;
 use crate::freezer::Freezer;
 use crate::health::HealthMonitor;
 use crate::lease::Lease;
 use crate::log_clock::LogClock;
-use crate::log_store::{LogStore, Options};
+use crate::log_store::LogStore;
 use crate::logger::RaftLogger;
 use crate::membership::dead::Dead;
 use crate::membership::manager::ConfigChangeManager;
@@ -36,8 +37,8 @@ use crate::network::credentials::Credentials;
 use crate::network::peers::Peers;
 use crate::network::server::{Inbound, Server};
 use crate::proposer::Proposer;
-use crate::state_machine::{Keeper, KiwiStateMachine, Mark, Progress};
-use crate::types::{NodeId, Raft, Vote};
+use crate::state_machine::{Keeper, Mark, Progress};
+use crate::types::{NodeId, Raft};
 
 /// The longest body of a request with commands or entries: more than a client can send as one command, and so as one
 /// entry. It is no option: what one member takes in, all others must.
@@ -46,6 +47,8 @@ const MAX_BODY_BYTES: usize = (4 << 30) + (1 << 20);
 /// What a member is put together from.
 struct Parts<A: Adapter> {
     id: NodeId,
+    data: DataId,
+    beginning: Option<Beginning>,
     live: Live,
     adapter: Arc<A>,
     clock: Arc<LogClock>,
@@ -63,26 +66,18 @@ struct Parts<A: Adapter> {
 
 impl<A: Adapter> Parts<A> {
     fn assemble(self) -> Arc<Member<A>> {
-        let Self {
-            id,
-            live,
-            adapter,
-            clock,
-            busy,
-            raft,
-            log,
-            peers,
-            lease,
-            health,
-            elections,
-            progress,
-            freezer,
-            keeper,
-        } = self;
+        let Self { id, data, beginning, live, adapter, clock, busy, raft, .. } = self;
+        let Self { log, peers, lease, health, elections, progress, freezer, keeper, .. } = self;
         let leadership = Leadership::new(id, &raft, peers.clone(), &elections);
-        let storage = (Arc::clone(&adapter), busy);
-        let consensus =
-            RaftConsensus::new(leadership.clone(), raft.clone(), storage, Arc::clone(&clock), live.clone());
+        let means = Means {
+            raft: raft.clone(),
+            adapter: Arc::clone(&adapter),
+            busy,
+            clock: Arc::clone(&clock),
+            snapshots: keeper.taken(),
+            config: live.clone(),
+        };
+        let consensus = RaftConsensus::new(leadership.clone(), means);
         let proposer = Proposer::new(consensus, limits(&live, live.load().raft.max_inflight_entries));
         let votes = (log.clone(), Arc::clone(&elections));
         let (writes, promises) = (Arc::clone(&proposer), Arc::clone(&lease));
@@ -116,6 +111,8 @@ impl<A: Adapter> Parts<A> {
         let backups = Backups::new(&live.load().node.data_dir);
         Arc::new(Member {
             id,
+            data,
+            beginning,
             cluster_id: raft.config().cluster_name.clone(),
             config: live,
             started: Instant::now(),
@@ -160,21 +157,16 @@ impl<A: Adapter> Member<A> {
         let listening_at = listener.local_addr().ok();
         let serving = spawn(Arc::clone(&server).run(listener));
 
-        let mut log = open_log(&config.node.data_dir, Options::new(id, &config.raft)).await?;
-        let state_machine =
-            KiwiStateMachine::open(Arc::clone(&adapter), &config.node.data_dir, &cluster_id, log.reader())
-                .await?;
+        let opened = Opened::open(config, id, &cluster_id, Arc::clone(&adapter)).await?;
+        let beginning = opened.beginning(&how);
+        let candidacy = opened.candidacy(id, &how, &peers)?;
+        if let (Some(_), Some(beginning)) = (&candidacy, &beginning) {
+            server.say(opened.word(beginning.clone()));
+        }
+        let admission = opened.come_in(candidacy.as_ref(), id, &how, &peers).await?;
+        let Opened { log, state_machine, applied, .. } = opened;
         let (progress, rebuilder) = (state_machine.progress(), state_machine.rebuilder());
         let (freezer, keeper, busy) = (state_machine.freezer(), state_machine.keeper(), state_machine.busy());
-        let state = log.get_log_state().await.map_err(|error| StartError::Raft(error.to_string()))?;
-        let applied = progress.borrow().applied;
-        // Nobody is ever elected in term 0: what was applied in it was restored from a backup.
-        let is_empty = state.last_log_id.is_none()
-            && log.current_vote().is_none_or(|vote| vote == Vote::default())
-            && applied.is_none_or(|applied| applied.leader_id.term == 0);
-        let base = applied.map_or(0, |applied| applied.index);
-        let admission =
-            if is_empty { admission(&peers, id, &how, applied.is_some(), base).await? } else { None };
 
         let raft_config = Arc::new(openraft_config(config, &cluster_id)?);
         let interval = config.raft.heartbeat_interval;
@@ -190,13 +182,15 @@ impl<A: Adapter> Member<A> {
                 .await;
         let parts = Parts {
             id,
+            data: log.data(),
+            beginning,
             live,
             adapter,
             clock,
             busy,
             raft,
             log,
-            peers,
+            peers: peers.clone(),
             lease,
             health,
             elections,
@@ -211,10 +205,8 @@ impl<A: Adapter> Member<A> {
         let fitness = Member::lead_only_when_fit(Arc::downgrade(&member));
         member.tasks().extend([spawn(fitness), spawn(rebuilder.run())]);
         // Restored, it has a membership already.
-        if let (Some(Admission::Form), None, How::Configured(members) | How::Founder(members)) =
-            (admission, applied, &how)
-        {
-            bootstrap::form(&member.raft, id, members).await?;
+        if let (Some(candidacy), Some(Admission::Form(founders)), None) = (&candidacy, &admission, applied) {
+            candidacy.form(&member.raft, founders).await?;
         }
         if matches!(how, How::Founder(_)) {
             entry::forget(&config.node.data_dir)?;
@@ -271,30 +263,6 @@ impl<A: Adapter> Member<A> {
         ];
         self.tasks().extend(tasks);
     }
-}
-
-/// How a node whose log is empty goes on; none if that is settled.
-async fn admission(
-    peers: &Peers,
-    id: NodeId,
-    how: &How,
-    is_restored: bool,
-    base: u64,
-) -> Result<Option<Admission>, StartError> {
-    match how {
-        How::Configured(members) => bootstrap::admit(peers, id, members, base, true).await.map(Some),
-        How::Founder(_) => Ok(Some(Admission::Form)),
-        How::Joined(members) => bootstrap::admit(peers, id, members, base, false).await.map(Some),
-        How::Joining => Ok(None),
-        How::Known if is_restored => Ok(None),
-        How::Known => Err(StartError::Lost),
-    }
-}
-
-async fn open_log(data_dir: &Path, options: Options) -> Result<LogStore, StartError> {
-    let data_dir = data_dir.to_owned();
-    let opened = tokio::task::spawn_blocking(move || LogStore::open(&data_dir, options)).await;
-    Ok(opened.map_err(|error| StartError::Raft(error.to_string()))??)
 }
 
 fn openraft_config(config: &ClusterConfig, cluster_id: &str) -> Result<openraft::Config, StartError> {

@@ -5,6 +5,7 @@
 //! is behind its newest snapshot is restored from that when it starts.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use adapter::Adapter;
 use adapter::snapshot::survey;
@@ -38,10 +39,16 @@ impl<A: Adapter> Clone for Keeper<A> {
 }
 
 impl<A: Adapter> Keeper<A> {
+    /// Counts the snapshots that have arrived, each before openraft hears of it.
+    pub(crate) fn taken(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.shared.taken)
+    }
+
     /// Checks a file, which is synced, and makes it the newest snapshot, unless there is a newer one. Answers the file in
     /// its new place.
     pub(crate) async fn keep(&self, file: Box<SnapshotFile>) -> Result<Box<SnapshotFile>, KeepError> {
         let shared = Arc::clone(&self.shared);
+        shared.taken.fetch_add(1, Ordering::AcqRel);
         tokio::task::spawn_blocking(move || {
             let survey = survey(stream::open(&file.path, &shared.cluster_id)?)?;
             let mark = Mark::of(&survey.header.applied.position).map_err(KeepError::Position)?;

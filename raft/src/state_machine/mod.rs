@@ -92,6 +92,8 @@ struct Shared<A> {
     logger: RaftLogger,
     /// What is handed over for application below this index has been applied, with a snapshot that was installed early.
     restored: AtomicU64,
+    /// How many snapshots have arrived.
+    taken: Arc<AtomicU64>,
     /// Stands in every snapshot.
     cluster_id: Bytes,
     progress: watch::Sender<Progress>,
@@ -175,6 +177,7 @@ impl<A: Adapter> KiwiStateMachine<A> {
                 logger: RaftLogger::new(log.node_id()),
                 log,
                 restored: AtomicU64::new(0),
+                taken: Arc::default(),
                 cluster_id,
                 progress,
                 applying: metrics::histogram!("raft_proxy_apply_log_duration_seconds"),
@@ -194,6 +197,11 @@ impl<A: Adapter> KiwiStateMachine<A> {
     /// Whether a run takes long.
     pub(crate) fn busy(&self) -> Arc<Applying> {
         Arc::clone(&self.shared.busy)
+    }
+
+    /// What is applied, and who the members are there.
+    pub(crate) fn mark(&self) -> &Mark {
+        &self.mark
     }
 
     /// What rebuilds the storage when it has lost data.

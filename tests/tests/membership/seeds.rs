@@ -53,11 +53,10 @@ fn nodes_that_are_started_in_any_order_form_one_cluster() {
         cluster.launch(first);
         sleep(Duration::from_millis(300));
         cluster.launch(second);
-        // Two are a majority: they go on without the third, which finds a cluster that is there.
-        cluster.leader();
-        let () = redis::cmd("SET").arg("k").arg(first).query(&mut cluster.connect(second)).unwrap();
+        // A cluster begins when all of its members have said that they are new.
         cluster.launch(third);
         let leader = cluster.leader();
+        let () = redis::cmd("SET").arg("k").arg(first).query(&mut cluster.connect(second)).unwrap();
         let value: usize = redis::cmd("GET").arg("k").query(&mut cluster.connect(third)).unwrap();
         assert_eq!(value, first, "{order:?}");
         let id = cluster.status(leader).unwrap().cluster_id;
