@@ -78,7 +78,7 @@ pub struct Cluster {
     pub enabled: bool,
     /// The cluster's id; empty: made from the members at first start.
     pub id: String,
-    /// The secret that every request between nodes must prove; required in a cluster of more than one.
+    /// The secret that nodes prove to each other that they know; required in a cluster of more than one.
     pub secret: String,
     /// The members that form the cluster.
     pub members: Vec<Member>,

@@ -198,7 +198,7 @@ pub static OPTIONS: &[ConfigOption] = &[
     ConfigOption {
         secret: true,
         ..option!("cluster" "secret", "text", "16 to 256 visible ASCII characters; required with two members or more", Text,
-        "The shared secret that every request between nodes must carry.",
+        "The shared secret that two nodes prove to each other that they know, on every connection between them. It is never sent; make it long and random (`openssl rand -hex 32`).",
         |c| c.cluster.secret.clone(),
         |c, t| put(&mut c.cluster.secret, secret(t)))
     },

@@ -18,8 +18,10 @@ pub struct Link {
     cut_from: Arc<AtomicU64>,
 }
 
-/// What every request between nodes says of its sender.
-const SENDER: &[u8] = b"x-raft-sender: ";
+/// Where in what a caller says its own id begins: right behind its hello. See `raft/src/network/handshake`.
+const SENDER_AT: usize = 52;
+/// Bytes of the id.
+const SENDER_BYTES: usize = 8;
 
 impl Link {
     /// A link to a port on loopback, without delay. It ends with the process.
@@ -39,13 +41,15 @@ impl Link {
                 let Ok(node) = TcpStream::connect(("127.0.0.1", target)) else { continue };
                 let (from_peer, from_node) = (peer.try_clone().unwrap(), node.try_clone().unwrap());
                 let (delay, cut) = (Arc::clone(&delay), Arc::clone(&is_cut));
-                // A connection is one sender's; who it is, its first request says.
+                // A connection is one sender's; who it is, the handshake says.
                 let (cut_from, sender) = (Arc::clone(&senders), Arc::new(AtomicU64::new(0)));
                 let (cut_to, receiver) = (Arc::clone(&senders), Arc::clone(&sender));
                 thread::spawn(move || {
-                    pass(from_peer, node, &delay, |request| {
-                        if sender.load(Ordering::Relaxed) == 0 {
-                            sender.store(sender_bit(request), Ordering::Relaxed);
+                    let mut start = Vec::new();
+                    pass(from_peer, node, &delay, |said| {
+                        if start.len() < SENDER_AT + SENDER_BYTES {
+                            start.extend_from_slice(said);
+                            sender.store(sender_bit(&start), Ordering::Relaxed);
                         }
                         let is_cut_from =
                             cut_from.load(Ordering::Relaxed) & sender.load(Ordering::Relaxed) != 0;
@@ -84,15 +88,13 @@ impl Link {
     }
 }
 
-/// The bit of the node that sends a request; 0 if it does not say who it is.
-fn sender_bit(request: &[u8]) -> u64 {
-    let place = request.windows(SENDER.len()).position(|part| part.eq_ignore_ascii_case(SENDER));
-    let text = place.map(|place| &request[place + SENDER.len()..]).unwrap_or_default();
-    let digits: Vec<u8> = text.iter().copied().take_while(u8::is_ascii_digit).collect();
-    String::from_utf8(digits).ok().and_then(|digits| digits.parse::<u32>().ok()).map_or(0, |node| 1 << node)
+/// The bit of the node that begins a connection like this; 0 if it has not said yet who it is.
+fn sender_bit(start: &[u8]) -> u64 {
+    let id = start.get(SENDER_AT..SENDER_AT + SENDER_BYTES).and_then(|id| id.try_into().ok());
+    id.map(u64::from_le_bytes).filter(|node| *node < 64).map_or(0, |node| 1 << node)
 }
 
-fn pass(mut from: TcpStream, mut to: TcpStream, delay_ms: &AtomicU64, is_cut: impl Fn(&[u8]) -> bool) {
+fn pass(mut from: TcpStream, mut to: TcpStream, delay_ms: &AtomicU64, mut is_cut: impl FnMut(&[u8]) -> bool) {
     let mut buffer = vec![0; 64 * 1024];
     while let Ok(size @ 1..) = from.read(&mut buffer) {
         thread::sleep(Duration::from_millis(delay_ms.load(Ordering::Relaxed)));

@@ -123,26 +123,24 @@ fn serve_alone_and_then_in_a_cluster(engine: Engine) {
 }
 
 #[test]
-fn a_stranger_gets_401_and_nothing_else() {
+fn a_stranger_is_told_nothing() {
     engine::on_each(knock_without_the_secret);
 }
 
 fn knock_without_the_secret(engine: Engine) {
     let cluster = Cluster::start(&[engine; 3]);
-    for (path, secret) in [("/status", None), ("/raft/vote", Some("a-wrong-secret-of-a-test")), ("/", None)] {
+    // The secret itself in a header proves nothing: it is never to be sent.
+    for (path, secret) in [("/status", "a-wrong-secret-of-a-test"), ("/raft/vote", SECRET), ("/", "")] {
         let mut stream = TcpStream::connect(("127.0.0.1", cluster.nodes[0].raft_port)).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-        let proof = secret.map_or(String::new(), |secret| format!("authorization: Bearer {secret}\r\n"));
-        write!(
+        // It may be closed before all of it is sent.
+        let _ = write!(
             stream,
-            "POST {path} HTTP/1.1\r\nhost: x\r\n{proof}content-length: 0\r\nconnection: close\r\n\r\n"
-        )
-        .unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        assert!(answer.starts_with("HTTP/1.1 401 "), "{path}: {answer}");
-        assert!(answer.ends_with("\r\n\r\n"), "a body was sent: {answer}");
-        assert!(!answer.contains(SECRET));
+            "POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {secret}\r\ncontent-length: 0\r\n\r\n"
+        );
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        assert_eq!(String::from_utf8_lossy(&answer), "", "{path}");
     }
 }
 

@@ -160,7 +160,7 @@ static SNAPSHOT: &[Spec] = &[
 
 /// `RAFT.NODE`.
 static RAFT_NODE: &[Spec] = &[
-    cluster("add", 4, "O(1)", "Adds a node, which becomes a voter when it has caught up."),
+    cluster("add", -4, "O(1)", "Adds a node, which becomes a voter when it has caught up."),
     cluster("demote", -3, "O(1)", "Makes a voter a learner."),
     Spec::front("help", 2, Group::Cluster, TABLE).with(
         Flags::NONE,
@@ -176,7 +176,7 @@ static RAFT_NODE: &[Spec] = &[
     ),
     cluster("promote", 3, "O(1)", "Makes a learner a voter when it has caught up."),
     cluster("remove", -3, "O(1)", "Removes a node from the cluster for good."),
-    cluster("replace", 5, "O(1)", "Has a new node take the place of another when it has caught up."),
+    cluster("replace", -5, "O(1)", "Has a new node take the place of another when it has caught up."),
 ];
 
 /// `RAFT.CLUSTER`.

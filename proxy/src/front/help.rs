@@ -116,8 +116,9 @@ pub(super) const RAFT_CLUSTER: &[&str] = &[
 /// `RAFT.NODE HELP`
 pub(super) const RAFT_NODE: &[&str] = &[
     "RAFT.NODE <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
-    "ADD <id> <addr:port>",
+    "ADD <id> <addr:port> [FORCE]",
     "    Add a node as a learner that becomes a voter when it has caught up. An id of 0 allocates one.",
+    "    Refused if no node answers there that has the cluster's secret, unless FORCE is given.",
     "    Return the node's id and the cluster's.",
     "DEMOTE <id> [FORCE]",
     "    Make a voter a learner.",
@@ -127,7 +128,7 @@ pub(super) const RAFT_NODE: &[&str] = &[
     "    Make a learner a voter when it has caught up.",
     "REMOVE <id> [FORCE]",
     "    Remove a node for good. Refused if no majority that answers would be left, unless FORCE is given.",
-    "REPLACE <id> <new-id> <addr:port>",
+    "REPLACE <id> <new-id> <addr:port> [FORCE]",
     "    Add a node that takes the place of another when it has caught up.",
     "    Return the new node's id and the cluster's.",
     "HELP",

@@ -2,9 +2,9 @@
 //!
 //! | call | reply |
 //! |---|---|
-//! | `RAFT.NODE ADD id addr:port` | the node's id (given, or allocated for 0) and the cluster's id; the node is a learner, and becomes a voter when it has caught up |
+//! | `RAFT.NODE ADD id addr:port [FORCE]` | the node's id (given, or allocated for 0) and the cluster's id; the node is a learner, and becomes a voter when it has caught up. Refused if no node that knows the secret is there, but for FORCE |
 //! | `RAFT.NODE REMOVE id [FORCE]` | `OK` when it is a member no more |
-//! | `RAFT.NODE REPLACE id new-id addr:port` | the new node's id and the cluster's id, when the one votes and the other is a member no more |
+//! | `RAFT.NODE REPLACE id new-id addr:port [FORCE]` | the new node's id and the cluster's id, when the one votes and the other is a member no more |
 //! | `RAFT.NODE PROMOTE id` | `OK` when it votes |
 //! | `RAFT.NODE DEMOTE id [FORCE]` | `OK` when it does not vote any more |
 //! | `RAFT.NODE LIST` | a map for each member: who and where it is, how it is, and the state of its link to each other one |
@@ -28,10 +28,15 @@ pub(super) async fn run<A: Adapter>(context: &Context<'_, A>, name: &str, args: 
             let (members, health) = (handle.members().await, handle.health_view());
             return Ok(Reply::Array(members.iter().map(|member| listed(member, &health)).collect()));
         }
-        ("add", [id, raft]) => Change::Add { id: node_id(id)?, raft: address(raft)?, fresh: false },
-        ("replace", [old, new, raft]) => {
-            Change::Replace { old: node_id(old)?, new: node_id(new)?, raft: address(raft)? }
+        ("add", [id, raft, rest @ ..]) => {
+            Change::Add { id: node_id(id)?, raft: address(raft)?, fresh: false, force: force(rest)? }
         }
+        ("replace", [old, new, raft, rest @ ..]) => Change::Replace {
+            old: node_id(old)?,
+            new: node_id(new)?,
+            raft: address(raft)?,
+            force: force(rest)?,
+        },
         ("remove", [id, rest @ ..]) => Change::Remove { id: node_id(id)?, force: force(rest)? },
         ("demote", [id, rest @ ..]) => Change::Demote { id: node_id(id)?, force: force(rest)? },
         ("promote", [id]) => Change::Promote { id: node_id(id)? },

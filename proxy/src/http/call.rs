@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
-use hyper::header::AUTHORIZATION;
+use hyper::header::{AUTHORIZATION, HeaderMap};
 use hyper::{Method, Request, StatusCode};
 use serde::de::DeserializeOwned;
 
@@ -25,15 +25,15 @@ pub(super) struct Call {
     pub(super) method: Method,
     pub(super) path: String,
     arguments: Vec<(String, String)>,
-    /// The Authorization header, if it is text.
-    pub(super) authorization: Option<String>,
+    pub(super) headers: HeaderMap,
+    /// The host in the request line, if that names one.
+    pub(super) authority: Option<String>,
     body: Bytes,
 }
 
 impl Call {
     pub(super) async fn read(peer: SocketAddr, request: Request<Incoming>) -> Result<Self, Failure> {
         let (head, body) = request.into_parts();
-        let authorization = head.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
         let arguments = arguments(head.uri.query().unwrap_or_default())?;
         let body = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, MAX_BODY_BYTES).collect()).await;
         let body =
@@ -49,10 +49,21 @@ impl Call {
             peer,
             method: if head.method == Method::HEAD { Method::GET } else { head.method },
             path: head.uri.path().to_owned(),
-            authorization: authorization.map(str::to_owned),
+            authority: head.uri.authority().map(|authority| authority.as_str().to_owned()),
+            headers: head.headers,
             arguments,
             body: body.to_bytes(),
         })
+    }
+
+    /// The Authorization header, if it is text.
+    pub(super) fn authorization(&self) -> Option<&str> {
+        self.headers.get(AUTHORIZATION)?.to_str().ok()
+    }
+
+    /// Whether anything was sent besides the head.
+    pub(super) fn has_body(&self) -> bool {
+        !self.body.is_empty()
     }
 
     /// The body, which must be JSON of this form.
@@ -92,6 +103,29 @@ impl Call {
                 .map_err(|wanted| Failure::bad(format!("{name} must be {wanted}, not {text:?}")))
         };
         self.argument(name).map(parse).transpose()
+    }
+}
+
+#[cfg(test)]
+impl Call {
+    /// A request with these headers, for tests.
+    pub(super) fn with_body(headers: &[(&str, &str)], body: &'static str) -> Self {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            let parsed = (hyper::header::HeaderName::from_bytes(name.as_bytes()), value.parse());
+            if let (Ok(name), Ok(value)) = parsed {
+                map.append(name, value);
+            }
+        }
+        Self {
+            peer: ([127, 0, 0, 1], 1).into(),
+            method: Method::POST,
+            path: "/".to_owned(),
+            arguments: Vec::new(),
+            headers: map,
+            authority: None,
+            body: Bytes::from_static(body.as_bytes()),
+        }
     }
 }
 

@@ -38,6 +38,9 @@ struct NewMember {
     raft: String,
     /// The member that goes when this one votes.
     replaces: Option<u64>,
+    /// Also if no node that knows the secret is there.
+    #[serde(default)]
+    force: bool,
 }
 
 /// What a change of the members answers.
@@ -72,12 +75,12 @@ pub(super) async fn members<A: Adapter>(shared: &Shared<A>) -> Result<Answer, Fa
 }
 
 pub(super) async fn add_member<A: Adapter>(shared: &Shared<A>, call: &Call) -> Result<Answer, Failure> {
-    let NewMember { id, raft, replaces } = call.json()?;
+    let NewMember { id, raft, replaces, force } = call.json()?;
     let raft = conf::value::host_port(&raft)
         .map_err(|wanted| Failure::bad(format!("raft must be {wanted}, not {raft:?}")))?;
     let change = match replaces {
-        None => Change::Add { id, raft, fresh: false },
-        Some(old) => Change::Replace { old, new: id, raft },
+        None => Change::Add { id, raft, fresh: false, force },
+        Some(old) => Change::Replace { old, new: id, raft, force },
     };
     changed(shared, change).await
 }
@@ -100,6 +103,7 @@ fn refused(error: ChangeError) -> Failure {
         ChangeError::Unknown | ChangeError::GoesOn(_) | ChangeError::TransferTimedOut => {
             StatusCode::GATEWAY_TIMEOUT
         }
+        ChangeError::Unreachable(_) => StatusCode::BAD_GATEWAY,
         _ => StatusCode::CONFLICT,
     };
     Failure::new(status, error.to_string())

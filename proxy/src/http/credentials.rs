@@ -4,17 +4,24 @@
 use adapter::Adapter;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use conf::ClusterConfig;
 use hyper::StatusCode;
 
 use super::answer::Failure;
 use super::call::Call;
 use crate::shared::Shared;
 
+/// Whether a password is set and the request has it.
+pub(super) fn has_password(config: &ClusterConfig, call: &Call) -> bool {
+    let wanted = config.listen.password.as_bytes();
+    let given = call.authorization().and_then(password);
+    !wanted.is_empty() && given.is_some_and(|given| crate::password::is(wanted, &given))
+}
+
 /// Refuses who may not.
 pub(super) fn check<A: Adapter>(shared: &Shared<A>, call: &Call) -> Result<(), Failure> {
     let config = shared.config.load();
-    let wanted = config.listen.password.as_bytes();
-    if wanted.is_empty() {
+    if config.listen.password.is_empty() {
         return if call.peer.ip().to_canonical().is_loopback() {
             Ok(())
         } else {
@@ -22,12 +29,7 @@ pub(super) fn check<A: Adapter>(shared: &Shared<A>, call: &Call) -> Result<(), F
             Err(Failure::new(StatusCode::FORBIDDEN, reason))
         };
     }
-    let given = call.authorization.as_deref().and_then(password);
-    if given.is_some_and(|given| crate::password::is(wanted, &given)) {
-        Ok(())
-    } else {
-        Err(Failure::unauthorized())
-    }
+    if has_password(&config, call) { Ok(()) } else { Err(Failure::unauthorized()) }
 }
 
 /// The password of an Authorization header.

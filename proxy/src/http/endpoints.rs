@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::answer::{Answer, Failure};
 use super::call::Call;
-use super::{Http, cluster, credentials, probes, settings};
+use super::{Http, cluster, credentials, origin, probes, settings};
 use crate::metrics;
 use crate::shared::Shared;
 
@@ -99,6 +99,8 @@ async fn route<A: Adapter>(http: &Http<A>, call: &Call) -> Result<Answer, Failur
         return Err(Failure::bad(format!("{} has no argument {unknown:?}; it has {known}", endpoint.path)));
     }
     if call.method != Method::GET {
+        let config = http.config.load();
+        origin::check(&config, call, credentials::has_password(&config, call))?;
         credentials::check(&**node(http)?, call)?;
     }
     match (endpoint.method, endpoint.path) {

@@ -5,6 +5,7 @@
 //! | [`endpoints`] | what can be asked: the table, and the way from a request to its answer |
 //! | [`call`] | one request, as far as it matters here |
 //! | [`answer`] | what is answered: JSON, text, errors |
+//! | [`origin`] | no web page may change anything |
 //! | [`credentials`] | who may change something |
 //! | [`probes`] | `/livez`, `/readyz` |
 //! | [`cluster`] | `/cluster/…` |
@@ -18,6 +19,7 @@ mod call;
 mod cluster;
 mod credentials;
 mod endpoints;
+mod origin;
 mod probes;
 mod settings;
 

@@ -116,6 +116,8 @@ pub static CATALOG: &[Metric] = &[
     cluster("raft_proxy_network_peer_sent_bytes_total", Counter, "Bytes of the bodies of requests to a member.").by(&["to"]),
     cluster("raft_proxy_network_peer_received_bytes_total", Counter, "Bytes of the bodies of requests and answers from a member.").by(&["from"]),
     cluster("raft_proxy_network_peer_sent_failures_total", Counter, "Requests to a member that brought no answer, or a refusal.").by(&["to"]),
+    cluster("raft_proxy_network_peer_protocol_version", Gauge, "The version of the protocol between nodes that was agreed on with a member.").by(&["to"]).sparse(),
+    cluster("raft_proxy_network_refused_connections_total", Counter, "Connections to the Raft port that were closed because their other end has not proved to be of this cluster, by the reason.").by(&["reason"]).sparse(),
     cluster("raft_proxy_network_link_up", Gauge, "1 if the first member reaches the second, as far as this node knows.").by(&["from", "to"]),
     // The storage
     every("raft_proxy_storage_up", Gauge, "1 if the storage can read and write."),

@@ -49,6 +49,9 @@ pub enum ProtocolError {
     NoTerminator,
     #[error("request is larger than query_buffer_bytes")]
     BigRequest,
+    /// Redis closes the connection as well.
+    #[error("an HTTP request is no command")]
+    Http,
 }
 
 /// What a request may be at most.
@@ -322,6 +325,11 @@ impl RequestParser {
         self.scanned = 0;
         self.at = start + end + 1;
         inline::split(&mut rest[..end], 0, &mut self.args).map_err(|_| ProtocolError::UnbalancedQuotes)?;
+        // As in Redis: a web page can have a browser send any body to this port, behind lines that begin like these.
+        let first = self.args.first().map_or(&[][..], |(from, to)| &rest[*from..*to]);
+        if first.eq_ignore_ascii_case(b"post") || first.eq_ignore_ascii_case(b"host:") {
+            return Err(ProtocolError::Http);
+        }
         Ok(if self.args.is_empty() { Step::Nothing } else { Step::Command })
     }
 }

@@ -5,22 +5,25 @@
 //! not pass, nothing else changes.
 //!
 //! ```text
-//! datagram := magic "krh1" | Beat (postcard) | tag (16 bytes)
+//! datagram := magic "krh2" | Beat (postcard) | tag (16 bytes)
 //! ```
-//! The tag is a SipHash-2-4-128 over all before it, keyed from the cluster's id and secret. An old datagram that is sent
-//! once more says nothing: only newer reports count.
+//! The tag is the first half of an HMAC-SHA256 over all before it, with a key derived from the cluster's secret and id. A
+//! datagram is for one incarnation of one node, and only newer reports count: one that is sent once more by somebody
+//! else says nothing, also not to a node that has been started again. So datagrams go to nobody but members whose incarnation
+//! is known, because they have told it on a connection, or others have who know them.
 
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
-use siphasher::sip128::SipHasher24;
 use tokio::net::UdpSocket;
 
 use super::report::Report;
+use crate::network::secret;
 use crate::network::wire;
 use crate::types::NodeId;
 
-const MAGIC: &[u8; 4] = b"krh1";
+const MAGIC: &[u8; 4] = b"krh2";
+const LABEL: &str = "datagram";
 const TAG_BYTES: usize = 16;
 /// Longer ones are not sent, so that none has to be cut into pieces. That of fifteen members has about half.
 const MAX_BYTES: usize = 1200;
@@ -29,34 +32,37 @@ const MAX_BYTES: usize = 1200;
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Beat {
     pub(super) to: NodeId,
+    /// Which start of that node it is for.
+    pub(super) incarnation: u64,
     pub(super) report: Report,
 }
 
+impl Beat {
+    /// Whether this is for a node as it runs now, and not for an earlier start of it.
+    pub(super) fn is_for(&self, node: NodeId, incarnation: u64) -> bool {
+        (self.to, self.incarnation) == (node, incarnation) && self.report.node != node
+    }
+}
+
 /// Proves that a datagram is the cluster's.
-pub(super) struct Key([u8; 16]);
+pub(super) struct Key(secret::Key);
 
 impl Key {
     pub(super) fn new(cluster_id: &str, secret: &str) -> Self {
-        let text = format!("raft-proxy datagrams\n{cluster_id}\n{secret}");
-        Self(xxhash_rust::xxh3::xxh3_128(text.as_bytes()).to_le_bytes())
-    }
-
-    fn tag(&self, bytes: &[u8]) -> [u8; TAG_BYTES] {
-        SipHasher24::new_with_key(&self.0).hash(bytes).as_bytes()
+        Self(secret::Key::of_secret(secret).derive("raft-proxy datagrams", &[cluster_id.as_bytes()]))
     }
 
     pub(super) fn seal(&self, beat: &Beat) -> Vec<u8> {
         let mut bytes = MAGIC.to_vec();
         bytes.extend(wire::encode(beat));
-        bytes.extend(self.tag(&bytes));
+        let tag = self.0.tag(LABEL, &[&bytes]);
+        bytes.extend_from_slice(&tag[..TAG_BYTES]);
         bytes
     }
 
     pub(super) fn open(&self, bytes: &[u8]) -> Option<Beat> {
         let (signed, tag) = bytes.split_at_checked(bytes.len().checked_sub(TAG_BYTES)?)?;
-        let expected = self.tag(signed);
-        let difference = tag.iter().zip(expected).fold(0, |sum, (x, y)| std::hint::black_box(sum | (x ^ y)));
-        if difference != 0 {
+        if !self.0.verifies(LABEL, &[signed], tag) {
             return None;
         }
         wire::decode(signed.strip_prefix(MAGIC)?).ok()
@@ -115,7 +121,11 @@ mod tests {
         let links = (1..=links).map(link).collect();
         let time = std::time::Duration::new(1 << 35, 999_999_999);
         let clock = ClockReport { wall: time, log: Some(time) };
-        Beat { to: 2, report: Report { node: 1 << 53, incarnation: 1 << 42, round: 1 << 40, links, clock } }
+        Beat {
+            to: 2,
+            incarnation: 1 << 42,
+            report: Report { node: 1 << 53, incarnation: 1 << 42, round: 1 << 40, links, clock },
+        }
     }
 
     #[test]
@@ -131,6 +141,16 @@ mod tests {
         }
         assert_eq!(Key::new("c", "Secret").open(&bytes), None);
         assert_eq!(Key::new("d", "secret").open(&bytes), None);
+    }
+
+    #[test]
+    fn a_datagram_of_before_a_restart_says_nothing_after_it() {
+        let beat = beat(2);
+        assert!(beat.is_for(2, 1 << 42));
+        assert!(!beat.is_for(2, (1 << 42) + 1), "the node has been started again");
+        assert!(!beat.is_for(3, 1 << 42), "it is another node's");
+        let own = Beat { to: beat.report.node, ..beat };
+        assert!(!own.is_for(own.to, own.incarnation), "nobody tells a node of itself");
     }
 
     #[test]

@@ -170,25 +170,27 @@ impl HealthMonitor {
         let Some(datagrams) = &self.datagrams else { return };
         loop {
             let beat = datagrams.receive().await;
-            if beat.to == self.me && beat.report.node != self.me {
-                self.state().hear(beat.report, self.interval);
+            let mut state = self.state();
+            if beat.is_for(self.me, state.incarnation) {
+                state.hear(beat.report, self.interval);
             }
         }
     }
 
     /// One question to each other member, all at once.
     async fn round(&self, roster: Roster) {
-        let (report, body) = {
+        let (report, body, incarnations) = {
             let mut state = self.state();
             state.adopt(roster, self.me);
             let report = state.renew(self.me, self.interval, self.clock.report());
-            (report, wire::encode(&state.told(self.interval)))
+            (report, wire::encode(&state.told(self.interval)), state.reports.incarnations())
         };
         let mut asking = JoinSet::new();
         for (id, pool) in self.pools() {
             let (body, wait) = (body.clone(), self.interval.min(LONGEST_WAIT));
-            let beat =
-                self.datagrams.clone().map(|datagrams| (datagrams, Beat { to: id, report: report.clone() }));
+            let beat = self.datagrams.clone().zip(incarnations.get(&id)).map(|(datagrams, incarnation)| {
+                (datagrams, Beat { to: id, incarnation: *incarnation, report: report.clone() })
+            });
             asking.spawn(async move {
                 let ((), answer) = tokio::join!(send_beat(beat, &pool), ask(&pool, body, wait));
                 (id, answer)

@@ -78,6 +78,11 @@ impl Reports {
         self.known.retain(|node, _| members.contains(node));
     }
 
+    /// The incarnation of every node that is known to run, or to have run.
+    pub(super) fn incarnations(&self) -> BTreeMap<NodeId, u64> {
+        self.known.iter().map(|(node, known)| (*node, known.report.incarnation)).collect()
+    }
+
     /// The reports that were new at most `age` ago.
     pub(super) fn fresh(&self, age: Duration, now: Instant) -> BTreeMap<NodeId, &Report> {
         let fresh = self.known.iter().filter(|(_, known)| now.duration_since(known.since) <= age);

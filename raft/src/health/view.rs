@@ -78,6 +78,8 @@ pub struct Connections {
     pub errors: u64,
     /// Seconds since the last one was made.
     pub last_seconds: Option<u64>,
+    /// The version of the protocol between nodes that it was agreed to speak on the last one.
+    pub protocol: Option<u16>,
 }
 
 /// One member of the view.

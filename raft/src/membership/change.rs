@@ -16,6 +16,8 @@ pub enum Change {
         raft: String,
         /// The node itself asks, and has no data.
         fresh: bool,
+        /// Also if no node of this cluster, or of none, answers there.
+        force: bool,
     },
     /// A member goes.
     Remove {
@@ -32,6 +34,8 @@ pub enum Change {
         new: NodeId,
         /// `host:port` of the Raft listener of who comes.
         raft: String,
+        /// Also if no node of this cluster, or of none, answers there.
+        force: bool,
     },
     /// A learner becomes a voter, once it has caught up.
     Promote {
@@ -86,6 +90,9 @@ pub enum ChangeError {
     /// The node is configured to belong to none.
     #[error("ERR this node runs without a cluster (cluster.enabled = false)")]
     StandAlone,
+    /// Whoever should be at the addresses named is not there: which address, and why.
+    #[error("ERR {0}")]
+    Unreachable(String),
 }
 
 impl From<TransferError> for ChangeError {

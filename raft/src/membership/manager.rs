@@ -78,6 +78,19 @@ impl<A: Adapter> ConfigChangeManager<A> {
         Ok(accepted.id)
     }
 
+    /// The node that a change would bring in, and where it is said to be, if that is to be looked at first. To be called on the
+    /// leader, before [`Self::accept`].
+    pub(crate) async fn newcomer(&self, change: &Change) -> Result<Option<(NodeId, String)>, ChangeError> {
+        let (Change::Add { raft, fresh: false, force: false, .. }
+        | Change::Replace { raft, force: false, .. }) = change
+        else {
+            return Ok(None);
+        };
+        let used = self.used(Instant::now() + self.timeout()).await?;
+        let accepted = plan::accept(change, &self.members(), &used, |id| self.has_data(id))?;
+        Ok(accepted.commit.map(|_| (accepted.id, raft.clone())))
+    }
+
     /// How this leader sees the members.
     pub(crate) fn view(&self) -> Option<View> {
         if self.leadership.route() != Route::Here || !self.has_applied_its_term() {

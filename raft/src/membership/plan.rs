@@ -58,7 +58,7 @@ pub(super) fn accept(
     has_data: impl Fn(NodeId) -> bool,
 ) -> Result<Accepted, ChangeError> {
     let accepted = match change {
-        Change::Add { id, raft, fresh } => add(*id, raft, *fresh, members, used, has_data)?,
+        Change::Add { id, raft, fresh, force: _ } => add(*id, raft, *fresh, members, used, has_data)?,
         Change::Remove { id, .. } => {
             let peer = members.get_node(id).ok_or(ChangeError::NoSuchNode)?;
             let accepted = go(*id, peer, Wish::Gone, members, "removed")?;
@@ -82,7 +82,7 @@ pub(super) fn accept(
                 _ => Accepted { commit: Some(set(*id, peer, Wish::Voter)), ..Accepted::already(*id) },
             }
         }
-        Change::Replace { old, new, raft } => {
+        Change::Replace { old, new, raft, force: _ } => {
             let peer = members.get_node(old).ok_or(ChangeError::NoSuchNode)?;
             if let Wish::ReplacedBy(other) = peer.wish
                 && members.get_node(&other).is_some_and(|peer| peer.raft == *raft)
@@ -271,7 +271,7 @@ mod tests {
     }
 
     fn add(id: NodeId, at: NodeId) -> Change {
-        Change::Add { id, raft: format!("node{at}:1"), fresh: false }
+        Change::Add { id, raft: format!("node{at}:1"), fresh: false, force: false }
     }
 
     #[test]
@@ -289,7 +289,7 @@ mod tests {
         for id in [0, 4] {
             assert_eq!(ask(add(id, 4), &joining, &[1, 2, 3, 4]), Ok(Accepted::already(4)));
         }
-        let fresh = Change::Add { id: 4, raft: "node4:1".to_owned(), fresh: true };
+        let fresh = Change::Add { id: 4, raft: "node4:1".to_owned(), fresh: true, force: false };
         let used = BTreeSet::from([1, 2, 3, 4]);
         assert_eq!(
             accept(&fresh, &joining, &used, |_| true),

@@ -24,6 +24,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::body::Outgoing;
 use super::peers::Peers;
 use super::pool::{CallError, Pool};
+use super::version::Version;
 use super::{path, snapshot, wire};
 use crate::TypeConfig;
 use crate::boot_clock;
@@ -42,6 +43,14 @@ const LARGE_PAYLOAD_BYTES: usize = 1 << 20;
 const APPEND_TIMEOUT: Duration = Duration::from_secs(10);
 /// A link slower than this cannot carry a cluster.
 const SLOWEST_BYTES_PER_SECOND: usize = 1 << 20;
+/// Why entries are not sent: see [`wire::newer_than_vote`].
+#[derive(Debug, thiserror::Error)]
+#[error("the entry {entry} is newer than the vote {vote}")]
+struct Deposed {
+    vote: Vote,
+    entry: LogId,
+}
+
 /// The first and the last wait before an unreachable peer is tried again.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(25), Duration::from_millis(400));
 /// The same for a snapshot.
@@ -127,6 +136,9 @@ impl RaftNetworkClient {
         vote: Vote,
         snapshot: Snapshot<TypeConfig>,
     ) -> Result<SnapshotResponse<NodeId>, StreamingError<TypeConfig, Fatal<NodeId>>> {
+        if let Some(entry) = snapshot.meta.last_log_id.filter(|entry| entry.leader_id > vote.leader_id) {
+            return Err(StreamingError::Unreachable(Unreachable::new(&Deposed { vote, entry })));
+        }
         // Only a leader sends one, with its own vote.
         let logger = RaftLogger::new(vote.leader_id.node_id);
         let (at, began) = (snapshot.meta.last_log_id, Instant::now());
@@ -156,10 +168,16 @@ impl RaftNetwork<TypeConfig> for RaftNetworkClient {
         rpc: AppendEntriesRequest<TypeConfig>,
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<NodeId>, RpcError> {
+        if let Some(entry) = wire::newer_than_vote(&rpc) {
+            // This node is no leader any more: openraft ends the replication as soon as it knows.
+            let deposed = Deposed { vote: rpc.vote, entry };
+            tracing::warn!(%deposed, "an append was not sent");
+            return Err(RPCError::Unreachable(Unreachable::new(&deposed)));
+        }
         let Some(last) = rpc.entries.last().map(|entry| entry.log_id) else {
             let deadline = Instant::now() + option.hard_ttl();
-            let header = wire::append_header(&rpc);
-            return self.way.append(rpc.vote, header.into(), deadline).await.map_err(unreachable);
+            let header = |version| wire::append_header(version, &rpc, 0).into();
+            return self.way.append(rpc.vote, header, deadline).await.map_err(unreachable);
         };
         let in_flight = self.start(rpc, last);
         // Kept in `self` while waiting: this future may be dropped, the payload must not be.
@@ -237,9 +255,14 @@ fn unreachable(error: CallError) -> RpcError {
 impl Way {
     /// Sends an append request. A follower that takes it makes a promise to the leader, which counts from before it
     /// was sent.
-    async fn append(&self, vote: Vote, body: Outgoing, deadline: Instant) -> AppendResult {
+    async fn append(
+        &self,
+        vote: Vote,
+        encode: impl FnOnce(Version) -> Outgoing,
+        deadline: Instant,
+    ) -> AppendResult {
         let sent = boot_clock::now();
-        let answer = self.pool.call(path::APPEND, body, deadline).await?;
+        let answer = self.pool.call_as(path::APPEND, encode, deadline).await?;
         let (answer, promise) = wire::decode_appended(&answer).map_err(|error| self.pool.lost(error))?;
         if let Some(sent) = sent.filter(|_| !matches!(answer, AppendEntriesResponse::HigherVote(_))) {
             self.lease.promised(vote, self.target, sent, promise);
@@ -254,11 +277,14 @@ async fn send_entries(
     heartbeat_interval: Duration,
     mut rpc: AppendEntriesRequest<TypeConfig>,
 ) -> AppendResult {
-    let mut chunks = vec![wire::append_header(&rpc)];
-    chunks.extend(rpc.entries.drain(..).map(|entry| encoded.get(&entry)));
+    let chunks: Vec<Bytes> = rpc.entries.drain(..).map(|entry| encoded.get(&entry)).collect();
     let bytes = chunks.iter().map(Bytes::len).sum::<usize>();
     let allowance = APPEND_TIMEOUT + Duration::from_secs((bytes / SLOWEST_BYTES_PER_SECOND) as u64);
-    let payload = way.append(rpc.vote, Outgoing::new(chunks), Instant::now() + allowance);
+    let encode = |version| {
+        let header = wire::append_header(version, &rpc, chunks.len());
+        Outgoing::new(std::iter::once(header).chain(chunks))
+    };
+    let payload = way.append(rpc.vote, encode, Instant::now() + allowance);
     if bytes <= LARGE_PAYLOAD_BYTES {
         return payload.await;
     }
@@ -274,13 +300,13 @@ async fn keep_alive(
     every: Duration,
     rpc: &AppendEntriesRequest<TypeConfig>,
 ) -> std::convert::Infallible {
-    let heartbeat = wire::append_header(rpc);
     let mut ticks = interval_at(Instant::now() + every, every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
+        let heartbeat = |version| wire::append_header(version, rpc, 0).into();
         // Whatever it answers, the payload's own answer is the one that counts.
-        if let Err(error) = way.append(rpc.vote, heartbeat.clone().into(), Instant::now() + every).await {
+        if let Err(error) = way.append(rpc.vote, heartbeat, Instant::now() + every).await {
             tracing::debug!(%error, "a heartbeat beside a large payload failed");
         }
     }
@@ -325,6 +351,48 @@ impl EncodedEntries {
         while recent.bytes > Self::MAX_BYTES || recent.entries.len() > Self::MAX_ENTRIES {
             let Some((_, oldest)) = recent.entries.pop_front() else { break };
             recent.bytes -= oldest.len();
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+mod tests {
+    use openraft::{CommittedLeaderId, EntryPayload};
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::network::credentials::Credentials;
+
+    #[tokio::test]
+    async fn a_deposed_leader_does_not_send_its_successors_entries_under_its_own_vote() {
+        let peers =
+            Peers::new(Credentials::new(2, "c", "a secret of the tests").unwrap(), Default::default());
+        let elections = Elections::new((Duration::from_millis(500), Duration::from_secs(1)));
+        let lease = Arc::new(Lease::new(2, &conf::ClusterConfig::default().raft));
+        let mut clients = RaftNetworkClients::new(peers, Duration::from_millis(100), elections, lease);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let peer = Peer { raft: listener.local_addr().unwrap().to_string(), ..Peer::default() };
+        let mut client = clients.new_client(1, &peer).await;
+        let id = |term, node, index| LogId::new(CommittedLeaderId::new(term, node), index);
+        let entry = |log_id| Entry { log_id, payload: EntryPayload::Blank };
+        let rpc = |entries| AppendEntriesRequest {
+            vote: Vote::new_committed(4, 2),
+            prev_log_id: Some(id(4, 2, 6)),
+            entries,
+            leader_commit: None,
+        };
+        let option = || RPCOption::new(Duration::from_millis(200));
+        let answer = client.append_entries(rpc(vec![entry(id(4, 2, 7)), entry(id(5, 3, 8))]), option()).await;
+        let said = answer.unwrap_err().to_string();
+        assert!(said.contains("newer than the vote"), "{said}");
+        let nobody = tokio::time::timeout(Duration::from_millis(50), listener.accept()).await;
+        assert!(nobody.is_err(), "it was sent");
+        // Its own are.
+        let sending = client.append_entries(rpc(vec![entry(id(4, 2, 7))]), option());
+        tokio::select! {
+            accepted = listener.accept() => drop(accepted.unwrap()),
+            _ = sending => panic!("it was not sent"),
         }
     }
 }

@@ -1,103 +1,96 @@
-//! What every request between nodes must prove, and the check of it.
+//! Who a node is and what it shares with its cluster: what it proves on every connection, and what it asks of others.
 
-use hyper::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
-use hyper::{Request, StatusCode};
+use std::sync::Arc;
 
+use super::secret::Key;
+use super::version::Versions;
 use crate::types::NodeId;
 
-static CLUSTER: HeaderName = HeaderName::from_static("x-raft-cluster");
-static SENDER: HeaderName = HeaderName::from_static("x-raft-sender");
-static TARGET: HeaderName = HeaderName::from_static("x-raft-target");
+/// The longest cluster id that is said in one byte's length.
+const MAX_CLUSTER_BYTES: usize = u8::MAX as usize;
 
 /// Why no credentials can be made.
 #[derive(Debug, thiserror::Error)]
-#[error("{what} holds characters that an HTTP header cannot carry")]
+#[error("{what} is longer than {MAX_CLUSTER_BYTES} bytes")]
 pub struct CredentialsError {
     /// The option at fault.
     pub what: &'static str,
 }
 
-/// Who this node is and what it shares with its cluster.
+/// See the module.
 #[derive(Clone)]
 pub(crate) struct Credentials {
-    node: NodeId,
-    cluster: HeaderValue,
-    sender: HeaderValue,
-    authorization: HeaderValue,
-    has_secret: bool,
+    /// This node's id; 0 if it has none yet.
+    pub(crate) node: NodeId,
+    /// The cluster's id; empty for a node that belongs to none.
+    pub(crate) cluster: Arc<str>,
+    /// The root of the cluster's keys.
+    pub(crate) root: Key,
+    /// What it speaks.
+    pub(crate) versions: Versions,
 }
 
-/// A refused request: the status and the sentence that goes with it.
+/// What a caller says of itself, and whom it wants to speak to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Refusal {
-    pub(crate) status: StatusCode,
-    pub(crate) reason: String,
+pub(crate) struct Claim {
+    /// Its own id; 0 if it has none yet.
+    pub(crate) node: NodeId,
+    /// The id of whom it looks for; 0 for whoever is there.
+    pub(crate) target: NodeId,
+    /// The id of its cluster; empty if it belongs to none.
+    pub(crate) cluster: String,
+}
+
+impl Claim {
+    /// A node without a cluster, which may ask to be let into this one and nothing else.
+    pub(crate) fn is_without_cluster(&self) -> bool {
+        self.cluster.is_empty()
+    }
+}
+
+/// What a node answers to a caller that has proved to have the secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It goes on.
+    Welcome,
+    /// This node belongs to another cluster.
+    OtherCluster,
+    /// This is another node of the cluster.
+    OtherNode,
+    /// This node belongs to no cluster.
+    NoCluster,
+    /// The caller has as many connections as one node may have.
+    Full,
 }
 
 impl Credentials {
     pub(crate) fn new(node: NodeId, cluster: &str, secret: &str) -> Result<Self, CredentialsError> {
-        let cluster = HeaderValue::from_str(cluster).map_err(|_| CredentialsError { what: "cluster.id" })?;
-        let mut authorization = HeaderValue::from_bytes(format!("Bearer {secret}").as_bytes())
-            .map_err(|_| CredentialsError { what: "cluster.secret" })?;
-        authorization.set_sensitive(true);
-        Ok(Self { node, cluster, sender: node.into(), authorization, has_secret: !secret.is_empty() })
-    }
-
-    /// Puts the proof on a request to `target`.
-    pub(crate) fn sign<B>(&self, request: &mut Request<B>, target: NodeId) {
-        let headers = request.headers_mut();
-        headers.insert(AUTHORIZATION, self.authorization.clone());
-        headers.insert(&CLUSTER, self.cluster.clone());
-        headers.insert(&SENDER, self.sender.clone());
-        headers.insert(&TARGET, target.into());
-    }
-
-    /// Whether the request comes from somebody who knows the secret, of whatever cluster.
-    pub(crate) fn check_secret(&self, headers: &HeaderMap) -> Result<(), Refusal> {
-        let given = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes).unwrap_or_default();
-        if !self.has_secret || !equal_in_constant_time(given, self.authorization.as_bytes()) {
-            return Err(Refusal { status: StatusCode::UNAUTHORIZED, reason: String::new() });
+        if cluster.len() > MAX_CLUSTER_BYTES {
+            return Err(CredentialsError { what: "cluster.id" });
         }
-        Ok(())
+        let (root, versions) = (Key::of_secret(secret), Versions::spoken());
+        Ok(Self { node, cluster: cluster.into(), root, versions })
     }
 
-    /// Answers the sender, or why the request is refused. The secret comes first: a stranger learns nothing.
-    pub(crate) fn check(&self, headers: &HeaderMap) -> Result<NodeId, Refusal> {
-        self.check_secret(headers)?;
-        if headers.get(&CLUSTER) != Some(&self.cluster) {
-            return Err(Refusal {
-                status: StatusCode::CONFLICT,
-                reason: format!(
-                    "this node belongs to the cluster {}",
-                    self.cluster.to_str().unwrap_or_default()
-                ),
-            });
+    /// What this node says of itself when it looks for `target`.
+    pub(crate) fn claim(&self, target: NodeId) -> Claim {
+        Claim { node: self.node, target, cluster: (*self.cluster).to_owned() }
+    }
+
+    /// Whether a caller is to speak to this node.
+    pub(crate) fn judge(&self, claim: &Claim) -> Verdict {
+        if self.cluster.is_empty() {
+            Verdict::NoCluster
+        } else if claim.is_without_cluster() {
+            Verdict::Welcome
+        } else if claim.cluster != *self.cluster {
+            Verdict::OtherCluster
+        } else if claim.target != self.node {
+            Verdict::OtherNode
+        } else {
+            Verdict::Welcome
         }
-        if number(headers, &TARGET) != Some(self.node) {
-            return Err(Refusal {
-                status: StatusCode::MISDIRECTED_REQUEST,
-                reason: format!("this is node {}, not the one that was asked for", self.node),
-            });
-        }
-        number(headers, &SENDER).ok_or_else(|| Refusal {
-            status: StatusCode::BAD_REQUEST,
-            reason: "the sender's node id is missing".to_owned(),
-        })
     }
-}
-
-fn number(headers: &HeaderMap, name: &HeaderName) -> Option<u64> {
-    headers.get(name)?.to_str().ok()?.parse().ok()
-}
-
-/// Takes as long for a near miss as for a far one, so that a secret cannot be guessed byte by byte. Its length is
-/// no secret.
-fn equal_in_constant_time(a: &[u8], b: &[u8]) -> bool {
-    if a.len() != b.len() {
-        return false;
-    }
-    let difference = a.iter().zip(b).fold(0u8, |sum, (x, y)| std::hint::black_box(sum | (x ^ y)));
-    difference == 0
 }
 
 #[cfg(test)]
@@ -105,27 +98,25 @@ fn equal_in_constant_time(a: &[u8], b: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    fn signed(by: &Credentials, target: NodeId) -> HeaderMap {
-        let mut request = Request::new(());
-        by.sign(&mut request, target);
-        request.headers().clone()
+    fn of(node: NodeId, cluster: &str) -> Credentials {
+        Credentials::new(node, cluster, "a secret of the tests").unwrap()
     }
 
     #[test]
-    fn only_a_member_that_looks_for_this_node_passes() {
-        let me = Credentials::new(1, "c", "secret").unwrap();
-        let peer = Credentials::new(2, "c", "secret").unwrap();
-        assert_eq!(me.check(&signed(&peer, 1)), Ok(2));
-        let refused = |by: &Credentials, target| me.check(&signed(by, target)).unwrap_err().status;
-        assert_eq!(refused(&peer, 3), StatusCode::MISDIRECTED_REQUEST);
-        assert_eq!(refused(&Credentials::new(2, "d", "secret").unwrap(), 1), StatusCode::CONFLICT);
-        assert_eq!(refused(&Credentials::new(2, "c", "Secret").unwrap(), 1), StatusCode::UNAUTHORIZED);
-        assert_eq!(me.check(&HeaderMap::new()).unwrap_err().status, StatusCode::UNAUTHORIZED);
+    fn only_a_member_that_looks_for_this_node_and_a_node_without_a_cluster_are_welcome() {
+        let me = of(1, "c");
+        assert_eq!(me.judge(&of(2, "c").claim(1)), Verdict::Welcome);
+        assert_eq!(me.judge(&of(2, "c").claim(3)), Verdict::OtherNode);
+        assert_eq!(me.judge(&of(2, "c").claim(0)), Verdict::OtherNode);
+        assert_eq!(me.judge(&of(2, "d").claim(1)), Verdict::OtherCluster);
+        assert_eq!(me.judge(&of(0, "").claim(0)), Verdict::Welcome);
+        assert_eq!(of(1, "").judge(&of(2, "c").claim(1)), Verdict::NoCluster);
+        assert_eq!(of(1, "").judge(&of(0, "").claim(0)), Verdict::NoCluster);
     }
 
     #[test]
-    fn without_a_secret_nobody_passes() {
-        let me = Credentials::new(1, "c", "").unwrap();
-        assert_eq!(me.check(&signed(&me, 1)).unwrap_err().status, StatusCode::UNAUTHORIZED);
+    fn a_cluster_id_that_cannot_be_said_is_refused() {
+        assert!(Credentials::new(1, &"x".repeat(256), "").is_err());
+        assert!(Credentials::new(1, &"x".repeat(255), "").is_ok());
     }
 }

@@ -2,7 +2,11 @@
 //!
 //! | module | what it says |
 //! |---|---|
-//! | [`credentials`] | what every request must prove, and the check of it |
+//! | [`secret`] | keys made from the secret, and what proves that somebody has one |
+//! | [`version`] | which version of all this two nodes speak |
+//! | [`credentials`] | who a node is, and what it asks of others |
+//! | [`handshake`] | how two nodes prove to each other who they are, before anything else is said |
+//! | [`gate`] | the Raft port's door: strangers, and those who have proved themselves |
 //! | [`body`] | outgoing bodies: slices sent as they are, or a stream |
 //! | [`pool`] | kept-alive connections to one peer, and one call over them |
 //! | [`peers`] | who is reached where |
@@ -12,8 +16,8 @@
 //! | [`snapshot`] | a snapshot's way from file to file |
 //! | [`server`] | what a peer may ask of this node |
 //!
-//! Every request names the cluster, the sender and the target and carries the cluster's secret. A stranger gets
-//! 401 and nothing else; a member of another cluster 409; somebody who looks for another node 421.
+//! A connection begins with the handshake, in which both sides prove that they know the secret without saying it, and
+//! name the cluster, the caller and whom it looks for. What comes after it is HTTP/1.1, and needs no proof any more.
 
 pub mod client;
 pub mod peers;
@@ -21,9 +25,13 @@ pub mod server;
 
 pub(crate) mod body;
 pub(crate) mod credentials;
+pub(crate) mod gate;
+pub(crate) mod handshake;
 pub(crate) mod pool;
+pub(crate) mod secret;
 pub(crate) mod snapshot;
 pub(crate) mod traffic;
+pub(crate) mod version;
 pub(crate) mod wire;
 
 /// The paths that a node serves; all with `POST`.

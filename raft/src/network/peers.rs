@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use tokio::time::Instant;
+
 use super::credentials::Credentials;
-use super::pool::Pool;
+use super::pool::{CallError, Pool};
 use super::traffic::Traffic;
 use crate::discovery::NodeDiscovery;
 use crate::types::NodeId;
@@ -38,6 +40,18 @@ impl Peers {
         let mut pools = self.0.pools.write().unwrap_or_else(PoisonError::into_inner);
         pools.insert(node, Arc::clone(&pool));
         pool
+    }
+
+    /// Whether a node is at `address` that is `node`, or could become it. Nothing else is said to whoever is there.
+    pub(crate) async fn probe(
+        &self,
+        node: NodeId,
+        address: &str,
+        deadline: Instant,
+    ) -> Result<(), CallError> {
+        let place = NodeDiscovery::new(address.to_owned(), None);
+        let traffic = Arc::new(Traffic::uncounted());
+        Pool::new(node, place, self.0.credentials.clone(), traffic).probe(deadline).await
     }
 
     fn find(&self, node: NodeId) -> Option<Arc<Pool>> {

@@ -2,9 +2,12 @@
 //!
 //! A call has a connection to itself: it takes an idle one or opens one, and gives it back when the answer is
 //! read. So a long body never stands in the way of a vote. A call that is dropped closes its connection.
+//!
+//! A connection begins with the [`handshake`](super::handshake). Until that is done, nothing of a request has left this node.
 
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,20 +15,24 @@ use adapter::clock::unix_ms;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
-use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::client::conn::http1;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::body::Outgoing;
-use super::credentials::Credentials;
+use super::credentials::{Credentials, Verdict};
+use super::handshake::{self, HandshakeError, Met};
 use super::traffic::Traffic;
+use super::version::Version;
 use crate::discovery::NodeDiscovery;
 use crate::types::NodeId;
 
 /// How long a connection may take to open.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long the handshake may take after that.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Connections kept while nobody uses them.
 const MAX_IDLE: usize = 8;
 /// An idle connection older than this is not used: the server closes it at twice the age.
@@ -52,11 +59,31 @@ pub(crate) enum CallError {
     Refused { address: String, status: StatusCode, reason: String },
 }
 
-/// A stranger is told nothing, so that it is most likely the secret must be said here.
 fn refusal(status: StatusCode, reason: &str) -> String {
     match status {
-        StatusCode::UNAUTHORIZED => "cluster.secret is another one there (401)".to_owned(),
+        // Told by this node, not by the other one.
+        StatusCode::UNAUTHORIZED | StatusCode::UPGRADE_REQUIRED => reason.to_owned(),
         _ => format!("{status} {reason}"),
+    }
+}
+
+/// An open connection, and what is spoken on it.
+pub(crate) struct Connection {
+    sender: http1::SendRequest<Outgoing>,
+    version: Version,
+}
+
+/// How far a call has come.
+#[derive(Default)]
+struct Stage(AtomicU8);
+
+impl Stage {
+    const CONNECTING: u8 = 0;
+    const PROVING: u8 = 1;
+    const SENT: u8 = 2;
+
+    fn set(&self, stage: u8) {
+        self.0.store(stage, Ordering::Relaxed);
     }
 }
 
@@ -67,7 +94,7 @@ pub(crate) struct Pool {
     credentials: Credentials,
     traffic: Arc<Traffic>,
     opened_ms: AtomicU64,
-    idle: Mutex<Vec<(SendRequest<Outgoing>, Instant)>>,
+    idle: Mutex<Vec<(Connection, Instant)>>,
 }
 
 impl Pool {
@@ -90,8 +117,8 @@ impl Pool {
         self.opened_ms.load(Ordering::Relaxed)
     }
 
-    /// Where the last connection went.
-    pub(crate) fn last_address(&self) -> Option<std::net::SocketAddr> {
+    /// Where the last connection to the member went.
+    pub(crate) fn last_address(&self) -> Option<SocketAddr> {
         self.traffic.last_address()
     }
 
@@ -102,8 +129,20 @@ impl Pool {
         body: impl Into<Outgoing>,
         deadline: Instant,
     ) -> Result<Bytes, CallError> {
+        let body = body.into();
+        self.call_as(path, |_| body, deadline).await
+    }
+
+    /// The same with a body whose form depends on what is spoken on the connection.
+    pub(crate) async fn call_as(
+        &self,
+        path: &'static str,
+        encode: impl FnOnce(Version) -> Outgoing,
+        deadline: Instant,
+    ) -> Result<Bytes, CallError> {
+        let stage = Stage::default();
         let exchange = async {
-            let (response, connection) = self.send(path, body.into()).await?;
+            let (response, connection) = self.exchange(path, encode, &stage).await?;
             let answer = self.read(response).await;
             if answer.is_ok() {
                 self.give_back(connection);
@@ -111,7 +150,7 @@ impl Pool {
             answer
         };
         let answer = timeout_at(deadline, exchange).await;
-        let answer = answer.unwrap_or_else(|_| Err(self.lost("the deadline has passed")));
+        let answer = answer.unwrap_or_else(|_| Err(self.late(&stage)));
         match &answer {
             Ok(answer) => self.traffic.received(answer.len() as u64),
             Err(_) => self.traffic.failed(),
@@ -124,55 +163,139 @@ impl Pool {
         &self,
         path: &'static str,
         body: Outgoing,
-    ) -> Result<(Response<Incoming>, SendRequest<Outgoing>), CallError> {
+    ) -> Result<(Response<Incoming>, Connection), CallError> {
+        self.exchange(path, |_| body, &Stage::default()).await
+    }
+
+    async fn exchange(
+        &self,
+        path: &'static str,
+        encode: impl FnOnce(Version) -> Outgoing,
+        stage: &Stage,
+    ) -> Result<(Response<Incoming>, Connection), CallError> {
+        let (mut connection, mut fresh) = self.obtain(stage).await?;
+        let version = connection.version;
+        let body = encode(version);
         self.traffic.sent(body.size_hint().lower());
         let mut request = Request::new(body);
         *request.method_mut() = Method::POST;
         *request.uri_mut() = hyper::Uri::from_static(path);
-        self.credentials.sign(&mut request, self.target);
         loop {
-            let (mut connection, fresh) = match self.take() {
-                Some(connection) => (connection, false),
-                None => (self.connect().await?, true),
-            };
-            if connection.ready().await.is_err() && !fresh {
-                continue;
+            if connection.sender.ready().await.is_ok() || fresh {
+                stage.set(Stage::SENT);
+                match connection.sender.try_send_request(request).await {
+                    Ok(response) => return Ok((response, connection)),
+                    Err(mut error) => match error.take_message() {
+                        // An idle connection that the peer has closed: nothing of the request has left.
+                        Some(unsent) if !fresh => request = unsent,
+                        Some(_) => return Err(self.not_sent(error.error())),
+                        None => return Err(self.lost(error.error())),
+                    },
+                }
             }
-            match connection.try_send_request(request).await {
-                Ok(response) => return Ok((response, connection)),
-                Err(mut error) => match error.take_message() {
-                    // An idle connection that the peer has closed: nothing of the request has left.
-                    Some(unsent) if !fresh => request = unsent,
-                    Some(_) => {
-                        self.place.met_a_stranger();
-                        return Err(self.not_sent(error.error()));
-                    }
-                    None => return Err(self.lost(error.error())),
-                },
+            (connection, fresh) = self.obtain(stage).await?;
+            if connection.version != version {
+                return Err(self.not_sent("another version is spoken there now"));
             }
         }
     }
 
-    async fn connect(&self) -> Result<SendRequest<Outgoing>, CallError> {
-        let connected = self.open().await;
-        self.traffic.connected(connected.as_ref().ok().and_then(|stream| stream.peer_addr().ok()));
-        let stream = connected.map_err(|error| CallError::NotSent {
-            address: self.address().to_owned(),
-            reason: error.to_string(),
-            kind: Some(error.kind()),
-        })?;
-        let (sender, connection) =
-            handshake(TokioIo::new(stream)).await.map_err(|error| self.not_sent(error))?;
-        self.opened_ms.store(unix_ms(), Ordering::Relaxed);
-        // Ends with the connection; its errors reach the caller through the request.
-        tokio::spawn(async move { drop(connection.await) });
-        Ok(sender)
+    /// An idle connection, or a fresh one.
+    async fn obtain(&self, stage: &Stage) -> Result<(Connection, bool), CallError> {
+        stage.set(Stage::CONNECTING);
+        match self.take() {
+            Some(connection) => Ok((connection, false)),
+            None => Ok((self.connect(stage).await?, true)),
+        }
     }
 
-    async fn open(&self) -> io::Result<TcpStream> {
-        let stream = self.place.connect(CONNECT_TIMEOUT).await?;
-        stream.set_nodelay(true)?;
-        Ok(stream)
+    async fn connect(&self, stage: &Stage) -> Result<Connection, CallError> {
+        let connected = self.open(stage).await;
+        self.traffic
+            .connected(connected.as_ref().ok().map(|(address, connection)| (*address, connection.version)));
+        let (_, connection) = connected?;
+        self.opened_ms.store(unix_ms(), Ordering::Relaxed);
+        Ok(connection)
+    }
+
+    /// Opens a connection to the member, and to nobody else.
+    async fn open(&self, stage: &Stage) -> Result<(SocketAddr, Connection), CallError> {
+        let (stream, met) = self.meet(stage).await?;
+        let failed = |error: io::Error| self.unconnected(&error, Some(error.kind()));
+        let address = stream.peer_addr().map_err(failed)?;
+        self.recognize(&met)?;
+        let (sender, connection) =
+            http1::handshake(TokioIo::new(stream)).await.map_err(|error| self.not_sent(error))?;
+        // Ends with the connection; its errors reach the caller through the request.
+        tokio::spawn(async move { drop(connection.await) });
+        Ok((address, Connection { sender, version: met.version }))
+    }
+
+    /// Connects, and has whoever is there prove that it knows the secret.
+    async fn meet(&self, stage: &Stage) -> Result<(TcpStream, Met), CallError> {
+        let failed = |error: io::Error| self.unconnected(&error, Some(error.kind()));
+        let mut stream = self.place.connect(CONNECT_TIMEOUT).await.map_err(failed)?;
+        stream.set_nodelay(true).map_err(failed)?;
+        stage.set(Stage::PROVING);
+        let met = timeout(HANDSHAKE_TIMEOUT, handshake::call(&mut stream, &self.credentials, self.target));
+        let met = met.await.map_err(|_| {
+            self.place.met_a_stranger();
+            self.silent()
+        })?;
+        let met = met.map_err(|error| self.unproven(&error))?;
+        Ok((stream, met))
+    }
+
+    /// Opens a connection for the next call.
+    pub(crate) async fn open_ahead(&self, deadline: Instant) -> Result<(), CallError> {
+        let stage = Stage::default();
+        let connected = timeout_at(deadline, self.connect(&stage)).await;
+        self.give_back(connected.unwrap_or_else(|_| Err(self.late(&stage)))?);
+        Ok(())
+    }
+
+    /// Whether a node is there that could be this member: that one itself, or one that knows the secret and belongs to no
+    /// cluster yet.
+    pub(crate) async fn probe(&self, deadline: Instant) -> Result<(), CallError> {
+        let stage = Stage::default();
+        let met = timeout_at(deadline, self.meet(&stage)).await;
+        let (_, met) = met.unwrap_or_else(|_| Err(self.late(&stage)))?;
+        if met.verdict == Verdict::NoCluster { Ok(()) } else { self.recognize(&met) }
+    }
+
+    /// Whether somebody who knows the secret is the member, and wants to speak to this node.
+    fn recognize(&self, met: &Met) -> Result<(), CallError> {
+        let (status, reason) = match met.verdict {
+            Verdict::Welcome => return Ok(()),
+            Verdict::NoCluster => {
+                self.place.met_a_stranger();
+                return Err(self.not_sent("the node there belongs to no cluster"));
+            }
+            Verdict::Full => {
+                return Err(self.not_sent("it has no place for one more connection of this node"));
+            }
+            Verdict::OtherCluster => {
+                (StatusCode::CONFLICT, format!("this node belongs to the cluster {}", met.cluster))
+            }
+            Verdict::OtherNode => (
+                StatusCode::MISDIRECTED_REQUEST,
+                format!("this is node {}, not the one that was asked for", met.node),
+            ),
+        };
+        self.place.met_a_stranger();
+        Err(CallError::Refused { address: self.address().to_owned(), status, reason })
+    }
+
+    fn unproven(&self, error: &HandshakeError) -> CallError {
+        if !matches!(error, HandshakeError::Connection(_)) {
+            self.place.met_a_stranger();
+        }
+        let status = match error {
+            HandshakeError::Secret => StatusCode::UNAUTHORIZED,
+            HandshakeError::NoCommonVersion { .. } => StatusCode::UPGRADE_REQUIRED,
+            _ => return self.not_sent(error),
+        };
+        CallError::Refused { address: self.address().to_owned(), status, reason: error.to_string() }
     }
 
     async fn read(&self, response: Response<Incoming>) -> Result<Bytes, CallError> {
@@ -191,48 +314,52 @@ impl Pool {
         if status == StatusCode::INTERNAL_SERVER_ERROR {
             return Err(self.lost(reason));
         }
-        if is_stranger(status) {
-            self.place.met_a_stranger();
-        }
         Err(CallError::Refused { address: self.address().to_owned(), status, reason })
     }
 
-    fn take(&self) -> Option<SendRequest<Outgoing>> {
+    fn take(&self) -> Option<Connection> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         while let Some((connection, since)) = idle.pop() {
-            if !connection.is_closed() && since.elapsed() < MAX_IDLE_AGE {
+            if !connection.sender.is_closed() && since.elapsed() < MAX_IDLE_AGE {
                 return Some(connection);
             }
         }
         None
     }
 
-    fn give_back(&self, connection: SendRequest<Outgoing>) {
+    fn give_back(&self, connection: Connection) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if !connection.is_closed() && idle.len() < MAX_IDLE {
+        if !connection.sender.is_closed() && idle.len() < MAX_IDLE {
             idle.push((connection, Instant::now()));
         }
     }
 
     fn not_sent(&self, reason: impl std::fmt::Display) -> CallError {
-        CallError::NotSent { address: self.address().to_owned(), reason: reason.to_string(), kind: None }
+        self.unconnected(reason, None)
+    }
+
+    fn unconnected(&self, reason: impl std::fmt::Display, kind: Option<io::ErrorKind>) -> CallError {
+        CallError::NotSent { address: self.address().to_owned(), reason: reason.to_string(), kind }
+    }
+
+    fn silent(&self) -> CallError {
+        self.not_sent("it takes the connection and says nothing")
+    }
+
+    /// The deadline has passed. What has not left this node is not done.
+    fn late(&self, stage: &Stage) -> CallError {
+        match stage.0.load(Ordering::Relaxed) {
+            Stage::CONNECTING => {
+                self.unconnected("no connection in the time for it", Some(io::ErrorKind::TimedOut))
+            }
+            Stage::PROVING => self.silent(),
+            _ => self.lost("the deadline has passed"),
+        }
     }
 
     pub(crate) fn lost(&self, reason: impl std::fmt::Display) -> CallError {
         CallError::Lost { address: self.address().to_owned(), reason: reason.to_string() }
     }
-}
-
-/// Whether this is what another node, or something else altogether, answers in the member's place.
-fn is_stranger(status: StatusCode) -> bool {
-    matches!(
-        status,
-        StatusCode::UNAUTHORIZED
-            | StatusCode::CONFLICT
-            | StatusCode::MISDIRECTED_REQUEST
-            | StatusCode::NOT_FOUND
-            | StatusCode::METHOD_NOT_ALLOWED
-    )
 }
 
 /// Why a body could not be read.

@@ -13,11 +13,14 @@
 //! | `/forward/replicated` | how many others have a log entry, once they are enough or it has taken too long |
 //! | `/health` | what this node knows of all links; the body is what the sender knows of them |
 //! | `/raft/announce` | whether the membership says now where the sender is, which the body says, or who leads |
-//! | `/membership/join` | the cluster's id and members, for a node that it lets in; asks for nothing but the secret |
+//! | `/membership/join` | the cluster's id and members, for a node that it lets in; the only path for a caller without a cluster |
 //! | `/membership/change`, `/membership/transfer` | the id of the node concerned, from the leader |
 //! | `/membership` | how the leader sees the members |
 //! | `/status` | how the node is, and how much of the asker's log it knows of |
 //! | `/word` | how the node is and what it knows of the asker, for one that starts; also while it waits to take part |
+
+#[cfg(test)]
+mod tests;
 
 use std::convert::Infallible;
 use std::sync::{Arc, OnceLock};
@@ -32,11 +35,10 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use openraft::raft::{AppendEntriesResponse, VoteRequest};
 use serde::{Deserialize, Serialize};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
 
 use super::body::Outgoing;
-use super::credentials::{Credentials, Refusal};
+use super::credentials::Credentials;
+use super::gate::{self, Caller};
 use super::pool::{BodyError, MAX_IDLE_AGE, read_body};
 use super::snapshot::{ReceiveError, Receiving};
 use super::traffic::Traffic;
@@ -52,18 +54,10 @@ use crate::node::word::Word;
 use crate::state_machine::KeepError;
 use crate::types::{NodeId, Peer, Raft, SnapshotFile, Vote};
 
-/// Connections that are served at once; a peer uses about ten.
-const MAX_CONNECTIONS: usize = 512;
 /// A request's head must be here in this time, and a connection may be idle as long.
 const HEADER_TIMEOUT: Duration = MAX_IDLE_AGE.saturating_mul(2);
 /// The longest body of a request that carries no entries and no commands.
 const SMALL_BODY_BYTES: usize = 64 * 1024;
-/// The wait after an `accept` that failed, as it does while there are no file descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-
-/// The sender of a request that proves the secret and no membership.
-const STRANGER: NodeId = 0;
-
 /// A node's answer to `/status`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct StatusReport {
@@ -113,7 +107,6 @@ pub(crate) trait Inbound: Send + Sync + 'static {
 pub(crate) struct Server {
     credentials: Credentials,
     max_body_bytes: usize,
-    connections: Arc<Semaphore>,
     receiving: Receiving,
     elections: Arc<Elections>,
     node: OnceLock<Arc<dyn Inbound>>,
@@ -134,7 +127,6 @@ impl Server {
         Arc::new(Self {
             credentials,
             max_body_bytes,
-            connections: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
             receiving: Receiving::default(),
             elections,
             node: OnceLock::new(),
@@ -155,40 +147,15 @@ impl Server {
 
     /// Serves until it is dropped; the connections end with it.
     pub(crate) async fn run(self: Arc<Self>, listener: TcpListener) {
+        let serve = |stream, caller| Arc::clone(&self).serve(stream, caller);
         tokio::select! {
-            () = Arc::clone(&self).accept(listener) => {}
+            () = gate::run(self.credentials.clone(), listener, serve) => {}
             never = self.receiving.forget() => match never {},
         }
     }
 
-    async fn accept(self: Arc<Self>, listener: TcpListener) {
-        let mut serving = JoinSet::new();
-        loop {
-            let stream = match listener.accept().await {
-                Ok((stream, _)) => stream,
-                Err(error) => {
-                    tracing::warn!(%error, "cannot accept a connection from a peer");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                    continue;
-                }
-            };
-            while serving.try_join_next().is_some() {}
-            // Over the limit: the connection is closed by dropping it.
-            if let Ok(permit) = Arc::clone(&self.connections).try_acquire_owned() {
-                let server = Arc::clone(&self);
-                serving.spawn(async move {
-                    server.serve(stream).await;
-                    drop(permit);
-                });
-            }
-        }
-    }
-
-    async fn serve(self: Arc<Self>, stream: TcpStream) {
-        if stream.set_nodelay(true).is_err() {
-            return;
-        }
-        let service = service_fn(|request| self.answer(request));
+    async fn serve(self: Arc<Self>, stream: TcpStream, caller: Caller) {
+        let service = service_fn(|request| self.answer(caller, request));
         let served = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEADER_TIMEOUT)
@@ -197,15 +164,16 @@ impl Server {
         drop(served.await);
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> Result<Response<Outgoing>, Infallible> {
-        let checked = if request.uri().path() == path::JOIN {
-            self.credentials.check_secret(request.headers()).map(|()| STRANGER)
+    async fn answer(
+        &self,
+        caller: Caller,
+        request: Request<Incoming>,
+    ) -> Result<Response<Outgoing>, Infallible> {
+        let answer = if caller.joins == (request.uri().path() == path::JOIN) {
+            self.route(caller, request).await
         } else {
-            self.credentials.check(request.headers())
-        };
-        let answer = match checked {
-            Ok(sender) => self.route(sender, request).await,
-            Err(Refusal { status, reason }) => Err(Failure(status, reason)),
+            let reason = "who belongs to no cluster may ask to be let in, and nobody else";
+            Err(Failure(StatusCode::FORBIDDEN, reason.to_owned()))
         };
         let (status, body) = match answer {
             Ok(body) => (StatusCode::OK, body),
@@ -216,7 +184,7 @@ impl Server {
         Ok(response)
     }
 
-    async fn route(&self, sender: NodeId, request: Request<Incoming>) -> Result<Outgoing, Failure> {
+    async fn route(&self, caller: Caller, request: Request<Incoming>) -> Result<Outgoing, Failure> {
         if request.method() != Method::POST {
             return Err(Failure(StatusCode::METHOD_NOT_ALLOWED, "only POST is served".to_owned()));
         }
@@ -227,13 +195,14 @@ impl Server {
             return Err(Failure(StatusCode::SERVICE_UNAVAILABLE, "this node is starting".to_owned()));
         };
         let (head, body) = request.into_parts();
-        if sender != STRANGER {
+        let sender = caller.node;
+        if !caller.joins {
             node.traffic(sender).received(body.size_hint().lower());
         }
         let small = |body| read_body(body, SMALL_BODY_BYTES);
         match head.uri.path() {
             path::APPEND => {
-                let rpc = wire::decode_append(read_body(body, self.max_body_bytes).await?)?;
+                let rpc = wire::decode_append(caller.version, read_body(body, self.max_body_bytes).await?)?;
                 let taking = self.elections.taking();
                 let answer = node.raft().append_entries(rpc).await.map_err(stopping)?;
                 let promise = match answer {
@@ -261,9 +230,11 @@ impl Server {
                 Ok(Bytes::from_static(if node.vote() == vote { &[1] } else { &[0] }).into())
             }
             path::SNAPSHOT => {
-                let answer = self.receiving.receive(sender, node, body).await?;
-                // While it arrived, nothing else did.
-                self.elections.leader_heard(&self.elections.taking());
+                let (answer, is_led) = self.receiving.receive(sender, node, body).await?;
+                if is_led {
+                    // While it arrived, nothing else did.
+                    self.elections.leader_heard(&self.elections.taking());
+                }
                 Ok(answer)
             }
             path::SNAPSHOT_OFFSET => Ok(self.receiving.offset(sender, &small(body).await?)?),

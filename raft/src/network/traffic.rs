@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use metrics::{Counter, Histogram};
+use metrics::{Counter, Gauge, Histogram};
 
+use super::version::Version;
 use crate::health::Connections;
 use crate::types::NodeId;
 
@@ -16,10 +17,18 @@ pub(crate) struct Traffic {
     received_bytes: Counter,
     sent_failures: Counter,
     round_trips: Histogram,
+    version: Gauge,
     oks: AtomicU64,
     errors: AtomicU64,
-    /// When a connection was last made, and to where.
-    last: Mutex<Option<(Instant, SocketAddr)>>,
+    /// The last connection that was made.
+    last: Mutex<Option<Last>>,
+}
+
+#[derive(Clone, Copy)]
+struct Last {
+    at: Instant,
+    to: SocketAddr,
+    version: Version,
 }
 
 impl Traffic {
@@ -29,7 +38,8 @@ impl Traffic {
             sent_bytes: metrics::counter!("raft_proxy_network_peer_sent_bytes_total", "to" => peer.clone()),
             received_bytes: metrics::counter!("raft_proxy_network_peer_received_bytes_total", "from" => peer.clone()),
             sent_failures: metrics::counter!("raft_proxy_network_peer_sent_failures_total", "to" => peer.clone()),
-            round_trips: metrics::histogram!("raft_proxy_network_peer_round_trip_time_seconds", "to" => peer),
+            round_trips: metrics::histogram!("raft_proxy_network_peer_round_trip_time_seconds", "to" => peer.clone()),
+            version: metrics::gauge!("raft_proxy_network_peer_protocol_version", "to" => peer),
             oks: AtomicU64::new(0),
             errors: AtomicU64::new(0),
             last: Mutex::new(None),
@@ -43,6 +53,7 @@ impl Traffic {
             received_bytes: Counter::noop(),
             sent_failures: Counter::noop(),
             round_trips: Histogram::noop(),
+            version: Gauge::noop(),
             oks: AtomicU64::new(0),
             errors: AtomicU64::new(0),
             last: Mutex::new(None),
@@ -69,31 +80,35 @@ impl Traffic {
         self.round_trips.record(took);
     }
 
-    /// A connection was made, or could not be.
-    pub(crate) fn connected(&self, to: Option<SocketAddr>) {
-        match to {
-            Some(address) => {
-                self.oks.fetch_add(1, Ordering::Relaxed);
-                *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), address));
-            }
-            None => {
-                self.errors.fetch_add(1, Ordering::Relaxed);
-            }
-        }
+    /// A connection to the peer, which has proved that it is the peer, was made, or could not be.
+    pub(crate) fn connected(&self, connection: Option<(SocketAddr, Version)>) {
+        let Some((to, version)) = connection else {
+            self.errors.fetch_add(1, Ordering::Relaxed);
+            return;
+        };
+        self.oks.fetch_add(1, Ordering::Relaxed);
+        self.version.set(f64::from(version.number()));
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some(Last { at: Instant::now(), to, version });
     }
 
     /// Where the last connection went.
     pub(crate) fn last_address(&self) -> Option<SocketAddr> {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner).map(|(_, address)| address)
+        self.last().map(|last| last.to)
     }
 
     /// The connections so far.
     pub(crate) fn connections(&self) -> Connections {
-        let last = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = self.last();
         Connections {
             oks: self.oks.load(Ordering::Relaxed),
             errors: self.errors.load(Ordering::Relaxed),
-            last_seconds: last.map(|(at, _)| at.elapsed().as_secs()),
+            last_seconds: last.map(|last| last.at.elapsed().as_secs()),
+            protocol: last.map(|last| last.version.number()),
         }
+    }
+
+    fn last(&self) -> Option<Last> {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,4 +1,4 @@
-//! The form of the bodies. What carries entries or commands is framed by hand, so that they are neither copied
+//! The form of the bodies, in the version that a connection speaks ([`version`](super::version)). What carries entries or commands is framed by hand, so that they are neither copied
 //! nor parsed on the way; the rest is postcard.
 //!
 //! ```text
@@ -20,6 +20,7 @@ use openraft::{CommittedLeaderId, LeaderId};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::version::{Bodies, Version};
 use crate::TypeConfig;
 use crate::codec::decode_entry;
 use crate::handle::{Committed, ProposeError};
@@ -53,18 +54,53 @@ pub(crate) struct Replicated {
     pub(crate) budget_ms: u32,
 }
 
-/// Encodes everything but the entries of an append request.
-pub(crate) fn append_header(rpc: &AppendEntriesRequest<TypeConfig>) -> Bytes {
+/// An entry of a later leader than the one whose vote the request has. A leader that was deposed may read its successor's
+/// entries from its own log before it knows of them (openraft 0.9.25); under its own vote they would be taken for entries that it has
+/// replicated. Whatever comes before them in the log is checked by the entry itself.
+pub(crate) fn newer_than_vote(rpc: &AppendEntriesRequest<TypeConfig>) -> Option<LogId> {
+    let ids = rpc.entries.iter().map(|entry| entry.log_id).chain(rpc.prev_log_id);
+    ids.into_iter().find(|id| id.leader_id > rpc.vote.leader_id)
+}
+
+/// Encodes everything but the entries of an append request, behind which come so many.
+pub(crate) fn append_header(
+    version: Version,
+    rpc: &AppendEntriesRequest<TypeConfig>,
+    entries: usize,
+) -> Bytes {
+    match version.bodies() {
+        Bodies::V1 => append_header_v1(rpc, entries),
+    }
+}
+
+fn append_header_v1(rpc: &AppendEntriesRequest<TypeConfig>, entries: usize) -> Bytes {
     let mut out = BytesMut::with_capacity(APPEND_HEADER);
     put_vote(&rpc.vote, &mut out);
     put_log_id(rpc.prev_log_id.as_ref(), &mut out);
     put_log_id(rpc.leader_commit.as_ref(), &mut out);
-    out.put_u32_le(rpc.entries.len() as u32);
+    out.put_u32_le(entries as u32);
     out.freeze()
 }
 
-/// Decodes an append request; the entries' batches are slices of `body`.
-pub(crate) fn decode_append(mut body: Bytes) -> Result<AppendEntriesRequest<TypeConfig>, Malformed> {
+/// Decodes an append request; the entries' batches are slices of `body`. One with an entry that is newer than its vote is
+/// refused.
+pub(crate) fn decode_append(
+    version: Version,
+    body: Bytes,
+) -> Result<AppendEntriesRequest<TypeConfig>, Malformed> {
+    let rpc = match version.bodies() {
+        Bodies::V1 => decode_append_v1(body)?,
+    };
+    match newer_than_vote(&rpc) {
+        None => Ok(rpc),
+        Some(entry) => {
+            tracing::warn!(vote = %rpc.vote, %entry, "an append was refused: its entry is newer than its vote");
+            Err(Malformed(format!("the entry {entry} is newer than the vote {}", rpc.vote)))
+        }
+    }
+}
+
+fn decode_append_v1(mut body: Bytes) -> Result<AppendEntriesRequest<TypeConfig>, Malformed> {
     if body.len() < APPEND_HEADER {
         return Err(Malformed("shorter than its header".to_owned()));
     }
@@ -195,6 +231,8 @@ mod tests {
     use adapter::Batch;
     use openraft::EntryPayload;
 
+    const V1: Version = Version::of(1);
+
     fn request() -> AppendEntriesRequest<TypeConfig> {
         let id = |index| LogId::new(CommittedLeaderId::new(3, 2), index);
         let mut group = CommandBuffer::default();
@@ -212,7 +250,7 @@ mod tests {
     }
 
     fn encoded(rpc: &AppendEntriesRequest<TypeConfig>) -> Bytes {
-        let mut body = BytesMut::from(&append_header(rpc)[..]);
+        let mut body = BytesMut::from(&append_header(V1, rpc, rpc.entries.len())[..]);
         rpc.entries.iter().for_each(|entry| encode_entry(entry, &mut body));
         body.freeze()
     }
@@ -220,15 +258,32 @@ mod tests {
     #[test]
     fn an_append_request_arrives_as_it_left() {
         let rpc = request();
-        let seen = decode_append(encoded(&rpc)).unwrap();
+        let seen = decode_append(V1, encoded(&rpc)).unwrap();
         assert_eq!(format!("{rpc:?}"), format!("{seen:?}"));
+    }
+
+    #[test]
+    fn a_deposed_leaders_append_with_its_successors_entries_is_refused() {
+        let id = |term, node, index| LogId::new(CommittedLeaderId::new(term, node), index);
+        let mut rpc = request();
+        rpc.entries.push(Entry { log_id: id(4, 1, 9), payload: EntryPayload::Blank });
+        assert_eq!(newer_than_vote(&rpc), Some(id(4, 1, 9)));
+        let refused = decode_append(V1, encoded(&rpc)).unwrap_err().to_string();
+        assert!(refused.contains("is newer than the vote"), "{refused}");
+        // Of the same term, as ids of leaders are ordered; and right behind one of them.
+        rpc.entries = vec![Entry { log_id: id(3, 3, 7), payload: EntryPayload::Blank }];
+        assert!(decode_append(V1, encoded(&rpc)).is_err());
+        (rpc.entries, rpc.prev_log_id) = (Vec::new(), Some(id(4, 1, 8)));
+        assert!(decode_append(V1, encoded(&rpc)).is_err());
+        rpc.vote = Vote::new_committed(4, 1);
+        assert!(decode_append(V1, encoded(&rpc)).is_ok());
     }
 
     #[test]
     fn bodies_cut_anywhere_are_errors_and_not_panics() {
         let body = encoded(&request());
         for length in 0..body.len() {
-            assert!(decode_append(body.slice(..length)).is_err(), "cut at {length}");
+            assert!(decode_append(V1, body.slice(..length)).is_err(), "cut at {length}");
         }
         let mut group = CommandBuffer::default();
         group.push(&[b"GET", b"k"]);

@@ -1,6 +1,9 @@
 //! What a member does about the members: changes and transfers that are asked for here, and nodes that want to join.
 
+use std::time::Duration;
+
 use adapter::Adapter;
+use tokio::time::Instant;
 
 use super::Member;
 use crate::membership::change::{Change, ChangeError, Join, Joined, View};
@@ -8,12 +11,25 @@ use crate::membership::request;
 use crate::network::path;
 use crate::types::NodeId;
 
+/// How long a node that is to come in has to prove itself.
+const PROBE_TIMEOUT: Duration = Duration::from_millis(2500);
+
 impl<A: Adapter> Member<A> {
     /// Has the leader take a change on.
     async fn ask_for(&self, change: &Change) -> Result<NodeId, ChangeError> {
         let timeout = self.config.load().raft.request_timeout;
         let question = (path::CHANGE, change);
-        request::at_leader(&self.leadership, timeout, question, || self.manager.accept(change)).await
+        request::at_leader(&self.leadership, timeout, question, || self.take_on(change)).await
+    }
+
+    /// Takes a change on, as the leader. A node that is named by its address must be there first, and know the secret: a
+    /// typing error is told, and changes nothing. Whoever is there learns a nonce.
+    pub(super) async fn take_on(&self, change: &Change) -> Result<NodeId, ChangeError> {
+        if let Some((id, raft)) = self.manager.newcomer(change).await? {
+            let probed = self.peers.probe(id, &raft, Instant::now() + PROBE_TIMEOUT).await;
+            probed.map_err(|error| ChangeError::Unreachable(format!("{error}; nothing was changed")))?;
+        }
+        self.manager.accept(change).await
     }
 
     /// Has a change made, and waits for its end; for an addition, until the node is a learner.
@@ -39,7 +55,8 @@ impl<A: Adapter> Member<A> {
 
     /// Lets a node in that has no data and no cluster.
     pub(super) async fn let_in(&self, join: Join) -> Result<Joined, ChangeError> {
-        let id = self.ask_for(&Change::Add { id: join.id, raft: join.raft, fresh: true }).await?;
+        let id =
+            self.ask_for(&Change::Add { id: join.id, raft: join.raft, fresh: true, force: false }).await?;
         tracing::info!(node = self.id, joins = id, "a node joins");
         let metrics = self.raft.server_metrics();
         let membership = metrics.borrow().membership_config.membership().clone();

@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use adapter::snapshot::Digest;
 use adapter::{Adapter, CommandBuffer};
 use conf::{ClusterConfig, Consistency, Live};
-use hyper::StatusCode;
 use tokio::net::TcpListener;
 use tokio::time::sleep;
 use tokio_util::task::AbortOnDropHandle;
@@ -24,15 +23,20 @@ use crate::health::HealthView;
 use crate::identity;
 use crate::membership::change::{Change, ChangeError, Join, Joined};
 use crate::network::credentials::Credentials;
-use crate::network::pool::{CallError, Pool};
+use crate::network::gate;
+use crate::network::pool::Pool;
 use crate::network::traffic::Traffic;
 use crate::network::{path, wire};
 use crate::types::{NodeId, Peer};
 
 /// How long one seed has to let this node in: it asks its leader, and that has the entry committed.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(6);
-/// How long seeds that cannot be reached are asked again, by one command.
+/// How long seeds that cannot let this node in yet are asked again, by one command.
 const SEEDS_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long seeds that are not there are asked again; they may be starting.
+const STARTING_TIMEOUT: Duration = Duration::from_millis(700);
+/// How long all seeds together have to prove that they are nodes of a cluster.
+const PROOF_TIMEOUT: Duration = Duration::from_millis(1250);
 /// The wait before the seeds are asked again.
 const RETRY: Duration = Duration::from_millis(500);
 /// Every how many rounds it is logged that no seed has let this node in.
@@ -52,6 +56,8 @@ pub(super) struct Lone<A: Adapter> {
     backups: Backups,
     started: Instant,
     seeking: Mutex<Option<AbortOnDropHandle<()>>>,
+    /// Tells whoever calls, and knows the secret, that this node belongs to no cluster.
+    answering: Mutex<Option<AbortOnDropHandle<()>>>,
 }
 
 impl<A: Adapter> Lone<A> {
@@ -73,13 +79,28 @@ impl<A: Adapter> Lone<A> {
             backups,
             started: Instant::now(),
             seeking: Mutex::default(),
+            answering: Mutex::default(),
         });
+        lone.answer_callers().map_err(|error| StartError::Config(error.to_string()))?;
         tracing::info!("this node belongs to no cluster: it waits for RAFT.CLUSTER INIT or JOIN");
         if !lone.config.load().cluster.join.is_empty() {
             let seeking = AbortOnDropHandle::new(tokio::spawn(Arc::clone(&lone).seek()));
             *lone.seeking.lock().unwrap_or_else(PoisonError::into_inner) = Some(seeking);
         }
         Ok(lone)
+    }
+
+    /// Answers callers that this node belongs to no cluster, until it does.
+    fn answer_callers(&self) -> std::io::Result<()> {
+        let config = self.config.load();
+        let credentials = Credentials::new(config.node.id, "", &config.cluster.secret);
+        let credentials = credentials.map_err(std::io::Error::other)?;
+        let listener = self.listener.try_clone().and_then(TcpListener::from_std)?;
+        // It lets nobody in.
+        let answering = gate::run(credentials, listener, |_, _| async {});
+        *self.answering.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some(AbortOnDropHandle::new(tokio::spawn(answering)));
+        Ok(())
     }
 
     /// Asks the configured seeds until one lets this node in.
@@ -111,21 +132,24 @@ impl<A: Adapter> Lone<A> {
     }
 
     async fn join(&self, seeds: &[String]) -> Result<(), ChangeError> {
-        let deadline = Instant::now() + SEEDS_TIMEOUT;
+        let began = Instant::now();
         let _joining = self.joining();
         loop {
-            match self.join_once(seeds).await {
+            let joined = self.join_once(seeds).await;
+            let patience = match &joined {
                 // One node after the other.
-                Err(ChangeError::NoLeader | ChangeError::Busy(_)) if Instant::now() < deadline => {
-                    sleep(RETRY).await;
-                }
-                other => return other,
+                Err(ChangeError::NoLeader | ChangeError::Busy(_)) => SEEDS_TIMEOUT,
+                Err(ChangeError::Unreachable(_)) => STARTING_TIMEOUT,
+                _ => return joined,
+            };
+            if began.elapsed() >= patience {
+                return joined;
             }
+            sleep(RETRY).await;
         }
     }
 
-    /// Asks each seed once, and becomes a member of the cluster of the first that lets this node in. `NoLeader` if none
-    /// could be reached.
+    /// Asks each seed once, and becomes a member of the cluster of the first that lets this node in.
     async fn join_once(&self, seeds: &[String]) -> Result<(), ChangeError> {
         let _turn = self.turn.try_lock().map_err(|_| refused("this node is joining a cluster"))?;
         if self.member.get().is_some() {
@@ -153,31 +177,36 @@ impl<A: Adapter> Lone<A> {
         let credentials = Credentials::new(config.node.id, "", &config.cluster.secret)
             .map_err(|error| ChangeError::Refused(error.to_string()))?;
         let join = Join { id: config.node.id, raft: config.advertised_raft() };
-        let (uncounted, mut last) = (Arc::new(Traffic::uncounted()), ChangeError::NoLeader);
-        for seed in discovery::find_seeds(seeds).await {
-            let pool = Pool::new(
-                0,
-                NodeDiscovery::new(seed.clone(), None),
-                credentials.clone(),
-                Arc::clone(&uncounted),
-            );
+        let uncounted = Arc::new(Traffic::uncounted());
+        let (mut answer, mut absent) = (None, Vec::new());
+        let found = discovery::find_seeds(seeds).await;
+        let share = PROOF_TIMEOUT / u32::try_from(found.len().max(1)).unwrap_or(u32::MAX);
+        for seed in found {
+            let place = NodeDiscovery::new(seed.clone(), None);
+            let pool = Pool::new(0, place, credentials.clone(), Arc::clone(&uncounted));
+            if let Err(error) = pool.open_ahead(tokio::time::Instant::now() + share).await {
+                absent.push(error.to_string());
+                continue;
+            }
             let deadline = tokio::time::Instant::now() + JOIN_TIMEOUT;
-            last = match pool.call(path::JOIN, wire::encode(&join), deadline).await {
+            answer = Some(match pool.call(path::JOIN, wire::encode(&join), deadline).await {
                 Ok(answer) => match wire::decode::<Result<Joined, ChangeError>>(&answer) {
                     Ok(Ok(joined)) => return Ok(joined),
                     Ok(Err(error)) => error,
                     Err(error) => ChangeError::Refused(format!("{seed}: {error}")),
                 },
-                Err(error @ CallError::Refused { status: StatusCode::UNAUTHORIZED, .. }) => {
-                    ChangeError::Refused(error.to_string())
-                }
                 Err(error) => {
                     tracing::debug!(%error, "a seed does not answer");
-                    last
+                    answer.unwrap_or(ChangeError::NoLeader)
                 }
-            };
+            });
         }
-        Err(last)
+        Err(answer.unwrap_or_else(|| {
+            if absent.is_empty() {
+                absent.push("no address is found".to_owned());
+            }
+            ChangeError::Unreachable(format!("this node has not joined: {}", absent.join("; ")))
+        }))
     }
 
     async fn enter_joined(&self, joined: Joined) -> Result<(), ChangeError> {
@@ -202,9 +231,17 @@ impl<A: Adapter> Lone<A> {
         entry::write(&directory, &place.how).map_err(not_started)?;
         identity::create(&directory, place.id, &place.cluster_id).map_err(not_started)?;
         let listener = self.listener.try_clone().and_then(TcpListener::from_std).map_err(not_started)?;
+        drop(self.answering.lock().unwrap_or_else(PoisonError::into_inner).take());
         tracing::info!(node = place.id, cluster = place.cluster_id, "this node enters a cluster");
         let member = Member::start(self.config.clone(), place, Arc::clone(&self.adapter), listener).await;
-        let member = member.map_err(not_started)?;
+        let member = match member {
+            Ok(member) => member,
+            Err(error) => {
+                // Where it cannot answer callers any more, they see it by that.
+                let _ = self.answer_callers();
+                return Err(not_started(error));
+            }
+        };
         // The turn is held: nobody else has set it.
         let _ = self.member.set(member);
         Ok(())

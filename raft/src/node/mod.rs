@@ -94,7 +94,7 @@ pub enum StartError {
     /// The data directory is not this node's.
     #[error(transparent)]
     Identity(#[from] IdentityError),
-    /// The secret or the cluster id cannot be sent.
+    /// The cluster id cannot be said to other nodes.
     #[error(transparent)]
     Credentials(#[from] CredentialsError),
     /// The Raft log cannot be opened.
@@ -455,7 +455,7 @@ impl<A: Adapter> Inbound for Member<A> {
     }
 
     fn change(&self, change: Change) -> Boxed<'_, Result<NodeId, ChangeError>> {
-        Box::pin(async move { self.manager.accept(&change).await })
+        Box::pin(async move { self.take_on(&change).await })
     }
 
     fn transfer(&self, target: Option<NodeId>) -> Boxed<'_, Result<NodeId, ChangeError>> {

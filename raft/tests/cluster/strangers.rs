@@ -2,56 +2,26 @@ use super::Cluster;
 use super::bench::SECRET;
 use raft::StartError;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::time::Duration;
 
-/// Status and body of the answer to a request with these headers.
-fn ask(address: SocketAddr, path: &str, headers: &[(&str, &str)]) -> (u16, String) {
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-    let request =
-        format!("POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{headers}content-length: 0\r\n\r\n");
-    stream.write_all(request.as_bytes()).unwrap();
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).unwrap();
-    let answer = String::from_utf8_lossy(&answer);
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
-}
-
 #[test]
-fn a_stranger_gets_401_and_nothing_else() {
+fn a_stranger_is_told_nothing_whatever_it_says() {
     let cluster = Cluster::of_three();
-    for path in ["/raft/vote", "/raft/append", "/raft/snapshot", "/forward/propose", "/status", "/nowhere"] {
-        for authorization in ["", "Bearer ", "Bearer wrong", SECRET] {
-            let headers = [("authorization", authorization), ("x-raft-target", "1")];
-            assert_eq!(ask(cluster.addresses[0], path, &headers), (401, String::new()), "{path}");
-        }
-        assert_eq!(ask(cluster.addresses[0], path, &[]), (401, String::new()), "{path}");
-    }
-}
-
-#[test]
-fn a_member_of_another_cluster_and_one_who_looks_for_another_node_are_told_so() {
-    let cluster = Cluster::of_three();
-    let bearer = format!("Bearer {SECRET}");
-    let id = cluster.node(0).handle.status().cluster_id;
-    assert_eq!(id.len(), 32);
-    let with = |cluster_id: &str, target: &str| {
-        let headers = [
-            ("authorization", &*bearer),
-            ("x-raft-cluster", cluster_id),
-            ("x-raft-sender", "2"),
-            ("x-raft-target", target),
-        ];
-        ask(cluster.addresses[0], "/status", &headers)
+    let request = |path: &str| {
+        format!(
+            "POST {path} HTTP/1.1\r\nauthorization: Bearer {SECRET}\r\nx-raft-target: 1\r\ncontent-length: 0\r\n\r\n"
+        )
     };
-    assert_eq!(with(&id, "1").0, 200);
-    let (status, reason) = with("another", "1");
-    assert_eq!((status, reason.contains("belongs to the cluster")), (409, true), "{reason}");
-    let (status, reason) = with(&id, "2");
-    assert_eq!((status, reason.contains("this is node 1")), (421, true), "{reason}");
+    for said in [request("/raft/vote"), request("/raft/append"), request("/status"), "PING\r\n".to_owned()] {
+        let mut stream = TcpStream::connect(cluster.addresses[0]).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        // It may be closed before all of it is sent.
+        let _ = stream.write_all(said.as_bytes());
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        assert_eq!(String::from_utf8_lossy(&answer), "", "{said}");
+    }
 }
 
 #[test]

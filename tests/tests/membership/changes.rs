@@ -58,7 +58,7 @@ fn a_change_whose_author_is_killed_is_finished_by_the_next_leader() {
     // A node that is not there yet: the change cannot end before its author dies.
     let new = cluster.add(EMBEDDED);
     let (author, address) = (cluster.leader(), raft_address(&cluster, new));
-    ok(&cluster, (author + 1) % 3, &format!("RAFT.NODE ADD 4 {address}"));
+    ok(&cluster, (author + 1) % 3, &format!("RAFT.NODE ADD 4 {address} FORCE"));
     let busy = ask(&cluster, (author + 1) % 3, "RAFT.NODE DEMOTE 1").unwrap_err();
     assert_eq!(
         busy,
@@ -132,12 +132,12 @@ fn ids_are_never_used_again_not_even_after_a_restart_of_all_nodes() {
         String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
     assert!(said.contains("was removed from its cluster"), "{said}");
     // Zero asks for an id that nobody has had.
-    let Value::Array(answer) = ok(&cluster, leader, "RAFT.NODE ADD 0 127.0.0.1:1") else {
+    let Value::Array(answer) = ok(&cluster, leader, "RAFT.NODE ADD 0 127.0.0.1:1 FORCE") else {
         panic!("no array")
     };
     assert_eq!(answer[0], Value::Int(4));
     ok(&cluster, leader, "RAFT.NODE REMOVE 4");
-    let Value::Array(answer) = ok(&cluster, leader, "RAFT.NODE ADD 0 127.0.0.1:1") else {
+    let Value::Array(answer) = ok(&cluster, leader, "RAFT.NODE ADD 0 127.0.0.1:1 FORCE") else {
         panic!("no array")
     };
     assert_eq!(answer[0], Value::Int(5));

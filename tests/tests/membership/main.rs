@@ -109,7 +109,7 @@ fn wrong_arguments_are_told_in_words() {
     let follower = (leader + 1) % 3;
     let at_leader = format!("127.0.0.1:{}", cluster.nodes[leader].raft_port);
     let learner = cluster.nodes.len() as u64 + 1;
-    ok(&cluster, follower, &format!("RAFT.NODE ADD {learner} 127.0.0.1:1"));
+    ok(&cluster, follower, &format!("RAFT.NODE ADD {learner} 127.0.0.1:1 FORCE"));
     let expected: HashMap<String, &str> = HashMap::from([
         ("RAFT.NODE REMOVE 9".to_owned(), "ERR node id does not exist"),
         ("RAFT.NODE PROMOTE 9".to_owned(), "ERR node id does not exist"),
@@ -120,6 +120,7 @@ fn wrong_arguments_are_told_in_words() {
         ("RAFT.NODE ADD 9 nowhere".to_owned(), "ERR invalid node address"),
         ("RAFT.NODE ADD 1 a:1".to_owned(), "ERR node id has already been used in this cluster"),
         ("RAFT.NODE REMOVE 1 PLEASE".to_owned(), "ERR syntax error"),
+        ("RAFT.NODE ADD 9 127.0.0.1:1 PLEASE".to_owned(), "ERR syntax error"),
         ("RAFT.NODE REMOVE".to_owned(), "ERR wrong number of arguments for 'raft.node|remove' command"),
         ("RAFT.NODE ADD 9".to_owned(), "ERR wrong number of arguments for 'raft.node|add' command"),
         ("RAFT.NODE DANCE".to_owned(), "ERR unknown subcommand 'DANCE'. Try RAFT.NODE HELP."),

@@ -29,6 +29,7 @@ pub(super) fn command() -> Command {
             .action(ArgAction::SetTrue)
             .help("Also where the cluster could lose its majority by it")
     };
+    let absent = || force().help("Also where no node that knows the cluster's secret is there yet");
     Command::new("ctl")
         .about("Look at a cluster and change it")
         .subcommand_required(true)
@@ -97,7 +98,8 @@ pub(super) fn command() -> Command {
                         .value_parser(value_parser!(u64))
                         .help("Its id; 0 for one that is not used yet"),
                 )
-                .arg(Arg::new("node").value_name("HOST:PORT").required(true).help("Its Raft port")),
+                .arg(Arg::new("node").value_name("HOST:PORT").required(true).help("Its Raft port"))
+                .arg(absent()),
         )
         .subcommand(Command::new("remove").about("Remove a node from the cluster").arg(id()).arg(force()))
         .subcommand(
@@ -111,7 +113,8 @@ pub(super) fn command() -> Command {
                         .value_parser(value_parser!(u64))
                         .help("The other's id; 0 for one that is not used yet"),
                 )
-                .arg(Arg::new("node").value_name("HOST:PORT").required(true).help("The other's Raft port")),
+                .arg(Arg::new("node").value_name("HOST:PORT").required(true).help("The other's Raft port"))
+                .arg(absent()),
         )
         .subcommand(Command::new("promote").about("Make a learner a voter").arg(id()))
         .subcommand(Command::new("demote").about("Make a voter a learner").arg(id()).arg(force()))
@@ -148,8 +151,13 @@ impl Call<'_> {
 
     /// As [`Self::change`], with FORCE where that is asked for.
     fn change_by_force(&self, command: &[&str], done: impl std::fmt::Display) -> Result<(), Failure> {
+        self.change(&self.forced(command), done)
+    }
+
+    /// The command, with FORCE where that is asked for.
+    fn forced<'a>(&self, command: &[&'a str]) -> Vec<&'a str> {
         let force: &[&str] = if self.args.get_flag("force") { &["FORCE"] } else { &[] };
-        self.change(&[command, force].concat(), done)
+        [command, force].concat()
     }
 
     /// Prints a line, or JSON.
@@ -216,7 +224,7 @@ pub(super) fn run(args: &ArgMatches) -> Result<(), Failure> {
 
 /// `add` and `replace`: the reply names the new node's id, which the cluster may have chosen, and the cluster.
 fn add(call: &Call<'_>, command: &[&str]) -> Result<(), Failure> {
-    let reply = plain(&call.ask(command)?);
+    let reply = plain(&call.ask(&call.forced(command))?);
     let (id, cluster) = (&reply[0], &reply[1]);
     let cluster_id = cluster.as_str().unwrap_or_default();
     let value = json!({ "id": id, "cluster_id": cluster });

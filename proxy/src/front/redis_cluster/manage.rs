@@ -91,7 +91,10 @@ async fn meet<A: Adapter>(context: &Context<'_, A>, args: &[&[u8]]) -> Outcome<R
     if handle.status().cluster_id.is_empty() {
         handle.join_cluster(vec![raft]).await.map_err(failed)?;
     } else {
-        handle.change_membership(Change::Add { id: 0, raft, fresh: false }).await.map_err(failed)?;
+        handle
+            .change_membership(Change::Add { id: 0, raft, fresh: false, force: false })
+            .await
+            .map_err(failed)?;
     }
     Ok(Reply::OK)
 }

@@ -89,18 +89,21 @@ impl Receiving {
     }
 
     /// Writes a snapshot from a request's body to a file and has it installed. The answer is the response's body,
-    /// which ends when the installation does.
+    /// which ends when the installation does, and whether this node still takes the sender for its leader.
     pub(crate) async fn receive(
         &self,
         sender: NodeId,
         node: &Arc<dyn Inbound>,
         mut body: Incoming,
-    ) -> Result<Outgoing, ReceiveError> {
-        let (raft, current) = (node.raft(), node.vote());
+    ) -> Result<(Outgoing, bool), ReceiveError> {
+        let current = node.vote();
         let mut partial = self.0.try_lock().map_err(|_| ReceiveError::Busy)?;
         let (head, rest) = read_head(&mut body).await?;
         if head.vote < current {
-            return Ok(finished(&SnapshotResponse::new(current)));
+            return Ok((finished(&SnapshotResponse::new(current)), false));
+        }
+        if head.meta.last_log_id.is_some_and(|last| last.leader_id > head.vote.leader_id) {
+            return Err(wire::Malformed("a snapshot that is newer than its vote".to_owned()).into());
         }
         let identity = Identity::of(sender, &head);
         let have = have(&partial, &identity);
@@ -110,7 +113,7 @@ impl Receiving {
         if head.from == 0 {
             // What there was of another one goes first: there may not be room for both.
             *partial = None;
-            let file = raft.begin_receiving_snapshot().await;
+            let file = node.raft().begin_receiving_snapshot().await;
             let file = file.map_err(|error| ReceiveError::Stopping(error.to_string()))?;
             *partial = Some(Partial { identity, file, have: 0, moved: Instant::now() });
         } else {
@@ -123,8 +126,10 @@ impl Receiving {
         let Some(Partial { file, .. }) = partial.take() else { return Err(ReceiveError::Busy) };
         metrics::counter!("raft_proxy_snapshot_received_total").increment(1);
         metrics::counter!("raft_proxy_snapshot_received_bytes_total").increment(head.bytes - head.from);
-        RaftLogger::of(raft).snapshot_received(head.meta.last_log_id, head.bytes);
-        Ok(install(Arc::clone(node), head, file))
+        RaftLogger::of(node.raft()).snapshot_received(head.meta.last_log_id, head.bytes);
+        // Another leader may have been heard of while it arrived.
+        let is_led = head.vote >= node.vote();
+        Ok((install(Arc::clone(node), head, file), is_led))
     }
 
     /// Removes what nobody goes on with. For ever.
