@@ -60,7 +60,7 @@ test: lint unit
 
 # LARGE_FIELDS=1000000 ENGINES=embedded tries it out; with KIWI_BIN it goes through a real Kiwi too.
 proof: deps-test
-	cargo test --profile bench --locked --workspace --test large --test large_values --test endurance -- --ignored --nocapture
+	cargo test --profile bench --locked --workspace --test large --test large_values --test endurance --test hung_leader -- --ignored --nocapture
 
 bench: build deps-bench
 	cargo build --release --locked --package tests --bin bench --bin kiwi-stand-in

@@ -15,6 +15,10 @@
 //! ([`Lease::revoke`]) before anybody is asked to stand, also if nobody is elected then.
 //!
 //! openraft's `millis_since_quorum_ack` is no lease: it counts from when answers arrive.
+//!
+//! The same answers tell a leader that it may be cut off ([`Lease::hears_quorum`]). It cannot know whether another leads by
+//! now; but what it takes on then nobody confirms, and it may take effect when the links are mended, long after its
+//! client has been told that it is unknown.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -35,8 +39,12 @@ pub(crate) struct Lease {
 struct State {
     /// The leader's vote that the promises were given to.
     vote: Vote,
+    /// When that was seen first.
+    since: Moment,
     /// When each follower's promise runs out, by this node's clock.
     until: BTreeMap<NodeId, Moment>,
+    /// When the last append was sent that each follower has answered.
+    answered: BTreeMap<NodeId, Moment>,
     /// There is no lease under this vote or an earlier one any more.
     revoked: Option<Vote>,
 }
@@ -50,19 +58,40 @@ impl Lease {
     /// A follower has taken an AppendEntries of the leader with this vote, which had not left before `sent`, and
     /// promises for this long.
     pub(crate) fn promised(&self, vote: Vote, follower: NodeId, sent: Moment, promise: Duration) {
-        if self.counted_percent == 0 || !vote.committed {
+        if !vote.committed {
             return;
         }
         let until = sent + promise * self.counted_percent / 100;
         let mut state = self.state();
-        if vote > state.vote {
-            state.vote = vote;
-            state.until.clear();
-        }
+        state.see(vote, sent);
         if vote == state.vote {
             let known = state.until.entry(follower).or_default();
             *known = until.max(*known);
+            let known = state.answered.entry(follower).or_default();
+            *known = sent.max(*known);
         }
+    }
+
+    /// Whether a quorum has answered this leader lately: within this time, or since it was elected, if that is not as long
+    /// ago.
+    pub(crate) fn hears_quorum(
+        &self,
+        vote: Vote,
+        configs: &[BTreeSet<NodeId>],
+        now: Moment,
+        within: Duration,
+    ) -> bool {
+        let mut state = self.state();
+        state.see(vote, now);
+        if vote != state.vote {
+            return false;
+        }
+        let is_late = |moment: Moment| now.saturating_sub(moment) > within;
+        let hears = |voter: &&NodeId| {
+            **voter == self.own || state.answered.get(*voter).is_some_and(|sent| !is_late(*sent))
+        };
+        !is_late(state.since)
+            || configs.iter().all(|config| config.iter().filter(hears).count() * 2 > config.len())
     }
 
     /// Whether nobody else can have been elected by now. `configs` are the voters, as one set or, in a joint
@@ -94,6 +123,17 @@ impl Lease {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// A leader's vote is seen; what belongs to an earlier one is forgotten.
+    fn see(&mut self, vote: Vote, now: Moment) {
+        if vote > self.vote {
+            (self.vote, self.since) = (vote, now);
+            self.until.clear();
+            self.answered.clear();
+        }
     }
 }
 
@@ -194,6 +234,31 @@ mod tests {
         lease.revoke(vote(3));
         lease.promised(vote(3), 2, ms(20), PROMISE);
         assert!(!lease.holds(vote(3), &three, ms(21)));
+    }
+
+    #[test]
+    fn a_leader_that_nobody_answers_notices_it_also_where_lease_reads_are_off() {
+        let within = Duration::from_millis(1200);
+        for lease in [lease(10), Lease::new(1, &conf::Raft::default())] {
+            let three = voters(&[&[1, 2, 3]]);
+            let hears = |vote, now| lease.hears_quorum(vote, &three, ms(now), within);
+            assert!(hears(vote(1), 5000), "it has just been elected");
+            assert!(hears(vote(1), 6200));
+            assert!(!hears(vote(1), 6201));
+            lease.promised(vote(1), 3, ms(6000), PROMISE);
+            assert!(hears(vote(1), 7200));
+            assert!(!hears(vote(1), 7201), "it counts from when the answered append was sent");
+            // Elected anew, it has the time of one that was just elected.
+            assert!(hears(vote(2), 8000));
+            assert!(!hears(vote(1), 8000), "another term has begun");
+            lease.promised(vote(1), 3, ms(9000), PROMISE);
+            assert!(!hears(vote(2), 9300), "an answer from the earlier term");
+            let joint = voters(&[&[1, 2, 3], &[1, 4, 5]]);
+            lease.promised(vote(2), 2, ms(9300), PROMISE);
+            assert!(hears(vote(2), 9400));
+            assert!(!lease.hears_quorum(vote(2), &joint, ms(9400), within), "one half of the two");
+            assert!(lease.hears_quorum(vote(2), &voters(&[&[1]]), ms(99_000), within), "a lone voter");
+        }
     }
 
     #[test]

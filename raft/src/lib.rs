@@ -19,6 +19,7 @@
 //! | [`freshness`] | how old what this node shows may be |
 //! | [`log_clock`] | the time that log entries carry, and that decides what has expired |
 //! | [`boot_clock`] | the clock that leases and bounds are measured by |
+//! | [`remote_clock`] | deadlines for another process, by that process's own clock |
 //! | [`membership`] | who belongs to the cluster and who leads it, as operators change it |
 //! | [`node`] | a member of a cluster, put together |
 //! | [`backup`] | a snapshot as a backup |
@@ -51,6 +52,7 @@ pub mod node;
 mod proposer;
 mod read_index;
 pub mod recover;
+mod remote_clock;
 pub mod standalone;
 pub mod state_machine;
 pub mod types;

@@ -118,7 +118,7 @@ impl<A: Adapter> Consensus for Direct<A> {
         }
     }
 
-    async fn forward(&self, _: NodeId, groups: &[CommandBuffer], _: tokio::time::Instant) -> Vec<Outcome> {
+    async fn forward(&self, _: NodeId, groups: &[CommandBuffer], _: &[tokio::time::Instant]) -> Vec<Outcome> {
         // Never routed anywhere.
         vec![Outcome::NotDone; groups.len()]
     }

@@ -121,6 +121,7 @@ impl Shared {
 #[derive(Debug, Default)]
 struct Counters {
     grown: AtomicU64,
+    truncations: AtomicU64,
     writes: AtomicU64,
     syncs: AtomicU64,
 }
@@ -204,6 +205,12 @@ impl LogStore {
     pub fn writes_and_syncs(&self) -> (u64, u64) {
         let Counters { writes, syncs, .. } = &self.shared.counters;
         (writes.load(Ordering::Relaxed), syncs.load(Ordering::Relaxed))
+    }
+
+    /// How often the end of the log was cut off since it was opened. It is counted before openraft tells those who wait for
+    /// an entry there.
+    pub(crate) fn truncations(&self) -> u64 {
+        self.shared.counters.truncations.load(Ordering::Acquire)
     }
 
     /// The last entry that is known to be committed.
@@ -326,6 +333,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
             }
             _ => purged,
         };
+        self.shared.counters.truncations.fetch_add(1, Ordering::AcqRel);
         self.shared.window().truncate(since, before);
         self.shared.timing.truncated(since);
         let truncated = self.write(|done| Job::Truncate(since..end, done)).await;

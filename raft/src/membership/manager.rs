@@ -56,7 +56,7 @@ impl<A: Adapter> ConfigChangeManager<A> {
             .await
             .map_err(|_| ChangeError::Busy("a step of it is being committed".to_owned()))?;
         let used = self.used(deadline).await?;
-        let members = self.members();
+        let members = self.newest_members().await?;
         let accepted = plan::accept(change, &members, &used, |id| self.has_data(id))?;
         let force = match change {
             Change::Remove { force, .. } | Change::Demote { force, .. } => *force,
@@ -125,7 +125,7 @@ impl<A: Adapter> ConfigChangeManager<A> {
                 }
             }
             let Ok(_turn) = self.turn.try_lock() else { continue };
-            let members = self.members();
+            let Ok(members) = self.newest_members().await else { continue };
             let near: BTreeSet<NodeId> =
                 members.nodes().map(|(id, _)| *id).filter(|id| self.is_near(*id)).collect();
             let step = plan::next(self.id, &members, |id| near.contains(&id) && caught_up.contains(&id));
@@ -180,17 +180,18 @@ impl<A: Adapter> ConfigChangeManager<A> {
     /// Has the membership say where a member is. What the member is to be stays as it is. To be called on the leader.
     pub(crate) async fn set_place(&self, id: NodeId, place: Peer) -> Result<(), ChangeError> {
         let _turn = self.turn.lock().await;
-        let known = self.leadership.place(id).ok_or(ChangeError::NoSuchNode)?;
+        let members = self.newest_members().await?;
+        let known = members.get_node(&id).ok_or(ChangeError::NoSuchNode)?;
         if let (Some(data), Some(_)) = (known.data, place.data.filter(|data| known.data != Some(*data))) {
             return Err(ChangeError::Refused(format!(
                 "node {id} is a member with the data directory {data}"
             )));
         }
         let place = Peer { wish: known.wish, data: known.data.or(place.data), ..place };
-        if known == place {
+        if *known == place {
             return Ok(());
         }
-        if self.leadership.voters().len() > 1 {
+        if members.get_joint_config().len() > 1 {
             return Err(ChangeError::Busy("the voters are being changed".to_owned()));
         }
         tracing::info!(
@@ -217,6 +218,17 @@ impl<A: Adapter> ConfigChangeManager<A> {
 
     fn members(&self) -> Membership<NodeId, Peer> {
         self.raft.server_metrics().borrow().membership_config.membership().clone()
+    }
+
+    /// The members as openraft's core knows them behind everything that it was asked for before: what is written back of
+    /// an older view would undo what was changed since. A change that is not answered in time may still be waiting there.
+    async fn newest_members(&self) -> Result<Membership<NodeId, Peer>, ChangeError> {
+        let ask = self.raft.with_raft_state(|state| state.membership_state.effective().membership().clone());
+        match timeout(self.timeout(), ask).await {
+            Ok(Ok(members)) => Ok(members),
+            // Nothing has been asked for yet.
+            Ok(Err(_)) | Err(_) => Err(ChangeError::NoLeader),
+        }
     }
 
     /// Only then does a leader know of every change that was committed before it.

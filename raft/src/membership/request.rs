@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 use super::change::{Change, ChangeError, View};
 use crate::network::pool::CallError;
 use crate::network::{path, wire};
-use crate::node::consensus::Leadership;
+use crate::node::consensus::{Leadership, Patience};
 use crate::proposer::Route;
 use crate::types::NodeId;
 
@@ -37,10 +37,11 @@ where
     loop {
         let answer = match leadership.route() {
             Route::Here => here().await,
-            Route::To(leader) => match leadership.peer(leader) {
-                Some(pool) => {
-                    // It has as long as the whole of it may take.
-                    let answer = pool.call(path, wire::encode(question), deadline + timeout).await;
+            Route::To(leader) => match leadership.deadline(leader, deadline).await {
+                Some(until) => {
+                    let question = (path, wire::encode(&(until, question)));
+                    // It has to begin before the deadline, and has as long as the whole of it may take.
+                    let answer = leadership.ask(leader, question, deadline + timeout, Patience::LONG).await;
                     uncertain |= matches!(answer, Err(CallError::Lost { .. }));
                     match answer {
                         Ok(answer) => wire::decode(&answer).unwrap_or(Err(ChangeError::Unknown)),
@@ -51,6 +52,9 @@ where
             },
             Route::Nowhere => Err(ChangeError::NoLeader),
         };
+        if let (Err(ChangeError::NoLeader), Route::To(leader)) = (&answer, leadership.route()) {
+            leadership.forget_clock(leader);
+        }
         match answer {
             Err(ChangeError::NoLeader) if Instant::now() < deadline => sleep(PAUSE).await,
             Err(ChangeError::NoLeader) if uncertain => return Err(ChangeError::Unknown),

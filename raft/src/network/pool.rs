@@ -129,16 +129,38 @@ impl Pool {
         body: impl Into<Outgoing>,
         deadline: Instant,
     ) -> Result<Bytes, CallError> {
-        let body = body.into();
-        self.call_as(path, |_| body, deadline).await
+        self.call_unless(path, body, deadline, std::future::pending()).await
     }
 
-    /// The same with a body whose form depends on what is spoken on the connection.
+    /// As [`Self::call`], but gives up as soon as `given_up` ends. What is given up before any of it can have left is
+    /// [`CallError::NotSent`].
+    pub(crate) async fn call_unless(
+        &self,
+        path: &'static str,
+        body: impl Into<Outgoing>,
+        deadline: Instant,
+        given_up: impl Future<Output = ()>,
+    ) -> Result<Bytes, CallError> {
+        let body = body.into();
+        self.exchange_unless(path, |_| body, deadline, given_up).await
+    }
+
+    /// As [`Self::call`], with a body whose form depends on what is spoken on the connection.
     pub(crate) async fn call_as(
         &self,
         path: &'static str,
         encode: impl FnOnce(Version) -> Outgoing,
         deadline: Instant,
+    ) -> Result<Bytes, CallError> {
+        self.exchange_unless(path, encode, deadline, std::future::pending()).await
+    }
+
+    async fn exchange_unless(
+        &self,
+        path: &'static str,
+        encode: impl FnOnce(Version) -> Outgoing,
+        deadline: Instant,
+        given_up: impl Future<Output = ()>,
     ) -> Result<Bytes, CallError> {
         let stage = Stage::default();
         let exchange = async {
@@ -149,8 +171,12 @@ impl Pool {
             }
             answer
         };
-        let answer = timeout_at(deadline, exchange).await;
-        let answer = answer.unwrap_or_else(|_| Err(self.late(&stage)));
+        let answer = tokio::select! {
+            biased;
+            answer = timeout_at(deadline, exchange) => answer.map_err(|_| self.late(&stage)),
+            () = given_up => Err(self.given_up(&stage)),
+        };
+        let answer = answer.and_then(|answer| answer);
         match &answer {
             Ok(answer) => self.traffic.received(answer.len() as u64),
             Err(_) => self.traffic.failed(),
@@ -355,6 +381,12 @@ impl Pool {
             Stage::PROVING => self.silent(),
             _ => self.lost("the deadline has passed"),
         }
+    }
+
+    /// The answer is not waited for any more. What has not left this node is not done.
+    fn given_up(&self, stage: &Stage) -> CallError {
+        let reason = "it is not waited for any more";
+        if stage.0.load(Ordering::Relaxed) == Stage::SENT { self.lost(reason) } else { self.not_sent(reason) }
     }
 
     pub(crate) fn lost(&self, reason: impl std::fmt::Display) -> CallError {

@@ -8,13 +8,13 @@
 //! | `/raft/give-way` | one byte: 1 if this node has given way to the vote in the body, which ends the lease of its leader |
 //! | `/raft/elect` | nothing; this node stands for election, at the wish of the leader that gives up the vote in the body |
 //! | `/raft/confirm` | one byte: 1 if the vote in the body is this node's present vote; never waits for openraft |
-//! | `/forward/propose` | a reply list or an error for each group of commands |
+//! | `/forward/propose` | a reply list or an error for each group of commands, and what this node's clock shows |
 //! | `/forward/read-index` | the leader's read index, confirmed by a quorum or, if that is enough, by its lease |
 //! | `/forward/replicated` | how many others have a log entry, once they are enough or it has taken too long |
 //! | `/health` | what this node knows of all links; the body is what the sender knows of them |
 //! | `/raft/announce` | whether the membership says now where the sender is, which the body says, or who leads |
 //! | `/membership/join` | the cluster's id and members, for a node that it lets in; the only path for a caller without a cluster |
-//! | `/membership/change`, `/membership/transfer` | the id of the node concerned, from the leader |
+//! | `/membership/change`, `/membership/transfer` | the id of the node concerned, from the leader; not after the deadline in the body |
 //! | `/membership` | how the leader sees the members |
 //! | `/status` | how the node is, and how much of the asker's log it knows of |
 //! | `/word` | how the node is and what it knows of the asker, for one that starts; also while it waits to take part |
@@ -42,7 +42,7 @@ use super::gate::{self, Caller};
 use super::pool::{BodyError, MAX_IDLE_AGE, read_body};
 use super::snapshot::{ReceiveError, Receiving};
 use super::traffic::Traffic;
-use super::wire::{Answers, Malformed, ReadIndexAnswer, Replicated};
+use super::wire::{Forwarded, Malformed, Proposed, ReadIndexAnswer, Replicated};
 use super::{path, wire};
 use crate::handle::{Boxed, NodeStatus};
 use crate::health::HealthMonitor;
@@ -51,6 +51,7 @@ use crate::membership::change::{Change, ChangeError, Join, Joined, View};
 use crate::node::announce::Announced;
 use crate::node::elections::{Elections, PreVote, PreVoteAnswer};
 use crate::node::word::Word;
+use crate::remote_clock::Reading;
 use crate::state_machine::KeepError;
 use crate::types::{NodeId, Peer, Raft, SnapshotFile, Vote};
 
@@ -80,8 +81,8 @@ pub(crate) trait Inbound: Send + Sync + 'static {
     fn word(&self, asker: NodeId) -> Word;
     /// Whether this node would vote for the asker.
     fn pre_vote(&self, asker: NodeId, question: &PreVote) -> PreVoteAnswer;
-    /// Proposes commands that a follower has forwarded; never forwards them again.
-    fn propose(&self, budget: Duration, groups: Vec<adapter::CommandBuffer>) -> Boxed<'_, Answers>;
+    /// Proposes commands that a follower has forwarded, before their deadlines or not at all; never forwards them again.
+    fn propose(&self, groups: Vec<Forwarded>) -> Boxed<'_, Proposed>;
     /// The read index, if this node leads; `by_lease`: the leader's lease is enough.
     fn read_index(&self, by_lease: bool) -> Boxed<'_, ReadIndexAnswer>;
     /// How many others have a log entry, if this node leads.
@@ -239,8 +240,8 @@ impl Server {
             }
             path::SNAPSHOT_OFFSET => Ok(self.receiving.offset(sender, &small(body).await?)?),
             path::PROPOSE => {
-                let (budget_ms, groups) = wire::decode_groups(&read_body(body, self.max_body_bytes).await?)?;
-                Ok(wire::encode(&node.propose(Duration::from_millis(budget_ms.into()), groups).await).into())
+                let groups = wire::decode_groups(&read_body(body, self.max_body_bytes).await?)?;
+                Ok(wire::encode(&node.propose(groups).await).into())
             }
             path::READ_INDEX => {
                 let by_lease = small(body).await?[..] == [wire::BY_LEASE];
@@ -268,9 +269,17 @@ impl Server {
                 Ok(wire::encode(&node.announced(sender, place).await).into())
             }
             path::JOIN => Ok(wire::encode(&node.join(wire::decode(&small(body).await?)?).await).into()),
-            path::CHANGE => Ok(wire::encode(&node.change(wire::decode(&small(body).await?)?).await).into()),
+            path::CHANGE => {
+                let (deadline, change): (Reading, Change) = wire::decode(&small(body).await?)?;
+                let made =
+                    if is_over(deadline) { Err(ChangeError::NoLeader) } else { node.change(change).await };
+                Ok(wire::encode(&made).into())
+            }
             path::TRANSFER => {
-                Ok(wire::encode(&node.transfer(wire::decode(&small(body).await?)?).await).into())
+                let (deadline, target) = wire::decode(&small(body).await?)?;
+                let made =
+                    if is_over(deadline) { Err(ChangeError::NoLeader) } else { node.transfer(target).await };
+                Ok(wire::encode(&made).into())
             }
             path::MEMBERSHIP => Ok(wire::encode(&node.view()).into()),
             path::WORD => Ok(wire::encode(&node.word(sender)).into()),
@@ -278,6 +287,11 @@ impl Server {
             other => Err(Failure(StatusCode::NOT_FOUND, format!("there is nothing at {other}"))),
         }
     }
+}
+
+/// Whether the sender has given up what it asked for, or has asked a process that was here before.
+fn is_over(deadline: Reading) -> bool {
+    deadline.left().is_none()
 }
 
 /// openraft's core has ended; what became of the request is not known.

@@ -5,8 +5,8 @@
 //! append  := vote | log id? prev | log id? commit | count u32 | entry frame * count        (see crate::codec)
 //! vote    := term u64 | node u64 | committed u8
 //! log id? := present u8 | term u64 | node u64 | index u64
-//! propose := budget u32, milliseconds | count u32 | group * count
-//! group   := commands u32 | length u32 | bytes
+//! propose := process u64 | deadline u64 | count u32 | group * count    (see crate::remote_clock)
+//! group   := milliseconds before the deadline u32 | commands u32 | length u32 | bytes
 //! appended := the answer, in postcard | promise, milliseconds, in postcard
 //! ```
 //! All numbers are little-endian.
@@ -24,6 +24,7 @@ use super::version::{Bodies, Version};
 use crate::TypeConfig;
 use crate::codec::decode_entry;
 use crate::handle::{Committed, ProposeError};
+use crate::remote_clock::Reading;
 use crate::types::{LogId, NodeId, Vote};
 
 /// Bytes of an append body before its entries.
@@ -36,6 +37,12 @@ pub(crate) struct Malformed(pub(crate) String);
 
 /// What the leader answers to each forwarded group.
 pub(crate) type Answers = Vec<Result<Committed, ProposeError>>;
+
+/// The whole of that answer: what its clock shows goes with it, for the deadlines of what is forwarded next.
+pub(crate) type Proposed = (Answers, Reading);
+
+/// A group that is forwarded, and when whoever waits for it will do so no longer, by the receiver's clock.
+pub(crate) type Forwarded = (Reading, CommandBuffer);
 
 /// What the leader answers to a question for its read index.
 pub(crate) type ReadIndexAnswer = Result<u64, crate::read_index::Refused>;
@@ -146,16 +153,19 @@ pub(crate) fn decode_vote(mut body: Bytes) -> Result<Vote, Malformed> {
     Ok(get_vote(&mut body))
 }
 
-/// Encodes commands for the leader, which has `budget_ms` to answer.
+/// Encodes groups of commands for the leader. Each has to be proposed so much before `deadline`, by the leader's clock,
+/// or not at all.
 pub(crate) fn encode_groups<'a>(
-    budget_ms: u32,
-    groups: impl ExactSizeIterator<Item = &'a CommandBuffer>,
+    deadline: Reading,
+    groups: impl ExactSizeIterator<Item = (Duration, &'a CommandBuffer)>,
 ) -> Bytes {
     let mut out = BytesMut::new();
-    out.put_u32_le(budget_ms);
+    out.put_u64_le(deadline.process);
+    out.put_u64_le(deadline.ms);
     out.put_u32_le(groups.len() as u32);
-    for group in groups {
-        out.reserve(8 + group.bytes().len());
+    for (earlier, group) in groups {
+        out.reserve(12 + group.bytes().len());
+        out.put_u32_le(u32::try_from(earlier.as_millis()).unwrap_or(u32::MAX));
         out.put_u32_le(group.count());
         out.put_u32_le(group.bytes().len() as u32);
         out.put_slice(group.bytes());
@@ -163,26 +173,25 @@ pub(crate) fn encode_groups<'a>(
     out.freeze()
 }
 
-/// Decodes commands for the leader, and how many milliseconds the sender waits.
-pub(crate) fn decode_groups(mut body: &[u8]) -> Result<(u32, Vec<CommandBuffer>), Malformed> {
+/// Decodes groups of commands for the leader, each with its deadline.
+pub(crate) fn decode_groups(mut body: &[u8]) -> Result<Vec<Forwarded>, Malformed> {
     let cut = |_| Malformed("cut short".to_owned());
-    let budget_ms = body.try_get_u32_le().map_err(cut)?;
+    let process = body.try_get_u64_le().map_err(cut)?;
+    let deadline = Reading { process, ms: body.try_get_u64_le().map_err(cut)? };
     let count = body.try_get_u32_le().map_err(cut)?;
     let mut groups = Vec::new();
     for _ in 0..count {
+        let earlier = Duration::from_millis(body.try_get_u32_le().map_err(cut)?.into());
         let commands = body.try_get_u32_le().map_err(cut)?;
         let length = body.try_get_u32_le().map_err(cut)? as usize;
         let Some((bytes, rest)) = body.split_at_checked(length) else {
             return Err(Malformed("cut short".to_owned()));
         };
         body = rest;
-        groups.push(CommandBuffer::decode(bytes, commands).map_err(|error| Malformed(error.to_string()))?);
+        let group = CommandBuffer::decode(bytes, commands).map_err(|error| Malformed(error.to_string()))?;
+        groups.push((deadline.earlier(earlier), group));
     }
-    if body.is_empty() {
-        Ok((budget_ms, groups))
-    } else {
-        Err(Malformed("bytes after the last group".to_owned()))
-    }
+    if body.is_empty() { Ok(groups) } else { Err(Malformed("bytes after the last group".to_owned())) }
 }
 
 /// Encodes with postcard. The types here are plain data, for which it has no errors; were there one, the peer
@@ -287,12 +296,16 @@ mod tests {
         }
         let mut group = CommandBuffer::default();
         group.push(&[b"GET", b"k"]);
-        let body = encode_groups(7, [&group, &group].into_iter());
+        let deadline = Reading { process: 3, ms: 700 };
+        let earlier = [0, 40].map(Duration::from_millis);
+        let body = encode_groups(deadline, earlier.into_iter().zip([&group, &group]));
         for length in 0..body.len() {
             assert!(decode_groups(&body[..length]).is_err(), "cut at {length}");
         }
-        let (budget_ms, groups) = decode_groups(&body).unwrap();
-        assert_eq!((budget_ms, groups.len(), groups[1].bytes()), (7, 2, group.bytes()));
+        let groups = decode_groups(&body).unwrap();
+        let deadlines: Vec<Reading> = groups.iter().map(|(deadline, _)| *deadline).collect();
+        assert_eq!(deadlines, [deadline, Reading { ms: 660, ..deadline }]);
+        assert!(groups.iter().all(|(_, arrived)| arrived.bytes() == group.bytes()));
     }
 
     #[test]

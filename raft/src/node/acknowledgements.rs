@@ -10,6 +10,7 @@ use conf::Durability;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::Member;
+use super::consensus::Patience;
 use crate::network::wire::Replicated;
 use crate::network::{path, wire};
 use crate::proposer::Route;
@@ -85,14 +86,14 @@ impl<A: Adapter> Member<A> {
     }
 
     async fn ask_leader(&self, leader: u64, index: u64, wanted: usize, patience: Duration) -> Option<usize> {
-        let pool = self.leadership.peer(leader)?;
         let question = Replicated {
             index,
             wanted: u32::try_from(wanted).unwrap_or(u32::MAX),
             budget_ms: u32::try_from(patience.as_millis()).unwrap_or(u32::MAX),
         };
         let deadline = Instant::now() + patience + TRAVEL;
-        let answer = pool.call(path::REPLICATED, wire::encode(&question), deadline).await.ok()?;
+        let question = (path::REPLICATED, wire::encode(&question));
+        let answer = self.leadership.ask(leader, question, deadline, Patience::NONE).await.ok()?;
         let count = wire::decode::<Option<u32>>(&answer).ok()??;
         usize::try_from(count).ok()
     }

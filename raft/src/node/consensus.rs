@@ -4,31 +4,60 @@ use std::collections::{BTreeSet, VecDeque};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use adapter::{Adapter, Batch, CommandBuffer};
+use bytes::Bytes;
 use conf::Live;
 use openraft::error::ClientWriteError;
 use openraft::metrics::RaftServerMetrics;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::error::Elapsed;
-use tokio::time::{Duration, Instant, sleep, timeout};
+use tokio::time::{Duration, Instant, sleep, sleep_until, timeout, timeout_at};
 
 use super::bootstrap::STATUS_TIMEOUT;
 use super::elections::Elections;
 use crate::applying::{self, Applying};
+use crate::boot_clock;
 use crate::handle::{Boxed, Committed, ProposeError};
+use crate::lease::Lease;
 use crate::log_clock::LogClock;
+use crate::log_store::LogStore;
+use crate::network::body::Outgoing;
 use crate::network::path;
 use crate::network::peers::Peers;
 use crate::network::pool::{CallError, Pool};
-use crate::network::wire::{self, Answers};
+use crate::network::wire::{self, Proposed};
 use crate::proposer::{Consensus, LARGE, Outcome, Route, allowance};
+use crate::remote_clock::{Reading, RemoteClocks};
 use crate::types::{NodeId, Peer, Raft, Vote};
 
 /// With up to this many voters, an entry that a new leader made this node truncate can never be committed: the two
 /// of them are a majority that has another entry in its place. With more, a third node could still bring it back.
 const VOTERS_WHERE_TRUNCATED_IS_GONE: usize = 3;
+/// A leader that no quorum has answered for this many times `raft.election_timeout_max` takes nothing on: the others have
+/// had the time to elect another one.
+const UNHEARD_TIMEOUTS: u32 = 2;
+
+/// For how long the answer of a leader that this node does not look to any more is still waited for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// Another leads by now, perhaps this node itself.
+    pub(crate) elsewhere: Duration,
+    /// No leader is heard.
+    pub(crate) nowhere: Duration,
+}
+
+impl Patience {
+    /// Of what can be asked anywhere, any number of times.
+    pub(crate) const NONE: Self = Self { elsewhere: Duration::ZERO, nowhere: Duration::ZERO };
+    /// Of changes of the members: the leader may hand leadership over before it answers.
+    pub(crate) const LONG: Self = Self { elsewhere: Duration::from_secs(2), nowhere: Duration::from_secs(2) };
+    /// Of writes: a leader that has handed leadership over has answered all, and the answers may be on their way. (One
+    /// that hangs has not been heard for longer than this when the next one is elected.)
+    const AFTER_TRANSFER: Duration = Duration::from_millis(300);
+}
 
 /// Bytes of a piece of what is too large for one entry: so many are on every disk in a moment.
 const PIECE: usize = 1 << 20;
@@ -46,8 +75,11 @@ pub(crate) struct Leadership {
     peers: Peers,
     /// Whether a leader has been heard lately. openraft names the last one until there is another.
     present: watch::Receiver<bool>,
+    /// After this time a leader that is not heard is none any more.
+    silence: Duration,
     /// This node is giving up leading: it takes nothing new on.
     paused: Arc<AtomicBool>,
+    clocks: Arc<RemoteClocks>,
 }
 
 impl Leadership {
@@ -57,7 +89,9 @@ impl Leadership {
             metrics: raft.server_metrics(),
             peers,
             present: elections.presence(),
+            silence: elections.longest_timeout(),
             paused: Arc::default(),
+            clocks: Arc::default(),
         }
     }
 
@@ -85,6 +119,63 @@ impl Leadership {
 
     fn present(&self, named: Option<NodeId>) -> Option<NodeId> {
         named.filter(|leader| *leader == self.id || *self.present.borrow())
+    }
+
+    /// Asks the leader. Gives up at the deadline, and when this node does not look to that leader any more.
+    pub(crate) async fn ask(
+        &self,
+        leader: NodeId,
+        question: (&'static str, impl Into<Outgoing>),
+        deadline: Instant,
+        patience: Patience,
+    ) -> Result<Bytes, CallError> {
+        let (path, body) = question;
+        let Some(pool) = self.peer(leader) else {
+            let (address, reason) = (format!("node {leader}"), "it is no member".to_owned());
+            return Err(CallError::NotSent { address, reason, kind: None });
+        };
+        pool.call_unless(path, body, deadline, self.lost(leader, patience)).await
+    }
+
+    /// The deadline by the leader's clock. If that clock is not known, it is asked for, by forwarding nothing.
+    pub(crate) async fn deadline(&self, leader: NodeId, deadline: Instant) -> Option<Reading> {
+        let after = || deadline.saturating_duration_since(Instant::now());
+        if let Some(known) = self.clocks.deadline(leader, after()) {
+            return Some(known);
+        }
+        let nothing = wire::encode_groups(Reading::default(), [].into_iter());
+        let asked = self.ask(leader, (path::PROPOSE, nothing), deadline, Patience::NONE).await;
+        let (_, reading) = wire::decode::<Proposed>(&asked.ok()?).ok()?;
+        self.clocks.heard(leader, reading);
+        self.clocks.deadline(leader, after())
+    }
+
+    /// It may be another process by now.
+    pub(crate) fn forget_clock(&self, node: NodeId) {
+        self.clocks.forget(node);
+    }
+
+    /// Returns when this node has not looked to `leader` for as long as the patience says.
+    pub(crate) async fn lost(&self, leader: NodeId, patience: Patience) {
+        let (mut this, mut led) = (self.clone(), Instant::now());
+        loop {
+            let limit = match this.route() {
+                Route::To(named) if named == leader => None,
+                Route::Nowhere => Some(patience.nowhere),
+                Route::Here | Route::To(_) => Some(patience.elsewhere),
+            };
+            let goes_on = match limit {
+                None => {
+                    let goes_on = this.changed().await;
+                    led = Instant::now();
+                    goes_on
+                }
+                Some(limit) => timeout_at(led + limit, this.changed()).await.unwrap_or(false),
+            };
+            if !goes_on {
+                return;
+            }
+        }
     }
 
     /// The connections to a member.
@@ -142,6 +233,8 @@ pub(crate) struct RaftConsensus<A> {
     pub(crate) adapter: Arc<A>,
     busy: Arc<Applying>,
     pub(crate) config: Live,
+    log: LogStore,
+    lease: Arc<Lease>,
     clock: Arc<LogClock>,
     /// How many snapshots of other leaders have arrived. One can hold an entry that this node's log loses to it.
     snapshots: Arc<AtomicU64>,
@@ -156,6 +249,8 @@ pub(crate) struct Means<A> {
     pub(crate) raft: Raft,
     pub(crate) adapter: Arc<A>,
     pub(crate) busy: Arc<Applying>,
+    pub(crate) log: LogStore,
+    pub(crate) lease: Arc<Lease>,
     pub(crate) clock: Arc<LogClock>,
     /// See [`RaftConsensus::snapshots`].
     pub(crate) snapshots: Arc<AtomicU64>,
@@ -164,9 +259,9 @@ pub(crate) struct Means<A> {
 
 impl<A: Adapter> RaftConsensus<A> {
     pub(crate) fn new(leadership: Leadership, means: Means<A>) -> Self {
-        let Means { raft, adapter, busy, clock, snapshots, config } = means;
+        let Means { raft, adapter, busy, log, lease, clock, snapshots, config } = means;
         let (vote, uploading) = (Mutex::default(), tokio::sync::Mutex::default());
-        Self { leadership, raft, adapter, busy, config, clock, snapshots, vote, uploading }
+        Self { leadership, raft, adapter, busy, config, log, lease, clock, snapshots, vote, uploading }
     }
 
     /// The time of the next batch, never before a batch of an earlier term or of this one.
@@ -183,7 +278,7 @@ impl<A: Adapter> RaftConsensus<A> {
     /// Proposes a batch behind all that were proposed before; what is answered ends with its outcome. `patience` is what it
     /// may take longer than others.
     async fn begin(&self, batch: Batch, patience: Duration) -> Boxed<'_, Outcome> {
-        let snapshots = self.snapshots.load(Ordering::Acquire);
+        let (snapshots, truncations) = (self.snapshots.load(Ordering::Acquire), self.log.truncations());
         // An error here means that openraft's core has ended before it took the batch.
         let Ok(answer) = self.raft.client_write_ff(batch).await else {
             return Box::pin(std::future::ready(Outcome::NotDone));
@@ -201,8 +296,7 @@ impl<A: Adapter> RaftConsensus<A> {
                 {
                     Outcome::Unknown
                 }
-                // Not appended, or truncated for other entries.
-                Ok(Ok(Err(ClientWriteError::ForwardToLeader(_)))) => self.refused(),
+                Ok(Ok(Err(ClientWriteError::ForwardToLeader(_)))) => self.refused(truncations),
                 Ok(Ok(Err(ClientWriteError::ChangeMembershipError(_)))) => Outcome::NotDone,
                 // Never answered: stranded by a snapshot, by the end of the core, or by a lost quorum.
                 Ok(Err(_)) | Err(_) => Outcome::Unknown,
@@ -218,6 +312,14 @@ impl<A: Adapter> RaftConsensus<A> {
                 Err(_) if self.busy.is_long() => patience = applying::PAUSE,
                 answered => return answered,
             }
+        }
+    }
+
+    /// Returns at `deadline`, or later if the storages are busy then with what takes long.
+    async fn patience_ends(&self, deadline: Instant) {
+        sleep_until(deadline).await;
+        while self.busy.is_long() {
+            sleep(applying::PAUSE).await;
         }
     }
 
@@ -274,15 +376,33 @@ impl<A: Adapter> RaftConsensus<A> {
         }
     }
 
-    fn refused(&self) -> Outcome {
+    /// What became of a batch that openraft refuses: it was not appended, or it was cut off. `truncations` were counted
+    /// before it was handed over.
+    fn refused(&self, truncations: u64) -> Outcome {
+        if self.log.truncations() == truncations {
+            return Outcome::NotDone;
+        }
         let most = self.leadership.voters().iter().map(|config| config.len()).max().unwrap_or(0);
         if most <= VOTERS_WHERE_TRUNCATED_IS_GONE { Outcome::NotDone } else { Outcome::Unknown }
+    }
+
+    /// Whether a quorum has answered this leader lately.
+    fn is_heard(&self) -> bool {
+        // Without a clock nothing can be told.
+        let Some(now) = boot_clock::now() else { return true };
+        let within = self.leadership.silence * UNHEARD_TIMEOUTS;
+        let metrics = self.leadership.metrics.borrow();
+        let configs = metrics.membership_config.membership().get_joint_config();
+        self.lease.hears_quorum(metrics.vote, configs, now, within)
     }
 }
 
 impl<A: Adapter> Consensus for RaftConsensus<A> {
     fn route(&self) -> Route {
-        self.leadership.route()
+        match self.leadership.route() {
+            Route::Here if !self.is_heard() => Route::Nowhere,
+            route => route,
+        }
     }
 
     fn busy(&self) -> Arc<Applying> {
@@ -298,23 +418,33 @@ impl<A: Adapter> Consensus for RaftConsensus<A> {
         self.begin(batch, patience).await.await
     }
 
-    async fn forward(&self, leader: NodeId, groups: &[CommandBuffer], deadline: Instant) -> Vec<Outcome> {
-        let Some(pool) = self.leadership.peer(leader) else { return vec![Outcome::NotDone; groups.len()] };
-        let budget = deadline.saturating_duration_since(Instant::now());
-        let budget_ms = u32::try_from(budget.as_millis()).unwrap_or(u32::MAX);
-        let body = wire::encode_groups(budget_ms, groups.iter());
-        // The leader's storage, and this one with it, may be busy with what takes long.
-        let call = pool.call(path::PROPOSE, body, deadline + applying::HOPELESS);
-        let answers = match self.patiently(budget, call).await {
-            Ok(Ok(answer)) => wire::decode::<Answers>(&answer).unwrap_or_default(),
-            Ok(Err(CallError::Lost { .. })) | Err(_) => Vec::new(),
-            Ok(Err(error @ (CallError::NotSent { .. } | CallError::Refused { .. }))) => {
+    async fn forward(&self, leader: NodeId, groups: &[CommandBuffer], deadlines: &[Instant]) -> Vec<Outcome> {
+        let not_done = vec![Outcome::NotDone; groups.len()];
+        let Some(last) = deadlines.iter().max().copied() else { return not_done };
+        let Some(until) = self.leadership.deadline(leader, last).await else { return not_done };
+        let Some(pool) = self.leadership.peer(leader) else { return not_done };
+        let earlier = deadlines.iter().map(|deadline| last - *deadline);
+        let body = wire::encode_groups(until, earlier.zip(groups));
+        let patience = Patience { elsewhere: Patience::AFTER_TRANSFER, nowhere: self.leadership.silence };
+        let given_up = async {
+            tokio::select! {
+                () = self.leadership.lost(leader, patience) => {}
+                () = self.patience_ends(last) => {}
+            }
+        };
+        let answers = match pool.call_unless(path::PROPOSE, body, last + applying::HOPELESS, given_up).await {
+            Ok(answer) => wire::decode::<Proposed>(&answer).map(|(answers, reading)| {
+                self.leadership.clocks.heard(leader, reading);
+                answers
+            }),
+            Err(CallError::Lost { .. }) => Ok(Vec::new()),
+            Err(error @ (CallError::NotSent { .. } | CallError::Refused { .. })) => {
                 tracing::debug!(%error, "commands were not forwarded");
-                return vec![Outcome::NotDone; groups.len()];
+                return not_done;
             }
         };
         // What has no answer is unknown.
-        answers.into_iter().map(outcome).collect()
+        answers.unwrap_or_default().into_iter().map(outcome).collect()
     }
 }
 

@@ -19,6 +19,7 @@
 //! else has the node stand must go through [`Elections::stand_for_election`], which keeps it here; only a leader that
 //! gives up leading, and so has no lease any more, may release its followers from it.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -46,6 +47,8 @@ const TRIES: u32 = 3;
 const BETWEEN_TRIES: Duration = Duration::from_millis(60);
 /// Several that meet one candidate stand at different moments.
 const JITTER: Duration = Duration::from_millis(20);
+/// The wait before a node that was told no asks again: whoever said so may only have heard the leader a little later.
+const ASK_AGAIN: Duration = Duration::from_millis(100);
 /// An index that no log ever reaches.
 const NOWHERE: u64 = u64::MAX / 2;
 
@@ -141,6 +144,11 @@ impl Elections {
             heard.at = None;
             self.present.send_if_modified(|present| std::mem::replace(present, false));
         }
+    }
+
+    /// For how long at most a node hears no leader before it stands, and for how long it names the last one.
+    pub(super) fn longest_timeout(&self) -> Duration {
+        self.timeout.1
     }
 
     /// Whether a leader has been heard lately: within the time for which it was promised not to vote for another.
@@ -253,9 +261,23 @@ impl Elections {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Poll {
     Granted,
+    /// Somebody says no, and there are too few others.
     Denied,
+    /// Too few answer.
+    Unheard,
     /// This node was removed.
     Removed,
+}
+
+/// What became of a try to stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tried {
+    /// It stands, or there was no reason to.
+    Settled,
+    /// It was told that it would not be elected now.
+    Denied,
+    /// openraft has ended.
+    Ended,
 }
 
 /// A node that may stand.
@@ -315,11 +337,12 @@ impl Campaign {
             if !is_due || Instant::now() < not_before {
                 continue;
             }
-            if !self.stand().await {
-                return;
-            }
             wait = elections.draw();
-            not_before = Instant::now() + wait;
+            not_before = match self.stand().await {
+                Tried::Settled => Instant::now() + wait,
+                Tried::Denied => Instant::now() + ASK_AGAIN,
+                Tried::Ended => return,
+            };
         }
     }
 
@@ -333,18 +356,19 @@ impl Campaign {
                 return;
             }
             tracing::info!(%candidate, "a candidate's log is behind this node's: standing for election");
-            if !self.stand().await {
+            if self.stand().await == Tried::Ended {
                 return;
             }
             sleep(BETWEEN_TRIES).await;
         }
     }
 
-    /// Asks, and stands if a quorum would vote for this node. False when openraft has ended.
-    async fn stand(&self) -> bool {
+    /// Asks, and stands if a quorum would vote for this node.
+    async fn stand(&self) -> Tried {
         match self.ask().await {
             Poll::Granted => {}
-            Poll::Denied => return true,
+            Poll::Denied => return Tried::Denied,
+            Poll::Unheard => return Tried::Settled,
             Poll::Removed => {
                 if !self.elections.removed.swap(true, Ordering::AcqRel) {
                     tracing::error!(
@@ -353,43 +377,52 @@ impl Campaign {
                          join with a new id and an empty data directory"
                     );
                 }
-                return true;
+                return Tried::Settled;
             }
         }
         if !self.may_stand() {
-            return true;
+            return Tried::Settled;
         }
         tracing::info!(node = self.id, "a quorum has no leader either: standing for election");
-        self.elections.stand_for_election(&self.raft).await.is_ok()
+        match self.elections.stand_for_election(&self.raft).await {
+            Ok(()) => Tried::Settled,
+            Err(_) => Tried::Ended,
+        }
     }
 
+    /// Asks all voters, and waits for no more of them than it needs: one that hangs must not delay what is decided.
     async fn ask(&self) -> Poll {
         let term = self.log.current_vote().map_or(0, |vote| vote.leader_id.term);
         let question = PreVote { vote: Vote::new(term + 1, self.id), last: self.log.last_log_id() };
         let (body, configs) = (wire::encode(&question), self.leadership.voters());
         let mut asking = JoinSet::new();
-        let mut others: Vec<NodeId> = configs.iter().flatten().copied().filter(|id| *id != self.id).collect();
-        others.sort_unstable();
-        others.dedup();
+        let mut others: BTreeSet<NodeId> = configs.iter().flatten().copied().collect();
+        others.remove(&self.id);
         let deadline = tokio::time::Instant::now() + self.elections.timeout.0;
-        for node in others {
+        for node in others.iter().copied() {
             let (pool, body) = (self.leadership.peer(node), body.clone());
             asking.spawn(async move {
-                let answer = pool?.call(path::PRE_VOTE, body, deadline).await.ok()?;
-                Some((node, wire::decode::<PreVoteAnswer>(&answer).ok()?))
+                let answer = async { pool?.call(path::PRE_VOTE, body, deadline).await.ok() }.await;
+                (node, answer.and_then(|answer| wire::decode::<PreVoteAnswer>(&answer).ok()))
             });
         }
         let mut granted = Quorum::new(configs);
         granted.grant(self.id);
+        let mut is_denied = false;
         loop {
             if granted.reached() {
                 return Poll::Granted;
             }
-            match asking.join_next().await {
-                None => return Poll::Denied,
-                Some(Ok(Some((node, answer)))) if answer.granted => granted.grant(node),
-                Some(Ok(Some((_, answer)))) if answer.removed => return Poll::Removed,
-                Some(_) => {}
+            if is_denied && !granted.can_be_reached(&others) {
+                return Poll::Denied;
+            }
+            let Some(Ok((node, answer))) = asking.join_next().await else { return Poll::Unheard };
+            others.remove(&node);
+            match answer {
+                Some(answer) if answer.granted => granted.grant(node),
+                Some(answer) if answer.removed => return Poll::Removed,
+                Some(_) => is_denied = true,
+                None => {}
             }
         }
     }

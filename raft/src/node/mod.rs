@@ -69,8 +69,9 @@ use crate::network::credentials::CredentialsError;
 use crate::network::peers::Peers;
 use crate::network::server::{Inbound, StatusReport};
 use crate::network::traffic::Traffic;
-use crate::network::wire::{Answers, ReadIndexAnswer, Replicated};
+use crate::network::wire::{Answers, Forwarded, Proposed, ReadIndexAnswer, Replicated};
 use crate::proposer::{Limits, Proposer};
+use crate::remote_clock::Reading;
 use crate::state_machine::{KeepError, Keeper, Progress};
 use crate::types::{NodeId, Peer, Raft, SnapshotFile, Vote};
 use announce::Announced;
@@ -398,11 +399,15 @@ impl<A: Adapter> Inbound for Member<A> {
         self.log.current_vote().unwrap_or_default()
     }
 
-    fn propose(&self, budget: Duration, groups: Vec<CommandBuffer>) -> Boxed<'_, Answers> {
+    fn propose(&self, groups: Vec<Forwarded>) -> Boxed<'_, Proposed> {
         Box::pin(async move {
             // All queue before any is waited for, so that they can share an entry.
-            let queued: Vec<_> =
-                groups.into_iter().map(|group| self.proposer.queue_here(group, budget)).collect();
+            let queue = |(deadline, group): Forwarded| match deadline.left() {
+                Some(budget) => self.proposer.queue_here(group, budget),
+                // Its sender waits no longer, or means the process that was here before.
+                None => Err(ProposeError::NoLeader),
+            };
+            let queued: Vec<_> = groups.into_iter().map(queue).collect();
             let mut answers = Answers::with_capacity(queued.len());
             for group in queued {
                 answers.push(match group {
@@ -410,7 +415,7 @@ impl<A: Adapter> Inbound for Member<A> {
                     Err(error) => Err(error),
                 });
             }
-            answers
+            (answers, Reading::now())
         })
     }
 

@@ -16,7 +16,7 @@ use openraft::CommittedLeaderId;
 use tokio::sync::{Mutex, Notify, watch};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::consensus::Leadership;
+use super::consensus::{Leadership, Patience};
 use super::measures::RoundMeasures;
 use crate::boot_clock;
 use crate::freshness::Freshness;
@@ -33,6 +33,8 @@ use crate::types::{NodeId, Vote};
 const PATIENCE: Duration = Duration::from_millis(10);
 /// A peer that has not answered by then does not answer.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(1);
+/// A leader that has not answered by then is asked again: the question may have been lost on its way.
+const ASK_TIMEOUT: Duration = Duration::from_secs(1);
 /// The wait before a round is tried again.
 const RETRY_PAUSE: Duration = Duration::from_millis(10);
 /// A read whose bound has passed waits for a round as long as its bound is, but at least this long.
@@ -264,10 +266,10 @@ impl Reads {
 
     async fn follower_round(&self, proof: Proof) -> Index {
         let Route::To(leader) = self.leadership.route() else { return Err(Refused::NotLeader) };
-        let pool = self.leadership.peer(leader).ok_or(Refused::NotLeader)?;
         let body = if proof == Proof::Lease { vec![wire::BY_LEASE] } else { Vec::new() };
-        let answer = pool.call(path::READ_INDEX, body, Instant::now() + self.timeout()).await;
-        match answer {
+        let deadline = Instant::now() + self.timeout().min(ASK_TIMEOUT);
+        // Whoever waits asks the next leader as soon as there is one.
+        match self.leadership.ask(leader, (path::READ_INDEX, body), deadline, Patience::NONE).await {
             Ok(answer) => wire::decode(&answer).unwrap_or(Err(Refused::NotLeader)),
             // Asking is safe to repeat, whatever became of it.
             Err(_) => Err(Refused::NotLeader),

@@ -73,6 +73,8 @@ impl<A: Adapter> Parts<A> {
             raft: raft.clone(),
             adapter: Arc::clone(&adapter),
             busy,
+            log: log.clone(),
+            lease: Arc::clone(&lease),
             clock: Arc::clone(&clock),
             snapshots: keeper.taken(),
             config: live.clone(),

@@ -8,19 +8,25 @@
 //!
 //! **Outcomes.** A group is *done* (its replies), *not done* (it never reached a log that could be committed: it is
 //! proposed again until its deadline), or *unknown* (it was handed over and no answer came: it is never proposed
-//! again). A group whose deadline passes while it is still queued is not done; once handed over it is unknown.
+//! again). A group whose deadline passes while it is still queued is not done, and nobody proposes it any more; once
+//! handed over it is unknown.
+//!
+//! **Another leader.** Nothing here waits for a leader that this node does not look to any more. The loop that hands groups
+//! over leaves any wait as soon as the route may have changed ([`Proposer::route_changed`]), and
+//! [`Consensus::forward`] ends when its leader is lost.
 //!
 //! **Order.** A connection has one group under way at a time, so groups need no order among each other.
 
 mod queue;
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use adapter::CommandBuffer;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::applying::{self, Applying};
 use crate::handle::{Committed, ProposeError};
@@ -32,6 +38,9 @@ use queue::{Group, Queue, State};
 const MAX_FORWARDS: usize = 4;
 /// The wait before groups that were not done are proposed again; an election takes some of these.
 const RETRY_PAUSE: Duration = Duration::from_millis(15);
+/// A request without an answer for so long leaves its place among [`MAX_FORWARDS`] to the next one: it may have been lost
+/// on its way to a leader that is well.
+const SLOT_PATIENCE: Duration = Duration::from_secs(1);
 
 /// A group of more bytes than this travels in pieces, beside all others.
 pub(crate) const LARGE: usize = 2 << 20;
@@ -75,12 +84,13 @@ pub(crate) trait Consensus: Send + Sync + 'static {
     fn busy(&self) -> Arc<Applying>;
     /// Has the groups applied next to each other as one entry. Bounded in time.
     fn submit(&self, groups: &[CommandBuffer]) -> impl Future<Output = Outcome> + Send;
-    /// Has the leader propose the groups before `deadline`; one outcome for each.
+    /// Has the leader propose each group before the deadline at the same place in `deadlines`; one outcome for each.
+    /// Ends early when this node does not look to that leader any more.
     fn forward(
         &self,
         leader: NodeId,
         groups: &[CommandBuffer],
-        deadline: Instant,
+        deadlines: &[Instant],
     ) -> impl Future<Output = Vec<Outcome>> + Send;
 }
 
@@ -266,33 +276,8 @@ impl<C: Consensus> Proposer<C> {
         loop {
             self.queue.not_empty().await;
             match self.consensus.route() {
-                Route::Here => {
-                    let slot = free_slot(&self.entries).await;
-                    let most = (self.limits)().max_batch_bytes;
-                    self.queue.has(|| self.under_way.usual().min(most)).await;
-                    // It may have taken a transfer of leadership until there was one.
-                    if self.consensus.route() != Route::Here {
-                        continue;
-                    }
-                    let groups = self.take();
-                    if !groups.is_empty() {
-                        let bytes = bytes_of(&groups);
-                        // Others neither wait for a large one nor until they are as large.
-                        let slot = slot.filter(|_| bytes <= LARGE);
-                        if slot.is_some() {
-                            self.under_way.begin(bytes);
-                        }
-                        tokio::spawn(Arc::clone(&self).submit(groups, slot));
-                    }
-                }
-                Route::To(leader) => {
-                    let slot = free_slot(&self.forwards).await;
-                    let (groups, stranded) = self.take().into_iter().partition(|group| group.may_forward);
-                    stranded_groups(stranded);
-                    if !Vec::is_empty(&groups) {
-                        tokio::spawn(Arc::clone(&self).forward(leader, groups, slot));
-                    }
-                }
+                Route::Here => self.propose_here().await,
+                Route::To(leader) => self.pass_on(leader).await,
                 Route::Nowhere => {
                     stranded_groups(self.queue.take_stranded());
                     tokio::select! {
@@ -301,6 +286,53 @@ impl<C: Consensus> Proposer<C> {
                     }
                 }
             }
+        }
+    }
+
+    /// Proposes the next entry; nothing if this node turns out not to lead.
+    async fn propose_here(self: &Arc<Self>) {
+        let most = (self.limits)().max_batch_bytes;
+        let ready = async {
+            let slot = free_slot(&self.entries).await;
+            self.queue.has(|| self.under_way.usual().min(most)).await;
+            slot
+        };
+        let Some(slot) = self.unless_changed(ready).await else { return };
+        // It may have taken a transfer of leadership until there was one.
+        if self.consensus.route() != Route::Here {
+            return;
+        }
+        let groups = self.take();
+        if !groups.is_empty() {
+            let bytes = bytes_of(&groups);
+            // Others neither wait for a large one nor until they are as large.
+            let slot = slot.filter(|_| bytes <= LARGE);
+            if slot.is_some() {
+                self.under_way.begin(bytes);
+            }
+            tokio::spawn(Arc::clone(self).submit(groups, slot));
+        }
+    }
+
+    /// Sends what waits to the leader, unless it is another one by then.
+    async fn pass_on(self: &Arc<Self>, leader: NodeId) {
+        let Some(slot) = self.unless_changed(free_slot(&self.forwards)).await else { return };
+        if self.consensus.route() != Route::To(leader) {
+            return;
+        }
+        let (groups, stranded) = self.take().into_iter().partition(|group| group.may_forward);
+        stranded_groups(stranded);
+        if !Vec::is_empty(&groups) {
+            tokio::spawn(Arc::clone(self).forward(leader, groups, slot));
+        }
+    }
+
+    /// Waits, but no longer than until the leader may be another one.
+    async fn unless_changed<T>(&self, what: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            done = what => Some(done),
+            () = self.changed.notified() => None,
         }
     }
 
@@ -329,9 +361,20 @@ impl<C: Consensus> Proposer<C> {
         slot: Option<OwnedSemaphorePermit>,
     ) {
         let commands = take_commands(&mut groups);
-        let latest = groups.iter().map(|group| group.deadline).max().unwrap_or_else(Instant::now);
-        let outcomes = self.consensus.forward(leader, &commands, latest).await;
-        drop(slot);
+        let deadlines: Vec<Instant> = groups.iter().map(|group| group.deadline).collect();
+        let outcomes = {
+            let mut forwarded = pin!(self.consensus.forward(leader, &commands, &deadlines));
+            match timeout(SLOT_PATIENCE, &mut forwarded).await {
+                Ok(outcomes) => {
+                    drop(slot);
+                    outcomes
+                }
+                Err(_) => {
+                    drop(slot);
+                    forwarded.await
+                }
+            }
+        };
         self.settle(groups, commands, outcomes).await;
     }
 
@@ -346,6 +389,7 @@ impl<C: Consensus> Proposer<C> {
                 Outcome::NotDone if !group.may_forward => group.answer(Err(ProposeError::NoLeader)),
                 Outcome::NotDone => {
                     group.commands = commands;
+                    group.is_not_done();
                     again.push(group);
                 }
             }

@@ -20,11 +20,15 @@ pub(super) struct State(AtomicU8);
 impl State {
     /// Takes the group out of the queue for good; false if it has been handed over.
     pub(super) fn cancel(&self) -> bool {
-        self.move_to(CANCELLED)
+        self.move_to(CANCELLED) || self.0.load(Ordering::Acquire) == CANCELLED
     }
 
     fn take(&self) -> bool {
         self.move_to(TAKEN)
+    }
+
+    fn give_back(&self) {
+        self.0.store(QUEUED, Ordering::Release);
     }
 
     fn move_to(&self, to: u8) -> bool {
@@ -51,6 +55,22 @@ impl Group {
     pub(super) fn answer(self, answer: Result<Committed, ProposeError>) {
         // Who no longer waits needs no answer.
         let _ = self.reply.send(answer);
+    }
+
+    /// It was taken and is not done: from here on whoever waits for it may give it up again.
+    pub(super) fn is_not_done(&self) {
+        self.state.give_back();
+    }
+
+    /// Whether somebody still waits for it. A node that has forwarded it may have closed its connection.
+    fn is_wanted(&self, now: Instant) -> bool {
+        self.deadline > now && !self.reply.is_closed()
+    }
+
+    /// It is not done, and will not be.
+    fn drop_unwanted(self) {
+        self.state.cancel();
+        self.answer(Err(ProposeError::NoLeader));
     }
 }
 
@@ -140,20 +160,20 @@ impl Queue {
         Some(state)
     }
 
-    /// Puts groups that were taken, and are not done, to the front again.
+    /// Puts groups of which [`Group::is_not_done`] was told to the front again.
     pub(super) fn put_back(&self, groups: Vec<Group>) {
         let mut waiting = self.lock();
         for group in groups.into_iter().rev() {
-            group.state.0.store(QUEUED, Ordering::Release);
             waiting.push_front(group);
         }
         drop(waiting);
         self.changed.notify_one();
     }
 
-    /// Takes groups from the front until a bound is met; one at least, whatever its size. Cancelled ones are
-    /// dropped.
+    /// Takes groups from the front until a bound is met; one at least, whatever its size. Those that
+    /// nobody waits for any more are dropped: they must not take effect later.
     pub(super) fn take(&self, max_bytes: usize, max_commands: usize) -> Vec<Group> {
+        let now = Instant::now();
         let mut waiting = self.lock();
         let (mut bytes, mut commands, mut taken) = (0, 0, Vec::new());
         while let Some(group) = waiting.groups.front() {
@@ -163,25 +183,26 @@ impl Queue {
                 break;
             }
             let Some(group) = waiting.pop_front() else { break };
-            if group.state.take() {
+            if group.is_wanted(now) && group.state.take() {
                 taken.push(group);
             } else {
                 bytes -= group.size();
                 commands -= group.commands.count() as usize;
+                group.drop_unwanted();
             }
         }
         taken
     }
 
-    /// Takes the groups that may not be forwarded, and drops the cancelled ones.
+    /// Takes the groups that may not be forwarded, and drops those that nobody waits for any more.
     pub(super) fn take_stranded(&self) -> Vec<Group> {
+        let now = Instant::now();
         let mut waiting = self.lock();
         let (mut stranded, mut rest) = (Vec::new(), Waiting::default());
         while let Some(group) = waiting.pop_front() {
-            if group.state.0.load(Ordering::Acquire) == CANCELLED {
-                continue;
-            }
-            if group.may_forward {
+            if !group.is_wanted(now) || group.state.0.load(Ordering::Acquire) == CANCELLED {
+                group.drop_unwanted();
+            } else if group.may_forward {
                 rest.push_back(group);
             } else if group.state.take() {
                 stranded.push(group);
