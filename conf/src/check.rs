@@ -1,17 +1,76 @@
-//! What must hold between options. Single values are checked where they are read.
+//! What must hold between options, and what is allowed and dangerous all the same. Single values are checked where they
+//! are read.
 
 use std::collections::HashSet;
+use std::net::SocketAddr;
 
+use crate::config::ClusterConfig;
 use crate::load::{ConfigError, Loaded};
 
 /// The most members that a cluster may have.
 const MAX_MEMBERS: usize = 15;
+/// Secrets that stand in the examples: whoever has read them knows them.
+const PLACEHOLDERS: [&str; 2] = ["replace-me", "the-same-text-on-all-nodes"];
 
 /// Checks a configuration as a whole; the first thing that is wrong is the error.
 pub fn check(loaded: &Loaded) -> Result<(), ConfigError> {
     timing(loaded)?;
     addresses(loaded)?;
+    placeholders(loaded)?;
     if loaded.config.cluster.enabled { membership(loaded) } else { Ok(()) }
+}
+
+/// What is allowed, and lets somebody in whom the operator may not have thought of: a sentence for each.
+pub fn dangers(config: &ClusterConfig) -> Vec<String> {
+    let (listen, cluster) = (&config.listen, &config.cluster);
+    let mut found = Vec::new();
+    let doors = [("listen.resp", Some(listen.resp)), ("listen.http", listen.http)];
+    let open: Vec<String> = doors
+        .into_iter()
+        .filter_map(|(name, address)| address.filter(|a| is_open(*a)).map(|a| format!("{name} ({a})")))
+        .collect();
+    if listen.password.is_empty() && !open.is_empty() {
+        let open = open.join(" and ");
+        found.push(if listen.protected_mode {
+            format!(
+                "no password is set, so clients of other machines are refused at {open} (protected mode): set \
+                 listen.password, or listen on 127.0.0.1"
+            )
+        } else {
+            format!(
+                "no password is set and protected mode is off: anybody who reaches {open} can read, change and delete \
+                 all data; set listen.password"
+            )
+        });
+    }
+    if cluster.enabled && cluster.secret.is_empty() && is_open(listen.raft) {
+        found.push(format!(
+            "cluster.secret is empty: anybody who reaches listen.raft ({}) can pass for a member, and read and change \
+             all data; set cluster.secret, or listen on 127.0.0.1",
+            listen.raft
+        ));
+    }
+    found
+}
+
+/// Whether other machines may reach a listener.
+fn is_open(address: SocketAddr) -> bool {
+    !address.ip().to_canonical().is_loopback()
+}
+
+fn placeholders(loaded: &Loaded) -> Result<(), ConfigError> {
+    let config = &loaded.config;
+    let secrets = [("cluster.secret", &config.cluster.secret), ("listen.password", &config.listen.password)];
+    for (name, value) in secrets {
+        if PLACEHOLDERS.iter().any(|placeholder| value.starts_with(placeholder)) {
+            return Err(loaded.error(
+                name,
+                "is the placeholder of an example, which everybody knows; put one of your own in its place, such as \
+                 `head -c 24 /dev/urandom | base64` makes",
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn timing(loaded: &Loaded) -> Result<(), ConfigError> {
@@ -194,6 +253,38 @@ members = ["1=a:16400", "2=b:16400", "3=c:16400"]
         assert_eq!(load(&with_secret).unwrap().config.cluster.join, ["a:1", "b:2"]);
         let both = GOOD.replace("[cluster]", "[cluster]\njoin = [\"a:1\"]");
         assert!(error_of(&both).contains("cluster.join: is for a node without cluster.members"));
+    }
+
+    #[test]
+    fn the_placeholders_of_the_examples_are_no_secrets() {
+        let secret = GOOD.replace("0123456789abcdef", "replace-me-with-32-random-letters");
+        let error = error_of(&secret);
+        assert!(
+            error.starts_with("cluster.conf:5: cluster.secret: is the placeholder of an example"),
+            "{error}"
+        );
+        assert!(error.contains("head -c 24 /dev/urandom | base64"), "{error}");
+        let password = format!("{GOOD}[listen]\npassword = \"replace-me-as-well\"\n");
+        assert!(error_of(&password).starts_with("cluster.conf:8: listen.password: is the placeholder"));
+    }
+
+    #[test]
+    fn listening_for_everybody_without_a_password_is_called_a_danger() {
+        let dangers = |text: &str| {
+            let loaded = load(Some((Path::new("c"), text)), |_| None, &[]).unwrap();
+            super::dangers(&loaded.config)
+        };
+        assert!(dangers(GOOD).is_empty());
+        let open = "[listen]\nresp = \"0.0.0.0:6400\"\nraft = \"0.0.0.0:16400\"\nhttp = \"[::]:9640\"\n";
+        let found = dangers(open);
+        assert_eq!(found.len(), 2, "{found:?}");
+        let doors = "listen.resp (0.0.0.0:6400) and listen.http ([::]:9640)";
+        assert!(found[0].contains(doors) && found[0].contains("refused"), "{found:?}");
+        assert!(found[1].contains("cluster.secret is empty"), "{found:?}");
+        let found = dangers(&format!("{open}protected_mode = false\n"));
+        assert!(found[0].contains("anybody who reaches listen.resp"), "{found:?}");
+        let safe = format!("{open}password = \"pw\"\n{}", &GOOD[1..]);
+        assert!(dangers(&safe).is_empty(), "{:?}", dangers(&safe));
     }
 
     #[test]

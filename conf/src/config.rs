@@ -49,6 +49,8 @@ pub struct Listen {
     pub http: Option<SocketAddr>,
     /// The password that clients must give (`requirepass`); empty for none.
     pub password: String,
+    /// Whether only this machine is served while no password is set (`protected-mode`).
+    pub protected_mode: bool,
     /// The level of reads of clients that name none; none for that of `[raft]`.
     pub consistency: Option<Consistency>,
 }
@@ -272,7 +274,14 @@ impl Default for Node {
 impl Default for Listen {
     fn default() -> Self {
         let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
-        Self { resp: local(6400), raft: local(16400), http: None, password: String::new(), consistency: None }
+        Self {
+            resp: local(6400),
+            raft: local(16400),
+            http: None,
+            password: String::new(),
+            protected_mode: true,
+            consistency: None,
+        }
     }
 }
 

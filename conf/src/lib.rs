@@ -7,8 +7,9 @@
 //! | [`options`] | every option, declared once: unit, default, range, one sentence |
 //! | [`value`] | how the text of a value is read and written |
 //! | [`mod@load`] | the three sources in their order of strength, and where each value came from |
-//! | [`check`] | what must hold between options |
+//! | [`check`] | what must hold between options, and what is dangerous |
 //! | [`mod@reference`] | the reference page, made from the table |
+//! | [`variables`] | environment variables that look like options and are none |
 //! | [`live`] | the configuration in force, which can change while the node runs |
 //! | [`change`] | how one configuration becomes another meanwhile |
 //! | [`mod@rewrite`] | values written into a `cluster.conf` that keeps its comments |
@@ -25,6 +26,7 @@ pub mod options;
 pub mod reference;
 pub mod rewrite;
 pub mod value;
+pub mod variables;
 
 pub use config::*;
 pub use consistency::Consistency;

@@ -21,7 +21,7 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
-    fn at(origin: &Origin, reason: impl Into<String>) -> Self {
+    pub(crate) fn at(origin: &Origin, reason: impl Into<String>) -> Self {
         Self { place: format!("{origin}: "), reason: reason.into() }
     }
 }
@@ -215,7 +215,7 @@ fn scalar(option: &ConfigOption, value: &DeValue<'_>) -> Result<String, String> 
 }
 
 /// Says that a name is unknown and which known one it resembles.
-fn unknown(what: &str, name: &str, known: impl Iterator<Item = &'static str>) -> String {
+pub(crate) fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>) -> String {
     let near = known.map(|candidate| (distance(name, candidate), candidate)).min();
     match near {
         Some((edits, candidate)) if edits <= 3 && edits * 2 <= name.len() => {

@@ -62,7 +62,7 @@ impl ConfigOption {
     /// The value in a configuration, as it may be shown.
     pub fn shown(&self, config: &ClusterConfig) -> String {
         let value = (self.get)(config);
-        if self.secret && !value.is_empty() { "(secret)".to_owned() } else { value }
+        if self.secret && !value.is_empty() { SHOWN_SECRET.to_owned() } else { value }
     }
 
     /// Why it cannot be changed while the node runs; follows "it".
@@ -105,6 +105,9 @@ const fn millis(ms: u64) -> Duration {
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
+
+/// What is shown in the place of a secret.
+const SHOWN_SECRET: &str = "(secret)";
 
 /// Declares one option; keeps the table readable, hides nothing.
 macro_rules! option {
@@ -173,8 +176,12 @@ pub static OPTIONS: &[ConfigOption] = &[
         ..live!("listen" "password", "text", "empty for none", Text,
         "The password that clients must give with AUTH or HELLO (Redis's requirepass).",
         |c| c.listen.password.clone(),
-        |c, t| put(&mut c.listen.password, Ok(t.to_owned())))
+        |c, t| put(&mut c.listen.password, password(t)))
     },
+    live!("listen" "protected_mode", "boolean", "true or false", Bare,
+        "Whether clients of listen.resp and listen.http are taken from this machine only while no password is set (Redis's protected-mode).",
+        |c| c.listen.protected_mode.to_string(),
+        |c, t| put(&mut c.listen.protected_mode, value::boolean(t))),
     live!("listen" "consistency", "level", "as raft.consistency; empty for raft.consistency", Text,
         "How recent the reads of clients of listen.resp are that name no level.",
         |c| c.listen.consistency.map(|level| level.to_string()).unwrap_or_default(),
@@ -434,6 +441,14 @@ fn cluster_id(text: &str) -> Result<String, String> {
     let well_formed =
         text.len() <= 64 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
     if well_formed { Ok(text.to_owned()) } else { Err("up to 64 letters, digits, - and _".to_owned()) }
+}
+
+/// Who saves what `CONFIG GET` shows and sets it again must not make that the password.
+fn password(text: &str) -> Result<String, String> {
+    if text == SHOWN_SECRET {
+        return Err(format!("the password itself: {SHOWN_SECRET} only stands in its place"));
+    }
+    Ok(text.to_owned())
 }
 
 fn secret(text: &str) -> Result<String, String> {

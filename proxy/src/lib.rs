@@ -14,6 +14,7 @@
 //! | [`cli`] | the command line: serve, check, status, demo |
 //! | [`sources`] | where the configuration comes from |
 //! | [`reload`] | changing it while the node runs |
+//! | [`protection`] | protected mode: who is served while no password is set |
 //! | [`stats`] | what is counted |
 //! | [`telemetry`] | the log |
 //!
@@ -28,6 +29,7 @@ pub mod front;
 pub mod http;
 pub mod metrics;
 mod password;
+mod protection;
 pub mod reload;
 pub mod resp;
 pub mod server;

@@ -15,6 +15,7 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use crate::adoption::resume;
 use crate::clients::Wish;
 use crate::connection::Connection;
+use crate::protection;
 use crate::reload::Reloader;
 use crate::shared::Shared;
 
@@ -97,6 +98,11 @@ impl<A: Adapter> Server<A> {
                 return;
             }
         };
+        if protection::denies(&self.shared.config.load(), address, local) {
+            self.shared.stats.turned_away();
+            let _ = stream.try_write(format!("-{}\r\n", protection::DENIED).as_bytes());
+            return;
+        }
         let client = self.shared.clients.add(address, local);
         let connection = Connection::new(Arc::clone(&self.shared), client, stream);
         self.connections.spawn(connection.run());

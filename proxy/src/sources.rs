@@ -36,6 +36,7 @@ pub enum SourceError {
 impl Sources {
     /// Reads and checks all three.
     pub fn load(&self) -> Result<Loaded, SourceError> {
+        conf::variables::check(std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()))?;
         let text = self.file.as_deref().map(read).transpose()?;
         let file = self.file.as_deref().zip(text.as_deref());
         let loaded = conf::load(file, |name| std::env::var(name).ok(), &self.flags)?;

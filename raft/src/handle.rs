@@ -83,6 +83,25 @@ pub enum Role {
     Learner,
     /// Runs without a cluster.
     Standalone,
+    /// Is on its way into its cluster: it opens its log, or waits for the other members.
+    Starting,
+    /// Was removed from its cluster, and cannot come back.
+    Removed,
+}
+
+impl Role {
+    /// The word for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Leader => "leader",
+            Self::Follower => "follower",
+            Self::Candidate => "candidate",
+            Self::Learner => "learner",
+            Self::Standalone => "standalone",
+            Self::Starting => "starting",
+            Self::Removed => "removed",
+        }
+    }
 }
 
 /// How a node is, as it sees itself.
@@ -160,7 +179,8 @@ impl<A: Adapter> Clone for Handle<A> {
 /// A future in a box: one allocation for each *pipeline*, not each command.
 pub type Boxed<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// What a cluster node and a stand-alone node both offer.
+/// What a cluster node and a stand-alone node both offer. No method has a body here, so that the compiler names what an
+/// implementation that passes calls on has forgotten.
 pub trait Service<A: Adapter>: Send + Sync + 'static {
     /// Has the commands applied, in their order and next to each other, and answers one reply for each.
     fn propose(&self, commands: CommandBuffer) -> Boxed<'_, Result<Committed, ProposeError>>;
@@ -186,24 +206,16 @@ pub trait Service<A: Adapter>: Send + Sync + 'static {
     /// How all members are, each asked with a deadline of about a second.
     fn members(&self) -> Boxed<'_, Vec<MemberStatus>>;
     /// All links between the members, and what follows from them, as this node last knew.
-    fn health_view(&self) -> HealthView {
-        HealthView::default()
-    }
+    fn health_view(&self) -> HealthView;
     /// Sets the metrics that are looked up rather than counted.
-    fn publish_metrics(&self) {}
+    fn publish_metrics(&self);
     /// How all members are, as far as they say so within a moment: what clients are told of the cluster. A look that is
     /// younger than a tenth of a second is not repeated.
-    fn glance(&self) -> Boxed<'_, Vec<MemberStatus>> {
-        self.members()
-    }
+    fn glance(&self) -> Boxed<'_, Vec<MemberStatus>>;
     /// Who leads, if that is beyond doubt. Asks nobody.
-    fn lead(&self) -> Lead {
-        Lead::Here
-    }
+    fn lead(&self) -> Lead;
     /// Has this node make a snapshot, beside everything else, where there is a log that it stands for.
-    fn make_snapshot(&self) -> Boxed<'_, ()> {
-        Box::pin(std::future::ready(()))
-    }
+    fn make_snapshot(&self) -> Boxed<'_, ()>;
     /// The digest of the content at exactly this index, which is waited for as long as a request may take.
     fn digest_at(&self, index: u64) -> Boxed<'_, Result<Digest, DigestError>>;
     /// Begins a snapshot that holds every write that was answered before the call.
@@ -212,22 +224,14 @@ pub trait Service<A: Adapter>: Send + Sync + 'static {
     fn backups(&self) -> &Backups;
     /// Changes the members, and waits for the end of that (of an addition, until the node is a learner). Answers the id
     /// of the node that it is about. On any node.
-    fn change_membership(&self, _change: Change) -> Boxed<'_, Result<NodeId, ChangeError>> {
-        Box::pin(std::future::ready(Err(ChangeError::StandAlone)))
-    }
+    fn change_membership(&self, change: Change) -> Boxed<'_, Result<NodeId, ChangeError>>;
     /// Has another voter lead: this one, or the one that has most of the log. Answers which. On any node.
-    fn transfer_leadership(&self, _target: Option<NodeId>) -> Boxed<'_, Result<NodeId, ChangeError>> {
-        Box::pin(std::future::ready(Err(ChangeError::StandAlone)))
-    }
+    fn transfer_leadership(&self, target: Option<NodeId>) -> Boxed<'_, Result<NodeId, ChangeError>>;
     /// Makes a node without a cluster the first of a new one; answers the cluster's id.
-    fn init_cluster(&self, _id: Option<String>) -> Boxed<'_, Result<String, ChangeError>> {
-        Box::pin(std::future::ready(Err(ChangeError::StandAlone)))
-    }
+    fn init_cluster(&self, id: Option<String>) -> Boxed<'_, Result<String, ChangeError>>;
     /// Brings a node without a cluster into the one of the first of these nodes (`host:port` of their Raft listeners)
     /// that lets it in.
-    fn join_cluster(&self, _seeds: Vec<String>) -> Boxed<'_, Result<(), ChangeError>> {
-        Box::pin(std::future::ready(Err(ChangeError::StandAlone)))
-    }
+    fn join_cluster(&self, seeds: Vec<String>) -> Boxed<'_, Result<(), ChangeError>>;
     /// Hands leadership over where there is somebody to take it, flushes, stops. Writes are refused from the
     /// first moment on.
     fn shutdown(&self) -> Boxed<'_, ()>;

@@ -17,7 +17,8 @@ use crate::applying::Applying;
 use crate::backup::{Backups, Begun, TakeError};
 use crate::freezer::{DigestError, Freezer};
 use crate::handle::{
-    Boxed, Committed, Handle, MemberStatus, NodeStatus, ProposeError, ReadError, Role, Service,
+    Boxed, Change, ChangeError, Committed, Handle, Lead, MemberStatus, NodeStatus, ProposeError, ReadError,
+    Role, Service,
 };
 use crate::health::{HealthView, MemberHealth, MemberState};
 use crate::log_clock::LogClock;
@@ -239,6 +240,21 @@ impl<A: Adapter> Service<A> for Alone<A> {
         }
     }
 
+    fn publish_metrics(&self) {}
+
+    fn glance(&self) -> Boxed<'_, Vec<MemberStatus>> {
+        self.members()
+    }
+
+    fn lead(&self) -> Lead {
+        Lead::Here
+    }
+
+    fn make_snapshot(&self) -> Boxed<'_, ()> {
+        // There is no log that one would stand for.
+        Box::pin(std::future::ready(()))
+    }
+
     fn digest_at(&self, index: u64) -> Boxed<'_, Result<Digest, DigestError>> {
         Box::pin(self.freezer.digest_at(index, self.config.load().raft.request_timeout))
     }
@@ -252,6 +268,22 @@ impl<A: Adapter> Service<A> for Alone<A> {
         &self.backups
     }
 
+    fn change_membership(&self, _: Change) -> Boxed<'_, Result<NodeId, ChangeError>> {
+        no_cluster()
+    }
+
+    fn transfer_leadership(&self, _: Option<NodeId>) -> Boxed<'_, Result<NodeId, ChangeError>> {
+        no_cluster()
+    }
+
+    fn init_cluster(&self, _: Option<String>) -> Boxed<'_, Result<String, ChangeError>> {
+        no_cluster()
+    }
+
+    fn join_cluster(&self, _: Vec<String>) -> Boxed<'_, Result<(), ChangeError>> {
+        no_cluster()
+    }
+
     fn shutdown(&self) -> Boxed<'_, ()> {
         Box::pin(async {
             self.proposer.close();
@@ -263,4 +295,8 @@ impl<A: Adapter> Service<A> for Alone<A> {
             self.adapter.close().await;
         })
     }
+}
+
+fn no_cluster<T: Send + 'static>() -> Boxed<'static, Result<T, ChangeError>> {
+    Box::pin(std::future::ready(Err(ChangeError::StandAlone)))
 }

@@ -272,6 +272,11 @@ impl Cluster {
             // A test that panics closes the pipe, and the node goes.
             .arg("--until-stdin-closes")
             .stdin(Stdio::piped());
+        let protected = "listen.protected_mode";
+        if node.namespace.is_some() && !node.settings.iter().any(|(name, _)| name == protected) {
+            // The tests are on another machine then.
+            command.args(["--listen-protected-mode", "false"]);
+        }
         if let Some(step) = &node.stop_at {
             command.env("STOP_AT_STEP", step);
         }
@@ -461,7 +466,9 @@ impl Cluster {
 }
 
 fn try_connect(node: &Node) -> redis::RedisResult<redis::Connection> {
-    let client = redis::Client::open(format!("redis://{}:{}/", node.host, node.port))?;
+    let password = node.settings.iter().find(|(name, _)| name == "listen.password");
+    let password = password.map_or_else(String::new, |(_, password)| format!(":{password}@"));
+    let client = redis::Client::open(format!("redis://{password}{}:{}/", node.host, node.port))?;
     let connection = client.get_connection_with_timeout(Duration::from_secs(2))?;
     connection.set_read_timeout(Some(PATIENCE))?;
     Ok(connection)

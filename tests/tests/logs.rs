@@ -253,7 +253,7 @@ fn no_log_has_a_secret_in_it() {
         .filter(|(_, value)| [SECRET, password, other, storage].iter().any(|secret| value.contains(secret)))
         .map(|(name, _)| name.as_str())
         .collect();
-    assert_eq!(with, ["requirepass"]);
+    assert!(with.is_empty(), "{with:?}");
     config_set(&mut connection, "requirepass", "");
     // Somebody who does not know the secret of the cluster.
     let mut stranger = cluster.command((leader + 1) % 3);

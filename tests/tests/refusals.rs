@@ -207,13 +207,22 @@ fn a_full_disk_at_start_is_told_and_nothing_is_written_over() {
 }
 
 #[test]
-fn the_examples_are_valid() {
+fn the_examples_are_valid_with_a_secret_and_a_password_of_ones_own() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
+    let own = tempfile::tempdir().unwrap();
     for id in 1..=3 {
         for path in [format!("three-nodes/node{id}.conf"), format!("three-kiwi-nodes/node{id}/cluster.conf")]
         {
-            let output = run(&["check", "--config", dir.join(path).to_str().unwrap()]);
+            let text = std::fs::read_to_string(dir.join(path)).unwrap();
+            assert!(text.contains("head -c 24 /dev/urandom | base64"), "{text}");
+            let text = text
+                .replace("replace-me-with-32-random-letters", "q0+Z9/xK5hJYq1bq4p1oU3pQ0Yx2mC==")
+                .replace("replace-me-with-a-password-of-your-own", "kN3/+w==");
+            let path = own.path().join("cluster.conf");
+            std::fs::write(&path, text).unwrap();
+            let output = run(&["check", "--config", path.to_str().unwrap()]);
             assert!(output.status.success(), "{}", stderr(&output));
+            assert!(String::from_utf8_lossy(&output.stdout).starts_with("The configuration is good: "));
         }
     }
 }

@@ -32,7 +32,8 @@ impl DataDir {
         let current = data_dir.current()?;
         data_dir.remove_leftovers(current)?;
         if current > 0 {
-            let store = Store::open(&data_dir.path(current), &data_dir.setup)?;
+            let store = Store::open(&data_dir.path(current), &data_dir.setup);
+            let store = store.map_err(|error| error.of_the_whole(&data_dir.root))?;
             return Ok((data_dir, Generation { number: current, store }));
         }
         let generation = data_dir.create_next(current)?;

@@ -67,6 +67,15 @@ impl OpenError {
         }
     }
 
+    /// The same error of the whole data directory: without its generation, what is left of it is damaged too. The
+    /// reason names the file.
+    pub(crate) fn of_the_whole(self, root: &Path) -> Self {
+        match self {
+            Self::Damaged { reason, .. } => Self::Damaged { dir: root.to_owned(), reason },
+            other => other,
+        }
+    }
+
     /// Classifies a RocksDB error, as far as its kind and message allow.
     pub(crate) fn rocksdb(dir: &Path, error: &rocksdb::Error) -> Self {
         let (dir, reason) = (dir.to_owned(), error.to_string());

@@ -1,14 +1,19 @@
 //! `raft-proxy backup`: a snapshot of a running cluster, read from one of its nodes into a file.
 //!
 //! The file gets its name only when it was read back whole and is on disk. Until then it has a temporary name beside
-//! it, and is removed when anything goes wrong, Ctrl-C included.
+//! it, and is removed when anything goes wrong, Ctrl-C included. Standard output (`-`) cannot take anything back: what goes
+//! there is checked on the way, and the exit code says whether all of it was right.
 
+mod checked;
+
+use std::fmt::Display;
 use std::fs::File;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use adapter::snapshot::Survey;
 use clap::ArgMatches;
 use raft::backup::MOST_PIECE;
 use redis_protocol::resp2::types::BytesFrame;
@@ -16,30 +21,33 @@ use tempfile::NamedTempFile;
 
 use super::client::Client;
 use super::inspect::Report;
-use super::{Failure, stop, stream};
+use super::{Failure, private, stop, stream};
+use checked::Checked;
 
 /// How long the node may take for one answer; it answers a piece that is not written yet after a second.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What standard output is called in errors.
+const NAME_OF_OUTPUT: &str = "to standard output";
 
 /// Writes a snapshot of the cluster to a file.
 pub(super) fn run(args: &ArgMatches) -> Result<(), Failure> {
     let text = |name: &str| args.get_one::<String>(name).map(String::as_str);
     let path = PathBuf::from(text("file").unwrap_or_default());
+    if path.as_os_str() == "-" {
+        return to_standard_output(args);
+    }
+    private::keep();
     let force = args.get_flag("force");
     if !force && path.symlink_metadata().is_ok() {
         return Err(exists(&path));
     }
     let mut client = Client::connect(text("from").unwrap_or_default(), text("password"), PATIENCE)?;
     let mut file = make_unfinished(&path)?;
-    let index = receive(&mut client, file.as_file_mut(), &path)?;
+    let index = receive(&mut client, file.as_file_mut(), &path.display())?;
     file.as_file().sync_all().map_err(Failure::because(path.display()))?;
     let (survey, bytes) = stream::check(file.path(), "checking")?;
-    let found = survey.header.applied.position.index;
-    if found != index {
-        return Err(Failure::Failed(format!(
-            "the node announced a snapshot at {index} and sent one at {found}"
-        )));
-    }
+    compare(&survey, index)?;
     let report = Report::of(&path, &survey, bytes)?;
     name(file, &path, force)?;
     if args.get_flag("json") {
@@ -48,6 +56,40 @@ pub(super) fn run(args: &ArgMatches) -> Result<(), Failure> {
         println!("{}", report.table());
         Ok(())
     }
+}
+
+/// Writes a snapshot of the cluster to standard output; what there is to say of it goes to standard error.
+fn to_standard_output(args: &ArgMatches) -> Result<(), Failure> {
+    let text = |name: &str| args.get_one::<String>(name).map(String::as_str);
+    let mut output = std::io::stdout();
+    if output.is_terminal() {
+        let why = "a backup is not for a terminal; give a file's name, or pass it on to another program";
+        return Err(Failure::Usage(why.to_owned()));
+    }
+    let mut client = Client::connect(text("from").unwrap_or_default(), text("password"), PATIENCE)?;
+    let mut checked = Checked::new(&mut output);
+    let received = receive(&mut client, &mut checked, &NAME_OF_OUTPUT);
+    let checked = checked.finish();
+    let index = received?;
+    let (survey, bytes) = checked.map_err(Failure::because("the backup is damaged, throw it away"))?;
+    compare(&survey, index)?;
+    output.flush().map_err(Failure::because(format!("cannot write {NAME_OF_OUTPUT}")))?;
+    let report = Report::of(Path::new("-"), &survey, bytes)?;
+    if args.get_flag("json") {
+        eprintln!("{}", report.json()?);
+    } else {
+        eprintln!("{}", report.table());
+    }
+    Ok(())
+}
+
+/// Checks that a node has sent what it has announced.
+fn compare(survey: &Survey, announced: u64) -> Result<(), Failure> {
+    let found = survey.header.applied.position.index;
+    if found == announced {
+        return Ok(());
+    }
+    Err(Failure::Failed(format!("the node announced a snapshot at {announced} and sent one at {found}")))
 }
 
 fn exists(path: &Path) -> Failure {
@@ -84,8 +126,9 @@ fn beside(path: &Path) -> Result<NamedTempFile, Failure> {
     file.map_err(Failure::because(format!("cannot write beside {}", path.display())))
 }
 
-/// Reads a snapshot from the node into a file; answers the index that the node said it is of.
-fn receive(client: &mut Client, file: &mut File, path: &Path) -> Result<u64, Failure> {
+/// Reads a snapshot from the node; answers the index that the node said it is of.
+fn receive(client: &mut Client, output: &mut impl Write, name: &dyn Display) -> Result<u64, Failure> {
+    let cannot = format!("cannot write {name}");
     let (name, index) = match array(client.call(&["RAFT.SNAPSHOT", "BEGIN"])?)? {
         [BytesFrame::BulkString(name), BytesFrame::Integer(index)] => {
             (String::from_utf8_lossy(&name).into_owned(), number(index)?)
@@ -97,7 +140,7 @@ fn receive(client: &mut Client, file: &mut File, path: &Path) -> Result<u64, Fai
     loop {
         let reply = client.call(&["RAFT.SNAPSHOT", "READ", &name, &at.to_string(), &piece])?;
         let [BytesFrame::BulkString(bytes), whole] = array(reply)? else { return Err(strange()) };
-        file.write_all(&bytes).map_err(Failure::because(format!("cannot write {}", path.display())))?;
+        output.write_all(&bytes).map_err(Failure::because(&cannot))?;
         at += bytes.len() as u64;
         bar.set_position(at);
         match whole {

@@ -3,6 +3,7 @@
 //! Each node is the same `raft-proxy serve` that an operator would run, with its own `cluster.conf`, data and log
 //! under the demo's directory, so that what is seen here can be taken along.
 
+mod directory;
 mod kiwis;
 
 use std::fs;
@@ -14,14 +15,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::ArgMatches;
+use clap::parser::ValueSource;
 use indicatif::{ProgressBar, ProgressStyle};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use raft::handle::{MemberStatus, Role};
 
+use directory::Directory;
 use kiwis::Kiwi;
 
-use super::{Failure, status, stop};
+use super::{Failure, private, status, stop};
 
 /// How long the first election may take.
 const ELECTION: Duration = Duration::from_secs(30);
@@ -49,21 +52,24 @@ struct Demo {
 
 /// Starts the nodes, shows how they are, stops them.
 pub(super) fn run(args: &ArgMatches) -> Result<(), Failure> {
-    let count = *args.get_one::<u16>("nodes").unwrap_or(&3);
+    private::keep();
+    // Holds the directory until the nodes have ended.
+    let home = Directory::open(args.get_one::<String>("dir").map(PathBuf::from))?;
+    let given = |name: &str| args.value_source(name) == Some(ValueSource::CommandLine);
+    let nodes = args.get_one::<u16>("nodes").copied().filter(|_| given("nodes"));
+    let backend = args.get_one::<String>("backend").map(String::as_str).filter(|_| given("backend"));
+    let (count, backend) = home.shape(nodes, backend)?;
     let port = *args.get_one::<u16>("port").unwrap_or(&6400);
-    let backend = args.get_one::<String>("backend").map_or("embedded", String::as_str);
     let program = args.get_one::<PathBuf>("kiwi-bin").map(PathBuf::as_path);
-    let program = match (backend, program) {
+    let program = match (backend.as_str(), program) {
         ("kiwi", program) => Some(kiwis::find(program)?),
         (_, None) => None,
         (_, Some(_)) => return Err(Failure::Usage("--kiwi-bin goes with --backend kiwi".to_owned())),
     };
     let stop = stop::flag()?;
     check_ports(count, port, program.is_some())?;
-    // Holds the temporary directory until the nodes have ended.
-    let (dir, _temporary) = directory(args.get_one::<String>("dir").map(PathBuf::from))?;
-    write_configs(&dir, count, port, backend)?;
-    let mut demo = Demo { dir, nodes: Vec::new(), kiwis: Vec::new() };
+    write_configs(home.path(), count, port, &backend)?;
+    let mut demo = Demo { dir: home.path().to_owned(), nodes: Vec::new(), kiwis: Vec::new() };
     let outcome = demo.start(count, port, program.as_deref(), &stop).and_then(|()| demo.show(&stop));
     stop_all(&mut demo.nodes);
     outcome
@@ -113,7 +119,7 @@ impl Demo {
 
     fn print_start(&self, members: &[MemberStatus]) {
         let leader = leader(members);
-        println!("A cluster of {} runs in {}:", self.nodes.len(), self.dir.display());
+        println!("A cluster of {} runs in {}:", members.len(), self.dir.display());
         for (index, node) in self.nodes.iter().enumerate() {
             let role = if leader == Some(u64::from(node.id)) { "leader" } else { "follower" };
             let kiwi = self.kiwis.get(index);
@@ -154,21 +160,6 @@ fn check_ports(count: u16, port: u16, with_kiwis: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-fn directory(wanted: Option<PathBuf>) -> Result<(PathBuf, Option<tempfile::TempDir>), Failure> {
-    match wanted {
-        Some(dir) => {
-            fs::create_dir_all(&dir).map_err(Failure::because(dir.display()))?;
-            let dir = dir.canonicalize().map_err(Failure::because(dir.display()))?;
-            Ok((dir, None))
-        }
-        None => {
-            let dir = tempfile::Builder::new().prefix("raft-proxy-demo-").tempdir();
-            let dir = dir.map_err(Failure::because("cannot make a temporary directory"))?;
-            Ok((dir.path().to_path_buf(), Some(dir)))
-        }
-    }
-}
-
 fn node_dir(dir: &Path, id: u16) -> PathBuf {
     dir.join(format!("node{id}"))
 }
@@ -180,7 +171,7 @@ fn write_configs(dir: &Path, count: u16, port: u16, backend: &str) -> Result<(),
         Ok(secret) => secret.trim().to_owned(),
         Err(_) => {
             let secret: String = (0..32).map(|_| char::from(rand::random_range(b'a'..=b'z'))).collect();
-            fs::write(&secret_file, &secret).map_err(Failure::because(secret_file.display()))?;
+            private::write(&secret_file, &secret)?;
             secret
         }
     };
@@ -188,7 +179,7 @@ fn write_configs(dir: &Path, count: u16, port: u16, backend: &str) -> Result<(),
         (1..=count).map(|id| format!("\"{id}=127.0.0.1:{}\"", port + RAFT_PORT_OFFSET + id - 1)).collect();
     for id in 1..=count {
         let node = node_dir(dir, id);
-        fs::create_dir_all(&node).map_err(Failure::because(node.display()))?;
+        private::make_directory(&node)?;
         let text = format!(
             "[node]\nid = {id}\ndata_dir = {:?}\n\n[listen]\nresp = \"127.0.0.1:{}\"\nraft = \"127.0.0.1:{}\"\n\n\
              [cluster]\nsecret = {secret:?}\nmembers = [{}]\n\n[storage]\nkind = {backend:?}\n{}",
@@ -201,8 +192,7 @@ fn write_configs(dir: &Path, count: u16, port: u16, backend: &str) -> Result<(),
                 _ => String::new(),
             },
         );
-        let path = node.join("cluster.conf");
-        fs::write(&path, text).map_err(Failure::because(path.display()))?;
+        private::write(&node.join("cluster.conf"), &text)?;
     }
     Ok(())
 }
@@ -257,7 +247,8 @@ fn wait_for_leader(nodes: &mut [DemoNode], stop: &AtomicBool) -> Result<Option<V
 
 fn ask_any(nodes: &[DemoNode]) -> Option<Vec<MemberStatus>> {
     let living = nodes.iter().filter(|node| !node.ended);
-    living.filter_map(|node| status::ask(&format!("127.0.0.1:{}", node.port), None).ok()).next()
+    let ask = |node: &DemoNode| status::ask(&format!("127.0.0.1:{}", node.port), None, status::PATIENCE).ok();
+    living.filter_map(ask).next()
 }
 
 fn leader(members: &[MemberStatus]) -> Option<u64> {

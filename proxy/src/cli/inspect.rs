@@ -80,9 +80,13 @@ impl Report {
 
     /// Prints all of it.
     pub(super) fn print_json(&self) -> Result<(), Failure> {
-        let text = serde_json::to_string_pretty(self).map_err(Failure::because("cannot write JSON"))?;
-        println!("{text}");
+        println!("{}", self.json()?);
         Ok(())
+    }
+
+    /// All of it as JSON.
+    pub(super) fn json(&self) -> Result<String, Failure> {
+        serde_json::to_string_pretty(self).map_err(Failure::because("cannot write JSON"))
     }
 
     /// The same for people.

@@ -11,6 +11,7 @@ mod client;
 mod ctl;
 mod demo;
 mod inspect;
+mod private;
 mod recover;
 mod reload;
 mod restore;
@@ -69,6 +70,10 @@ impl Failure {
 pub fn main() -> ExitCode {
     let matches = match command().try_get_matches() {
         Ok(matches) => matches,
+        Err(error) if error.use_stderr() && wants_json() => {
+            print_error(&error.render().to_string(), USAGE);
+            return ExitCode::from(USAGE);
+        }
         Err(error) => {
             let code = if error.use_stderr() { USAGE } else { 0 };
             // Nobody is left to tell if standard error is gone.
@@ -81,9 +86,23 @@ pub fn main() -> ExitCode {
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("raft-proxy: {failure}");
+            print_error(&failure.to_string(), failure.exit_code());
             ExitCode::from(failure.exit_code())
         }
+    }
+}
+
+/// Whether whoever reads the answer is a program. The command line may be wrong, so it is looked at as it is.
+fn wants_json() -> bool {
+    std::env::args_os().any(|arg| arg == "--json")
+}
+
+/// Says on standard error what has gone wrong, as a line or as JSON.
+fn print_error(text: &str, code: u8) {
+    if wants_json() {
+        eprintln!("{}", serde_json::json!({ "error": text.trim(), "exit_code": code }));
+    } else {
+        eprintln!("raft-proxy: {text}");
     }
 }
 
@@ -98,7 +117,7 @@ fn run(matches: &ArgMatches) -> Result<(), Failure> {
             }
             Ok(())
         }
-        Some(("status", args)) => status::run(args),
+        Some(("status", args)) => status::run(args, status::PATIENCE),
         Some(("ctl", args)) => ctl::run(args),
         Some(("backup", args)) => backup::run(args),
         Some(("recover", args)) => recover::run(args),
@@ -114,6 +133,7 @@ fn run(matches: &ArgMatches) -> Result<(), Failure> {
 
 fn check(args: &ArgMatches) -> Result<(), Failure> {
     let config = settings::load(args)?.config;
+    let dangers = conf::check::dangers(&config);
     let mode = match config.cluster.members.len() {
         _ if !config.cluster.enabled => "stand-alone".to_owned(),
         0 if config.cluster.join.is_empty() => "no cluster yet".to_owned(),
@@ -121,11 +141,15 @@ fn check(args: &ArgMatches) -> Result<(), Failure> {
         1 => "a cluster of one".to_owned(),
         n => format!("a cluster of {n}"),
     };
+    let verdict = if dangers.is_empty() { "is good" } else { "can be used, but is not safe" };
     println!(
-        "The configuration is good: node {} of {mode}, clients on {}.",
+        "The configuration {verdict}: node {} of {mode}, clients on {}.",
         config.own_id().max(1),
         config.listen.resp
     );
+    for danger in dangers {
+        println!("Warning: {danger}.");
+    }
     Ok(())
 }
 
@@ -153,7 +177,7 @@ fn command() -> Command {
         )
         .subcommand(
             Command::new("status")
-                .about("Show the nodes of a cluster")
+                .about("Show the nodes of a cluster; exits with 2 if none leads")
                 .arg(
                     Arg::new("addr")
                         .long("addr")
@@ -182,7 +206,12 @@ fn command() -> Command {
                         .action(ArgAction::SetTrue)
                         .help("Replace FILE if it exists"),
                 )
-                .arg(Arg::new("file").value_name("FILE").required(true).help("The file to write"))
+                .arg(
+                    Arg::new("file")
+                        .value_name("FILE")
+                        .required(true)
+                        .help("The file to write; - for standard output"),
+                )
                 .arg(json()),
         )
         .subcommand(settings::add(
@@ -219,7 +248,7 @@ fn command() -> Command {
             Command::new("demo")
                 .about("Run a whole cluster on this machine, to try things out")
                 .arg(
-                    number("nodes", "N", "3", "How many nodes, 1 to 7")
+                    number("nodes", "N", "3", "How many nodes, 1 to 7; as many as DIR holds if not given")
                         .value_parser(value_parser!(u16).range(1..=7)),
                 )
                 .arg(
@@ -243,7 +272,7 @@ fn command() -> Command {
                         .value_name("KIND")
                         .default_value("embedded")
                         .value_parser(["embedded", "kiwi", "memory"])
-                        .help("The storage"),
+                        .help("The storage; that of DIR if not given"),
                 )
                 .arg(
                     Arg::new("kiwi-bin")

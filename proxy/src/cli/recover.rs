@@ -3,7 +3,7 @@
 use clap::ArgMatches;
 use raft::recover::RecoverError;
 
-use super::{Failure, settings};
+use super::{Failure, private, settings};
 use crate::telemetry;
 
 const WARNING: &str = "recover makes this node the only member of a new cluster. What the other members have committed and \
@@ -16,6 +16,7 @@ pub(super) fn run(args: &ArgMatches) -> Result<(), Failure> {
     if !args.get_flag("unsafe") {
         return Err(Failure::Usage(WARNING.to_owned()));
     }
+    private::keep();
     let loaded = settings::load(args)?;
     telemetry::start(&loaded)?;
     let config = loaded.config;
@@ -25,6 +26,7 @@ pub(super) fn run(args: &ArgMatches) -> Result<(), Failure> {
         RecoverError::SameCluster(_) => Failure::Usage(error.to_string()),
         _ => Failure::Failed(error.to_string()),
     })?;
+    private::close_directory(&config.node.data_dir);
     println!("Node {} is the only member of the new cluster {}.", done.node, done.new_cluster);
     println!("The cluster {} is given up; its members were {:?}.", done.old_cluster, done.old_members);
     println!("What was done is written in {}.", done.record.display());

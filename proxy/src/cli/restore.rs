@@ -9,11 +9,12 @@ use clap::ArgMatches;
 use conf::{ClusterConfig, StorageKind};
 use raft::backup::{Restore, RestoreError};
 
-use super::{Failure, settings, stream};
+use super::{Failure, private, settings, stream};
 
 /// Checks the backup whole, then makes the directory.
 pub(super) fn run(args: &ArgMatches) -> Result<(), Failure> {
     let path = Path::new(args.get_one::<String>("file").map_or("", String::as_str));
+    private::keep();
     let mut config = settings::load(args)?.config;
     if let Some(dir) = args.get_one::<String>("dir") {
         config.node.data_dir = PathBuf::from(dir);
@@ -36,6 +37,7 @@ pub(super) fn run(args: &ArgMatches) -> Result<(), Failure> {
     }
     bar.finish_and_clear();
     let cluster_id = restore.finish().map_err(failed)?;
+    private::close_directory(&config.node.data_dir);
     let (node, dir) = (config.own_id().max(1), config.node.data_dir.display());
     let (keys, index) = (survey.trailer.keys, survey.header.applied.position.index);
     if cluster_id.is_empty() {

@@ -9,12 +9,14 @@ use std::time::Duration;
 
 use adapter::AnyAdapter;
 use clap::ArgMatches;
+use conf::load::Origin;
 use conf::{ClusterConfig, ConfigError, Live, Loaded};
 use raft::Handle;
+use raft::node::Node;
 use tokio::task::JoinSet;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Failure, reload, settings, stop};
+use super::{Failure, private, reload, settings, stop};
 use crate::http::Http;
 use crate::reload::Reloader;
 use crate::server::{DRAIN, Server};
@@ -30,11 +32,24 @@ struct Listeners {
     http: Option<TcpListener>,
 }
 
+/// What somebody is told who has said nothing of where the node's data shall be.
+const NO_FILE: &str = "there is no configuration: give --config FILE, a cluster.conf (examples/ has some, and `raft-proxy \
+    config reference` prints every option), or say by flags or environment what the node shall be, and with \
+    --node-data-dir where its data shall be. `raft-proxy demo` runs a whole cluster on this machine, to try things out";
+
 /// Runs a node until it is told to stop.
 pub(super) fn run(args: &ArgMatches) -> Result<(), Failure> {
+    private::keep();
     let sources = settings::sources(args);
     let loaded = sources.load()?;
+    // A directory for data is not made wherever somebody happens to stand.
+    if sources.file.is_none() && *loaded.origin("node.data_dir") == Origin::Default {
+        return Err(Failure::Usage(NO_FILE.to_owned()));
+    }
     telemetry::start(&loaded)?;
+    for danger in conf::check::dangers(&loaded.config) {
+        tracing::warn!("{danger}");
+    }
     let listeners = bind(&loaded)?;
     raise_file_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
@@ -80,6 +95,7 @@ async fn serve(
     until_stdin_closes: bool,
 ) -> Result<(), Failure> {
     // From here on they do not end the process, also while it waits for the other members.
+    let mut asked = stop::Signals::new().map_err(Failure::because("cannot watch for signals"))?;
     let signals = reload::Signals::new().map_err(Failure::because("cannot watch for signals"))?;
     let mut tasks = JoinSet::new();
     tasks.spawn(signals.obey(Arc::clone(&reloader)));
@@ -87,41 +103,60 @@ async fn serve(
     if config.node.watch_config {
         tasks.spawn(reload::watch(Arc::clone(&reloader)));
     }
+    let is_of_a_node = private::is_of_a_node(&config.node.data_dir);
     raft::node::claim_data_dir(&config).map_err(Failure::because("cannot start the node"))?;
+    if is_of_a_node {
+        private::close_directory(&config.node.data_dir);
+    }
     // Whoever counts something asks the registry for it when it is made.
     let registry = metrics::install();
     let http = Http::new(reloader.live().clone(), Arc::clone(&registry));
     let _http = serve_http(&http, listeners.http)?;
     let adapter = AnyAdapter::open(&config).map_err(Failure::because("cannot open the storage"))?;
     let live = reloader.live();
-    let handle: Handle<AnyAdapter> = match listeners.raft {
+    let (handle, arrival): (Handle<AnyAdapter>, _) = match listeners.raft {
         Some(raft) => {
             let raft = tokio::net::TcpListener::from_std(raft).map_err(Failure::because("cannot listen"))?;
-            raft::node::Node::start(live.clone(), adapter, raft)
-                .await
-                .map_err(Failure::because("cannot start the node"))?
+            let begun = Node::begin(live.clone(), adapter, raft);
+            let (handle, arrival) = begun.map_err(Failure::because("cannot start the node"))?;
+            (handle, Some(arrival))
         }
-        None => raft::standalone::Standalone::start(live.clone(), adapter),
+        None => (raft::standalone::Standalone::start(live.clone(), adapter), None),
     };
     let resp =
         tokio::net::TcpListener::from_std(listeners.resp).map_err(Failure::because("cannot listen"))?;
     let server = Server::new(handle.clone(), Arc::clone(&reloader));
-    http.open(server.shared());
     let interval = config.log.performance_interval;
     let tell = metrics::performance::tell(registry, handle.clone(), interval);
     let _telling = AbortOnDropHandle::new(tokio::spawn(tell));
-    let (node, clients) = (handle.status().id, live.load().listen.resp);
-    tracing::info!(node, %clients, "ready for clients");
-    let stop = async move {
+    // Clients are answered while the node is on its way into its cluster, if only with how it is.
+    let mut arrived = Ok(());
+    let stop = async {
+        let arriving = async {
+            match arrival {
+                Some(arrival) => arrival.await,
+                None => Ok(()),
+            }
+        };
+        let serving = async {
+            arrived = arriving.await.map_err(Failure::because("cannot start the node"));
+            if arrived.is_ok() {
+                http.open(server.shared());
+                let (node, clients) = (handle.status().id, live.load().listen.resp);
+                tracing::info!(node, %clients, "ready for clients");
+                std::future::pending::<()>().await;
+            }
+        };
         tokio::select! {
-            () = stop::signalled() => {}
+            () = asked.any() => {}
             () = stdin_closed(), if until_stdin_closes => {}
+            () = serving => {}
         }
     };
     server.run(resp, stop, DRAIN).await;
     handle.shutdown().await;
     tracing::info!("stopped");
-    Ok(())
+    arrived
 }
 
 /// Serves HTTP, if it has a listener, until the answer is dropped.

@@ -13,30 +13,20 @@ use super::Failure;
 const INTERRUPTED: i32 = 130;
 
 /// The signals that ask the process to stop; from the making of this on, they do nothing else.
-struct Signals {
+pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl Signals {
     /// Must be called on a runtime.
-    fn new() -> io::Result<Self> {
+    pub(super) fn new() -> io::Result<Self> {
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
-    async fn any(&mut self) {
+    /// Ends when the process is asked to stop, or was since this was made.
+    pub(super) async fn any(&mut self) {
         tokio::select! { _ = self.terminate.recv() => {}, _ = self.interrupt.recv() => {} }
-    }
-}
-
-/// Ends when the process is asked to stop.
-pub(super) async fn signalled() {
-    match Signals::new() {
-        Ok(mut signals) => signals.any().await,
-        Err(error) => {
-            tracing::error!(%error, "cannot watch for signals; end this process with SIGKILL");
-            std::future::pending::<()>().await;
-        }
     }
 }
 

@@ -6,6 +6,7 @@ use adapter::command::adoption::State;
 use adapter::command::arg;
 use adapter::{Adapter, Reply};
 use bytes::Bytes;
+use raft::handle::Role;
 
 use super::handshake::REDIS_VERSION;
 use super::{Context, info_raft};
@@ -68,7 +69,7 @@ async fn write_section<A: Adapter>(shared: &Shared<A>, section: &str, text: &mut
         "persistence" => lines(
             text,
             &[
-                ("loading", &u8::from(is_loading(shared).await)),
+                ("loading", &u8::from(is_starting(shared) || is_loading(shared).await)),
                 ("rdb_bgsave_in_progress", &0),
                 ("aof_enabled", &1),
                 ("aof_last_write_status", &"ok"),
@@ -163,6 +164,11 @@ fn storage<A: Adapter>(shared: &Shared<A>, text: &mut String) {
         // Writing to a string cannot fail.
         let _ = write!(text, "storage_{}:{}\r\n", fact.name, fact.value);
     }
+}
+
+/// Whether this node cannot serve yet: clients that look here before they send anything wait.
+fn is_starting<A: Adapter>(shared: &Shared<A>) -> bool {
+    shared.handle.status().role == Role::Starting
 }
 
 /// Whether data is being adopted.

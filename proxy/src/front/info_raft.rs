@@ -16,6 +16,8 @@ pub(super) async fn write<A: Adapter>(shared: &Shared<A>, text: &mut String) {
     let voters = members.iter().filter(|member| member.voter).count();
     let state = match status.role {
         Role::Standalone => "standalone",
+        Role::Starting => "loading",
+        Role::Removed => "removed",
         _ if status.cluster_id.is_empty() => "uninitialized",
         _ => "up",
     };
@@ -27,7 +29,7 @@ pub(super) async fn write<A: Adapter>(shared: &Shared<A>, text: &mut String) {
          raft_last_log_index:{}\r\nraft_applied_index:{}\r\nraft_snapshot_index:{}\r\nraft_purged_index:{}\r\n\
          raft_cluster_id:{}\r\n",
         status.id,
-        role(status.role),
+        status.role.name(),
         yes_or_no(voter),
         status.leader.map_or_else(|| "-1".to_owned(), |leader| leader.to_string()),
         status.term,
@@ -61,7 +63,7 @@ pub(super) async fn write<A: Adapter>(shared: &Shared<A>, text: &mut String) {
 fn node(member: &MemberStatus, health: Option<&MemberHealth>, text: &mut String) {
     let (address, port) = member.raft.rsplit_once(':').unwrap_or((&member.raft, "0"));
     let (state, resp) =
-        member.node.as_ref().map_or(("unreachable", ""), |node| (role(node.role), &*node.resp));
+        member.node.as_ref().map_or(("unreachable", ""), |node| (node.role.name(), &*node.resp));
     let connections = health.and_then(|health| health.connections).unwrap_or_default();
     let last = connections.last_seconds.map_or(-1, |seconds| i64::try_from(seconds).unwrap_or(i64::MAX));
     let health = health.map_or(MemberState::Unknown, |health| health.state);
@@ -75,16 +77,6 @@ fn node(member: &MemberStatus, health: Option<&MemberHealth>, text: &mut String)
         connections.errors,
         connections.oks,
     );
-}
-
-pub(super) fn role(role: Role) -> &'static str {
-    match role {
-        Role::Leader => "leader",
-        Role::Follower => "follower",
-        Role::Candidate => "candidate",
-        Role::Learner => "learner",
-        Role::Standalone => "standalone",
-    }
 }
 
 fn yes_or_no(yes: bool) -> &'static str {

@@ -17,13 +17,14 @@ mod parameters;
 mod redis_cluster;
 mod snapshot;
 
-use adapter::command::arg;
 use adapter::command::text::unknown_command;
+use adapter::command::{Flags, arg};
 use adapter::error::Outcome;
 use adapter::{Adapter, Reply, Stop};
 
 use crate::clients::Client;
 use crate::connection::{Found, Session};
+use crate::protection;
 use crate::shared::Shared;
 use adapter::clock::unix_time;
 pub(crate) use info::is_loading;
@@ -44,6 +45,10 @@ pub(crate) async fn run<A: Adapter>(
     found: Found,
     args: &[&[u8]],
 ) -> Outcome<Option<Reply>> {
+    let (peer, local) = (context.client.address, context.client.local);
+    if changes(found) && protection::denies_changes(&context.shared.config.load(), peer, local) {
+        return Err(Stop::say(format!("DENIED {}", protection::CHANGES_DENIED)));
+    }
     let reply = match (found.parent.map_or(found.spec.name, |parent| parent.name), found.parent.is_some()) {
         ("ping", _) => ping(args),
         ("echo", _) => Ok(Reply::bulk(args[1])),
@@ -79,6 +84,28 @@ pub(crate) async fn run<A: Adapter>(
         _ => Err(unknown_command(args)),
     };
     reply.map(Some)
+}
+
+/// What an administrator's command may look at, or do to connections and to no more.
+const LOOKS: &[(&str, &str)] = &[
+    ("client", "kill"),
+    ("client", "list"),
+    ("client", "no-evict"),
+    ("cluster", "replicas"),
+    ("cluster", "slaves"),
+    ("config", "get"),
+    ("config", "resetstat"),
+    ("raft.snapshot", "begin"),
+    ("raft.snapshot", "create"),
+    ("raft.snapshot", "end"),
+    ("raft.snapshot", "read"),
+];
+
+/// Whether a command changes the cluster or its configuration. Of an administrator's commands, all that are not known to
+/// change nothing.
+fn changes(found: Found) -> bool {
+    let parent = found.parent.map_or("", |parent| parent.name);
+    found.spec.flags.has(Flags::ADMIN) && !LOOKS.contains(&(parent, found.spec.name))
 }
 
 fn ping(args: &[&[u8]]) -> Outcome<Reply> {

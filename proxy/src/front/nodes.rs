@@ -16,7 +16,7 @@ use adapter::{Adapter, Reply, Stop};
 use raft::handle::{Change, ChangeError, MemberStatus};
 use raft::health::HealthView;
 
-use super::{Context, help, info_raft};
+use super::{Context, help};
 
 /// Runs a subcommand of `RAFT.NODE`.
 pub(super) async fn run<A: Adapter>(context: &Context<'_, A>, name: &str, args: &[&[u8]]) -> Outcome<Reply> {
@@ -96,7 +96,7 @@ fn node_id(given: &[u8]) -> Outcome<u64> {
 fn listed(member: &MemberStatus, health: &HealthView) -> Reply {
     let text = |text: &str| Reply::bulk(text.as_bytes());
     let node = member.node.as_ref();
-    let role = node.map_or("unreachable", |node| info_raft::role(node.role));
+    let role = node.map_or("unreachable", |node| node.role.name());
     let known = health.members.iter().find(|known| known.id == member.id);
     let links = health.links.iter().filter(|link| link.from == member.id);
     let links = links.map(|link| (text(&link.to.to_string()), text(link.state.name()))).collect();

@@ -34,7 +34,6 @@ const FIXED: &[(&str, &str)] = &[
     ("maxmemory-policy", "noeviction"),
     ("maxmemory-samples", "5"),
     ("notify-keyspace-events", ""),
-    ("protected-mode", "no"),
     ("save", ""),
     ("set-max-intset-entries", "512"),
     ("set-max-listpack-entries", "128"),
@@ -103,9 +102,15 @@ const ALIASES: &[Alias] = &[
         read: |given| bytes(given, 1024 * KIB, GIB / 2),
     },
     Alias {
+        name: "protected-mode",
+        option: "listen.protected_mode",
+        get: |c| if c.listen.protected_mode { "yes" } else { "no" }.to_owned(),
+        read: |given| yes_or_no(given, "true", "false"),
+    },
+    Alias {
         name: "requirepass",
         option: "listen.password",
-        get: |c| c.listen.password.clone(),
+        get: |c| options::by_name("listen.password").map(|option| option.shown(c)).unwrap_or_default(),
         read: as_it_is,
     },
     Alias {
@@ -162,7 +167,7 @@ const ALIASES: &[Alias] = &[
 const KIB: i64 = 1 << 10;
 const GIB: i64 = 1 << 30;
 
-/// All names with their values now, in order. Secrets are not shown, but for `requirepass`, which Redis shows.
+/// All names with their values now, in order. Secrets are not shown, not even `requirepass`, which Redis shows.
 pub(super) fn all(config: &ClusterConfig) -> Vec<(Cow<'static, str>, String)> {
     let mut all: Vec<(Cow<'static, str>, String)> = FIXED
         .iter()
@@ -304,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_are_not_shown_but_for_the_one_that_redis_shows() {
+    fn secrets_are_not_shown() {
         let mut config = ClusterConfig::default();
         config.cluster.secret = "s3cret".to_owned();
         config.listen.password = "hunter2".to_owned();
@@ -315,8 +320,11 @@ mod tests {
             found.map(|(name, _)| name.to_string()).collect()
         };
         assert!(with("s3cret").is_empty());
-        assert_eq!(with("hunter2"), ["requirepass"]);
-        assert_eq!(with("(secret)"), ["cluster.secret", "listen.password", "storage.password"]);
+        assert!(with("hunter2").is_empty());
+        assert_eq!(
+            with("(secret)"),
+            ["cluster.secret", "listen.password", "requirepass", "storage.password"]
+        );
     }
 
     #[test]

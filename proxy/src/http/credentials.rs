@@ -1,5 +1,8 @@
-//! Who may change something: whoever has `listen.password`, as Basic credentials (of any user, as Redis has one user) or
-//! as a Bearer token. Where no password is set, only somebody on the node's own machine.
+//! Who is served, and who may change something: whoever has `listen.password`, as Basic credentials (of any user, as
+//! Redis has one user) or as a Bearer token. Where no password is set, only somebody on the node's own machine
+//! ([`crate::protection`]).
+
+use std::net::SocketAddr;
 
 use adapter::Adapter;
 use base64::Engine as _;
@@ -9,6 +12,7 @@ use hyper::StatusCode;
 
 use super::answer::Failure;
 use super::call::Call;
+use crate::protection;
 use crate::shared::Shared;
 
 /// Whether a password is set and the request has it.
@@ -18,16 +22,28 @@ pub(super) fn has_password(config: &ClusterConfig, call: &Call) -> bool {
     !wanted.is_empty() && given.is_some_and(|given| crate::password::is(wanted, &given))
 }
 
-/// Refuses who may not.
+/// Refuses who is not served at all while no password is set.
+pub(super) fn admit(config: &ClusterConfig, call: &Call) -> Result<(), Failure> {
+    if protection::denies(config, call.peer, at(config)) {
+        return Err(Failure::new(StatusCode::FORBIDDEN, protection::DENIED));
+    }
+    Ok(())
+}
+
+/// The address that requests come to, as far as it is known: who listens everywhere takes the loopback interface alone
+/// for this machine.
+fn at(config: &ClusterConfig) -> SocketAddr {
+    config.listen.http.unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0)))
+}
+
+/// Refuses who may not change anything.
 pub(super) fn check<A: Adapter>(shared: &Shared<A>, call: &Call) -> Result<(), Failure> {
     let config = shared.config.load();
+    if protection::denies_changes(&config, call.peer, at(&config)) {
+        return Err(Failure::new(StatusCode::FORBIDDEN, protection::CHANGES_DENIED));
+    }
     if config.listen.password.is_empty() {
-        return if call.peer.ip().to_canonical().is_loopback() {
-            Ok(())
-        } else {
-            let reason = "no password is set (listen.password): changes are taken from this machine only";
-            Err(Failure::new(StatusCode::FORBIDDEN, reason))
-        };
+        return Ok(());
     }
     if has_password(&config, call) { Ok(()) } else { Err(Failure::unauthorized()) }
 }

@@ -4,12 +4,14 @@
 //! |---|---|
 //! | [`log_level`] | what is logged, changeable at any time |
 //! | [`log_writer`] | the thread that writes, so that nobody who logs waits |
+//! | [`repeated`] | what others say again and again is written a few times |
 //! | [`rotation`] | a log file that is bounded |
 //!
 //! There is one log in a process, and so it is the one thing here that is global.
 
 pub mod log_level;
 mod log_writer;
+mod repeated;
 mod rotation;
 
 use std::io::IsTerminal;
@@ -22,6 +24,7 @@ use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 
 use log_writer::{LogWriter, Sink};
+use repeated::Repeated;
 use rotation::{Bounds, LogFile};
 
 /// How long the last lines may take to be written.
@@ -52,7 +55,7 @@ pub fn start(loaded: &Loaded) -> Result<(), ConfigError> {
         LogFormat::Text => lines.boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
-    let started = Registry::default().with(filter).with(lines).try_init();
+    let started = Registry::default().with(filter).with(Repeated::default()).with(lines).try_init();
     started.map_err(|error| cannot(error.to_string()))?;
     // It was the first: otherwise the subscriber would have been refused.
     let _ = WRITER.set(writer);

@@ -69,12 +69,15 @@ impl LogFile {
         for number in (1..kept).rev() {
             rename(&self.numbered(number), &self.numbered(number + 1))?;
         }
+        let rights = self.file.metadata()?.permissions();
         if kept == 0 {
             remove(&self.path)?;
         } else {
             rename(&self.path, &self.numbered(1))?;
         }
-        self.reopen()
+        self.reopen()?;
+        // Who may read the one may read the next.
+        self.file.set_permissions(rights)
     }
 
     fn numbered(&self, number: u32) -> PathBuf {

@@ -14,7 +14,8 @@ use adapter::{Adapter, Batch, CommandBuffer, Position, Run};
 use conf::ClusterConfig;
 use raft::backup::{Backups, Begun, TakeError};
 use raft::freezer::{DigestError, Freezer};
-use raft::handle::{Boxed, MemberStatus, NodeStatus, Role, Service};
+use raft::handle::{Boxed, Change, ChangeError, Lead, MemberStatus, NodeStatus, Role, Service};
+use raft::health::HealthView;
 use raft::{Committed, Consistency, Handle, ProposeError, ReadError};
 use raft_proxy::Server;
 use raft_proxy::reload::Reloader;
@@ -150,6 +151,24 @@ impl Service<MemoryAdapter> for TestService {
         })
     }
 
+    fn health_view(&self) -> HealthView {
+        HealthView::default()
+    }
+
+    fn publish_metrics(&self) {}
+
+    fn glance(&self) -> Boxed<'_, Vec<MemberStatus>> {
+        self.members()
+    }
+
+    fn lead(&self) -> Lead {
+        Lead::Here
+    }
+
+    fn make_snapshot(&self) -> Boxed<'_, ()> {
+        Box::pin(async {})
+    }
+
     fn digest_at(&self, index: u64) -> Boxed<'_, Result<Digest, DigestError>> {
         Box::pin(self.freezer.digest_at(index, Duration::from_millis(200)))
     }
@@ -160,6 +179,22 @@ impl Service<MemoryAdapter> for TestService {
 
     fn backups(&self) -> &Backups {
         &self.backups
+    }
+
+    fn change_membership(&self, _: Change) -> Boxed<'_, Result<u64, ChangeError>> {
+        Box::pin(async { Err(ChangeError::StandAlone) })
+    }
+
+    fn transfer_leadership(&self, _: Option<u64>) -> Boxed<'_, Result<u64, ChangeError>> {
+        Box::pin(async { Err(ChangeError::StandAlone) })
+    }
+
+    fn init_cluster(&self, _: Option<String>) -> Boxed<'_, Result<String, ChangeError>> {
+        Box::pin(async { Err(ChangeError::StandAlone) })
+    }
+
+    fn join_cluster(&self, _: Vec<String>) -> Boxed<'_, Result<(), ChangeError>> {
+        Box::pin(async { Err(ChangeError::StandAlone) })
     }
 
     fn shutdown(&self) -> Boxed<'_, ()> {

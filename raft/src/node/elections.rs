@@ -330,6 +330,10 @@ impl Campaign {
             if !self.may_stand() && !self.is_learner() {
                 continue;
             }
+            // Its own log may say so, and then nobody need be asked.
+            if self.is_learner() && !elections.is_removed() && (self.has_lost)(self.id) {
+                self.note_removal();
+            }
             let lease =
                 if vote.is_some_and(|vote| vote.committed) { elections.timeout.1 } else { Duration::ZERO };
             let quiet_since = elections.heard().at.map_or(since, |heard| heard.max(since));
@@ -370,13 +374,7 @@ impl Campaign {
             Poll::Denied => return Tried::Denied,
             Poll::Unheard => return Tried::Settled,
             Poll::Removed => {
-                if !self.elections.removed.swap(true, Ordering::AcqRel) {
-                    tracing::error!(
-                        node = self.id,
-                        "this node has been removed from its cluster: stop it. To have it in the cluster again, let it \
-                         join with a new id and an empty data directory"
-                    );
-                }
+                self.note_removal();
                 return Tried::Settled;
             }
         }
@@ -387,6 +385,16 @@ impl Campaign {
         match self.elections.stand_for_election(&self.raft).await {
             Ok(()) => Tried::Settled,
             Err(_) => Tried::Ended,
+        }
+    }
+
+    fn note_removal(&self) {
+        if !self.elections.removed.swap(true, Ordering::AcqRel) {
+            tracing::error!(
+                node = self.id,
+                "this node has been removed from its cluster: stop it. To have it in the cluster again, let it join with \
+                 a new id and an empty data directory"
+            );
         }
     }
 

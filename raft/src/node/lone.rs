@@ -1,27 +1,32 @@
-//! A node without a cluster, until `RAFT.CLUSTER INIT` makes it the first of one, or `JOIN`, or the seeds of its
-//! configuration, bring it into one. From then on it is a [`Member`].
+//! A node that is no member of its cluster yet. Either it has none, until `RAFT.CLUSTER INIT` makes it the first of one,
+//! or `JOIN`, or the seeds of its configuration, bring it into one. Or it has one, and is on its way into it: it opens
+//! its log, and an empty one waits for the other members. From then on it is a [`Member`].
+//!
+//! It answers clients from the first moment on: what it is, and at once that it cannot serve.
 
+mod service;
+
+use std::io;
 use std::net::TcpListener as StdListener;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use adapter::snapshot::Digest;
-use adapter::{Adapter, CommandBuffer};
-use conf::{ClusterConfig, Consistency, Live};
+use adapter::Adapter;
+use conf::{ClusterConfig, Live};
 use tokio::net::TcpListener;
-use tokio::time::sleep;
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::entry::{self, How, Place};
 use super::{Member, Members, StartError};
-use crate::backup::{Backups, Begun, TakeError};
+use crate::backup::Backups;
 use crate::discovery::{self, NodeDiscovery};
-use crate::freezer::DigestError;
-use crate::handle::{Boxed, Committed, MemberStatus, NodeStatus, ProposeError, ReadError, Role, Service};
-use crate::health::HealthView;
+use crate::handle::{MemberStatus, NodeStatus, ProposeError, ReadError, Role};
 use crate::identity;
-use crate::membership::change::{Change, ChangeError, Join, Joined};
+use crate::membership::change::{ChangeError, Join, Joined};
 use crate::network::credentials::Credentials;
 use crate::network::gate;
 use crate::network::pool::Pool;
@@ -42,11 +47,50 @@ const RETRY: Duration = Duration::from_millis(500);
 /// Every how many rounds it is logged that no seed has let this node in.
 const NOTICE_EVERY: u32 = 10;
 
+/// How long after its start a node that is on its way into its cluster has clients wait: one that is started again is a
+/// member in a moment.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// A node on its way into the cluster that it belongs to.
+struct Arriving {
+    id: NodeId,
+    cluster_id: String,
+    /// The members, as far as they are known without the log.
+    known: Vec<MemberStatus>,
+    /// Ends with the attempt to become a member, well or not.
+    ended: watch::Receiver<()>,
+}
+
+/// The listener for other nodes, which outlives an attempt to become a member. None for a node on its way into its
+/// cluster: it is the member's there.
+#[derive(Default)]
+struct Listening(Mutex<Option<StdListener>>);
+
+impl Listening {
+    fn new(listener: StdListener) -> Self {
+        Self(Mutex::new(Some(listener)))
+    }
+
+    fn try_clone(&self) -> io::Result<StdListener> {
+        let listener = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        listener.as_ref().ok_or(io::ErrorKind::NotConnected)?.try_clone()
+    }
+
+    /// From now on, whoever connects is refused, once nobody else listens.
+    fn close(&self) {
+        drop(self.0.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+}
+
 /// See the module.
 pub(super) struct Lone<A: Adapter> {
     config: Live,
     adapter: Arc<A>,
-    listener: StdListener,
+    listener: Listening,
+    /// None for a node without a cluster.
+    arriving: Option<Arriving>,
+    /// Ends the attempt to become a member.
+    closing: CancellationToken,
     member: OnceLock<Arc<Member<A>>>,
     /// Held while it becomes a member.
     turn: tokio::sync::Mutex<()>,
@@ -67,11 +111,62 @@ impl<A: Adapter> Lone<A> {
         listener: TcpListener,
     ) -> Result<Arc<Self>, StartError> {
         let listener = listener.into_std().map_err(|error| StartError::Config(error.to_string()))?;
+        let lone = Arc::new(Self::new(config, adapter, Listening::new(listener), None));
+        lone.answer_callers().map_err(|error| StartError::Config(error.to_string()))?;
+        tracing::info!("this node belongs to no cluster: it waits for RAFT.CLUSTER INIT or JOIN");
+        if !lone.config.load().cluster.join.is_empty() {
+            let seeking = AbortOnDropHandle::new(tokio::spawn(Arc::clone(&lone).seek()));
+            *lone.seeking.lock().unwrap_or_else(PoisonError::into_inner) = Some(seeking);
+        }
+        Ok(lone)
+    }
+
+    /// A node that has a cluster, and the task that makes it a member. When that is dropped, it is given up.
+    pub(super) fn arrive(
+        config: Live,
+        place: Place,
+        adapter: Arc<A>,
+        listener: TcpListener,
+    ) -> (Arc<Self>, AbortOnDropHandle<Result<(), StartError>>) {
+        let (end, ended) = watch::channel(());
+        let members = place.how.places();
+        let voter = matches!(place.how, How::Configured(_) | How::Founder(_));
+        let known = members.into_iter().filter(|(id, _)| *id != place.id).map(|(id, raft)| MemberStatus {
+            id,
+            voter,
+            raft,
+            resp: String::new(),
+            connected_ms: 0,
+            node: None,
+        });
+        let mut known: Vec<MemberStatus> = known.collect();
+        known.sort_by_key(|member| member.id);
+        let arriving = Arriving { id: place.id, cluster_id: place.cluster_id.clone(), known, ended };
+        let lone = Arc::new(Self::new(config, adapter, Listening::default(), Some(arriving)));
+        let node = Arc::clone(&lone);
+        let task = tokio::spawn(async move {
+            // Dropped when the attempt has ended, also by being given up.
+            let _end = end;
+            let start = Member::start(node.config.clone(), place, Arc::clone(&node.adapter), listener);
+            let member = tokio::select! {
+                member = start => member?,
+                () = node.closing.cancelled() => return Ok(()),
+            };
+            // Nobody else sets it.
+            let _ = node.member.set(member);
+            Ok(())
+        });
+        (lone, AbortOnDropHandle::new(task))
+    }
+
+    fn new(config: Live, adapter: Arc<A>, listener: Listening, arriving: Option<Arriving>) -> Self {
         let backups = Backups::new(&config.load().node.data_dir);
-        let lone = Arc::new(Self {
+        Self {
             config,
             adapter,
             listener,
+            arriving,
+            closing: CancellationToken::new(),
             member: OnceLock::new(),
             turn: tokio::sync::Mutex::default(),
             joining: AtomicUsize::new(0),
@@ -80,14 +175,17 @@ impl<A: Adapter> Lone<A> {
             started: Instant::now(),
             seeking: Mutex::default(),
             answering: Mutex::default(),
-        });
-        lone.answer_callers().map_err(|error| StartError::Config(error.to_string()))?;
-        tracing::info!("this node belongs to no cluster: it waits for RAFT.CLUSTER INIT or JOIN");
-        if !lone.config.load().cluster.join.is_empty() {
-            let seeking = AbortOnDropHandle::new(tokio::spawn(Arc::clone(&lone).seek()));
-            *lone.seeking.lock().unwrap_or_else(PoisonError::into_inner) = Some(seeking);
         }
-        Ok(lone)
+    }
+
+    /// The member, if it is one by now. One that has just been started and is on its way is waited for, for a moment.
+    async fn soon(&self) -> Option<&Arc<Member<A>>> {
+        if let (None, Some(arriving)) = (self.member.get(), &self.arriving) {
+            let mut ended = arriving.ended.clone();
+            // It only ever ends, and nothing is sent.
+            let _ = timeout(GRACE.saturating_sub(self.started.elapsed()), ended.changed()).await;
+        }
+        self.member.get()
     }
 
     /// Answers callers that this node belongs to no cluster, until it does.
@@ -120,6 +218,9 @@ impl<A: Adapter> Lone<A> {
     }
 
     async fn init(&self, cluster_id: Option<String>) -> Result<String, ChangeError> {
+        if self.arriving.is_some() {
+            return Err(ChangeError::AlreadyMember);
+        }
         let _turn = self.turn.try_lock().map_err(|_| refused("this node is joining a cluster"))?;
         let config = ClusterConfig::clone(&self.config.load());
         let wanted = cluster_id.or_else(|| Some(config.cluster.id.clone()).filter(|id| !id.is_empty()));
@@ -151,6 +252,9 @@ impl<A: Adapter> Lone<A> {
 
     /// Asks each seed once, and becomes a member of the cluster of the first that lets this node in.
     async fn join_once(&self, seeds: &[String]) -> Result<(), ChangeError> {
+        if self.arriving.is_some() {
+            return Err(ChangeError::AlreadyMember);
+        }
         let _turn = self.turn.try_lock().map_err(|_| refused("this node is joining a cluster"))?;
         if self.member.get().is_some() {
             return Err(ChangeError::AlreadyMember);
@@ -250,6 +354,8 @@ impl<A: Adapter> Lone<A> {
     fn absent(&self) -> ProposeError {
         if self.closed.load(Ordering::Acquire) {
             ProposeError::ShuttingDown
+        } else if self.arriving.is_some() {
+            ProposeError::NoLeader
         } else if self.joining.load(Ordering::Acquire) > 0 {
             ProposeError::Joining
         } else {
@@ -257,12 +363,30 @@ impl<A: Adapter> Lone<A> {
         }
     }
 
+    /// The same, for a read.
+    fn absent_read(&self) -> ReadError {
+        match self.absent() {
+            ProposeError::Joining => ReadError::Joining,
+            ProposeError::NoCluster => ReadError::NoCluster,
+            _ => ReadError::NoLeader,
+        }
+    }
+
+    /// The same, for a change of the members.
+    fn absent_change(&self) -> ChangeError {
+        if self.arriving.is_some() { ChangeError::NoLeader } else { ChangeError::NoCluster }
+    }
+
     fn lone_status(&self) -> NodeStatus {
         let config = self.config.load();
+        let (id, cluster_id, role) = match &self.arriving {
+            Some(arriving) => (arriving.id, arriving.cluster_id.clone(), Role::Starting),
+            None => (config.node.id, String::new(), Role::Learner),
+        };
         NodeStatus {
-            id: config.node.id,
-            cluster_id: String::new(),
-            role: Role::Learner,
+            id,
+            cluster_id,
+            role,
             resp: config.advertised_resp(),
             raft: config.advertised_raft(),
             term: 0,
@@ -295,153 +419,4 @@ fn refused(why: &str) -> ChangeError {
 fn not_started(error: impl std::fmt::Display) -> ChangeError {
     tracing::error!(%error, "this node cannot enter the cluster");
     ChangeError::Refused(format!("this node cannot enter the cluster: {error}"))
-}
-
-impl<A: Adapter> Service<A> for Lone<A> {
-    fn propose(&self, commands: CommandBuffer) -> Boxed<'_, Result<Committed, ProposeError>> {
-        match self.member.get() {
-            Some(member) => Service::propose(&**member, commands),
-            None => Box::pin(std::future::ready(Err(self.absent()))),
-        }
-    }
-
-    fn read_barrier(&self, consistency: Consistency, seen: u64) -> Boxed<'_, Result<(), ReadError>> {
-        match self.member.get() {
-            Some(member) => member.read_barrier(consistency, seen),
-            None => {
-                let error = match self.absent() {
-                    ProposeError::Joining => ReadError::Joining,
-                    _ => ReadError::NoCluster,
-                };
-                Box::pin(std::future::ready(Err(error)))
-            }
-        }
-    }
-
-    fn applied(&self) -> u64 {
-        self.member.get().map_or(0, |member| member.applied())
-    }
-
-    fn wait_applied(&self, index: u64, timeout: Duration) -> Boxed<'_, bool> {
-        match self.member.get() {
-            Some(member) => member.wait_applied(index, timeout),
-            None => Box::pin(std::future::ready(index == 0)),
-        }
-    }
-
-    fn wait_replicated(&self, index: u64, wanted: usize, timeout: Duration) -> Boxed<'_, usize> {
-        match self.member.get() {
-            Some(member) => member.wait_replicated(index, wanted, timeout),
-            None => Box::pin(std::future::ready(0)),
-        }
-    }
-
-    fn wait_synced(&self, index: u64, timeout: Duration) -> Boxed<'_, bool> {
-        match self.member.get() {
-            Some(member) => member.wait_synced(index, timeout),
-            None => Box::pin(std::future::ready(index == 0)),
-        }
-    }
-
-    fn now_ms(&self) -> u64 {
-        self.member.get().map_or_else(|| self.adapter.applied().now_ms, |member| member.now_ms())
-    }
-
-    fn adapter(&self) -> &A {
-        &self.adapter
-    }
-
-    fn health_view(&self) -> HealthView {
-        self.member.get().map_or_else(HealthView::default, |member| member.health_view())
-    }
-
-    fn publish_metrics(&self) {
-        if let Some(member) = self.member.get() {
-            member.publish_metrics();
-        }
-    }
-
-    fn status(&self) -> NodeStatus {
-        self.member.get().map_or_else(|| self.lone_status(), |member| member.status())
-    }
-
-    fn members(&self) -> Boxed<'_, Vec<MemberStatus>> {
-        match self.member.get() {
-            Some(member) => member.members(),
-            None => {
-                let node = self.lone_status();
-                let raft = node.raft.clone();
-                let only = MemberStatus {
-                    id: node.id,
-                    voter: false,
-                    raft,
-                    resp: node.resp.clone(),
-                    connected_ms: 0,
-                    node: Some(node),
-                };
-                Box::pin(std::future::ready(vec![only]))
-            }
-        }
-    }
-
-    fn make_snapshot(&self) -> Boxed<'_, ()> {
-        match self.member.get() {
-            Some(member) => member.make_snapshot(),
-            None => Box::pin(std::future::ready(())),
-        }
-    }
-
-    fn digest_at(&self, index: u64) -> Boxed<'_, Result<Digest, DigestError>> {
-        match self.member.get() {
-            Some(member) => member.digest_at(index),
-            None => Box::pin(std::future::ready(Err(DigestError::Late { applied: 0, index }))),
-        }
-    }
-
-    fn begin_backup(&self) -> Boxed<'_, Result<Begun, TakeError>> {
-        match self.member.get() {
-            Some(member) => member.begin_backup(),
-            None => Box::pin(std::future::ready(Err(ReadError::NoCluster.into()))),
-        }
-    }
-
-    fn backups(&self) -> &Backups {
-        self.member.get().map_or(&self.backups, |member| member.backups())
-    }
-
-    fn change_membership(&self, change: Change) -> Boxed<'_, Result<NodeId, ChangeError>> {
-        match self.member.get() {
-            Some(member) => member.change_membership(change),
-            None => Box::pin(std::future::ready(Err(ChangeError::NoCluster))),
-        }
-    }
-
-    fn transfer_leadership(&self, target: Option<NodeId>) -> Boxed<'_, Result<NodeId, ChangeError>> {
-        match self.member.get() {
-            Some(member) => member.transfer_leadership(target),
-            None => Box::pin(std::future::ready(Err(ChangeError::NoCluster))),
-        }
-    }
-
-    fn init_cluster(&self, id: Option<String>) -> Boxed<'_, Result<String, ChangeError>> {
-        Box::pin(self.init(id))
-    }
-
-    fn join_cluster(&self, seeds: Vec<String>) -> Boxed<'_, Result<(), ChangeError>> {
-        Box::pin(async move { self.join(&seeds).await })
-    }
-
-    fn shutdown(&self) -> Boxed<'_, ()> {
-        Box::pin(async {
-            self.closed.store(true, Ordering::Release);
-            self.seeking.lock().unwrap_or_else(PoisonError::into_inner).take();
-            if let Some(member) = self.member.get() {
-                return member.shutdown().await;
-            }
-            if let Err(error) = self.adapter.flush().await {
-                tracing::error!(%error, "the storage could not be flushed");
-            }
-            self.adapter.close().await;
-        })
-    }
 }

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`start`] | how it is put together |
 //! | [`entry`] | what a node has to do with a cluster when it starts |
-//! | [`lone`] | a node without a cluster, until it has one |
+//! | [`lone`] | a node without a cluster, or on its way into it, until it is a member |
 //! | [`bootstrap`] | how a node whose log is empty comes into its cluster |
 //! | [`opening`] | its data, opened and found to belong together |
 //! | [`rejoin`] | what the others know of a node that comes back with its log |
@@ -206,11 +206,41 @@ impl Node {
         adapter: A,
         raft_listener: TcpListener,
     ) -> Result<Handle<A>, StartError> {
+        let (handle, arrival) = Self::begin(config, adapter, raft_listener)?;
+        arrival.await?;
+        Ok(handle)
+    }
+
+    /// As [`Self::start`], and returns at once: clients can be told how the node is while it is on its way into its
+    /// cluster. Must be called inside a tokio runtime.
+    pub fn begin<A: Adapter>(
+        config: impl Into<Live>,
+        adapter: A,
+        raft_listener: TcpListener,
+    ) -> Result<(Handle<A>, Arrival), StartError> {
         let (live, adapter): (Live, _) = (config.into(), Arc::new(adapter));
         let place = entry::find(&live.load())?;
         Ok(match place {
-            Some(place) => Handle::new(Member::start(live, place, adapter, raft_listener).await?),
-            None => Handle::new(Lone::start(live, adapter, raft_listener)?),
+            Some(place) => {
+                let (node, task) = Lone::arrive(live, place, adapter, raft_listener);
+                (Handle::new(node), Arrival(Some(task)))
+            }
+            None => (Handle::new(Lone::start(live, adapter, raft_listener)?), Arrival(None)),
+        })
+    }
+}
+
+/// The way of a node into its cluster: ends when it is there, or cannot get there. Dropped, it is given up.
+pub struct Arrival(Option<AbortOnDropHandle<Result<(), StartError>>>);
+
+impl IntoFuture for Arrival {
+    type Output = Result<(), StartError>;
+    type IntoFuture = Boxed<'static, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move {
+            let Some(task) = self.0 else { return Ok(()) };
+            task.await.unwrap_or_else(|error| Err(StartError::Raft(error.to_string())))
         })
     }
 }

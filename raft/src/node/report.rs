@@ -28,7 +28,7 @@ impl<A: Adapter> Member<A> {
         NodeStatus {
             id: self.id,
             cluster_id: self.cluster_id.clone(),
-            role: role(metrics.state),
+            role: if self.elections.is_removed() { Role::Removed } else { role(metrics.state) },
             resp: config.advertised_resp(),
             raft: config.advertised_raft(),
             term: metrics.current_term,

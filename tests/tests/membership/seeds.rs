@@ -118,6 +118,8 @@ fn a_node_finds_its_seeds_by_srv_records_as_they_are_now() {
         cluster.add(EMBEDDED);
         cluster.nodes[index].host = network.host(index);
         cluster.nodes[index].namespace = Some(network.name(index));
+        // Without one, changes are taken from the node's own machine only.
+        cluster.nodes[index].set("listen.password", "a-password-of-the-tests");
     }
     let service = |port: u16| {
         vec![

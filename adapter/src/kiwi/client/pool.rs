@@ -121,8 +121,9 @@ impl Client {
         let login = match (username.is_empty(), password.is_empty()) {
             (_, true) => return Ok(connection),
             (true, false) => Request::new(&[b"AUTH", password.as_bytes()]),
+            // Kiwi knows no AUTH with a user. Replies are read as RESP2, so that is what is asked for.
             (false, false) => {
-                Request::new(&[b"HELLO", b"3", b"AUTH", username.as_bytes(), password.as_bytes()])
+                Request::new(&[b"HELLO", b"2", b"AUTH", username.as_bytes(), password.as_bytes()])
             }
         };
         self.exchange(&mut connection, login).await.map_err(|failure| match failure {

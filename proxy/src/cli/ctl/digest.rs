@@ -57,7 +57,7 @@ fn compare(call: &Call<'_>) -> Result<(), Failure> {
 }
 
 fn nodes(call: &Call<'_>) -> Result<Vec<Node>, Failure> {
-    let members = status::ask(call.address, call.password)?;
+    let members = status::ask(call.address, call.password, call.patience)?;
     let node = |member: MemberStatus| match member.node {
         Some(NodeStatus { id, resp, last_log, .. }) => Ok(Node { id, address: resp, last_log }),
         None => Err(Failure::Failed(format!("node {} is unreachable", member.id))),

@@ -18,7 +18,7 @@ struct Row {
 
 /// Asks a node how all are; fails if one is not well.
 pub(super) fn run(call: &Call<'_>) -> Result<(), Failure> {
-    let members = status::ask(call.address, call.password)?;
+    let members = status::ask(call.address, call.password, call.patience)?;
     let rows: Vec<Row> = members.iter().map(row).collect();
     let cluster = cluster_error(&members);
     let healthy = cluster.is_none() && rows.iter().all(|row| row.health);

@@ -20,11 +20,11 @@ struct Row {
 
 /// Asks a node and prints the table.
 pub(super) fn run(call: &Call<'_>) -> Result<(), Failure> {
-    let members = status::ask(call.address, call.password)?;
+    let members = status::ask(call.address, call.password, call.patience)?;
     let rows = members.iter().map(|member| Row {
         id: member.id,
         membership: if member.voter { "voter" } else { "learner" },
-        role: member.node.as_ref().map_or("unreachable", |node| status::role(node.role)),
+        role: member.node.as_ref().map_or("unreachable", |node| node.role.name()),
         raft: member.raft.clone(),
         resp: member.node.as_ref().map(|node| node.resp.clone()).unwrap_or_default(),
     });

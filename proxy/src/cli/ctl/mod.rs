@@ -1,8 +1,8 @@
 //! `raft-proxy ctl`: what an operator asks of a cluster, from the shell.
 //!
 //! Every subcommand is one or a few commands on a node's client port (`RAFT.HELP` lists them), shown as a table or a line,
-//! or as JSON. Exit codes: 0 done; 1 it failed or was refused; 2 what was looked at is not well (`health`, `digest
-//! --all`); 64 the command line is wrong.
+//! or as JSON. Exit codes: 0 done; 1 it failed or was refused; 2 what was looked at is not well (`status`, `health`,
+//! `digest --all`); 64 the command line is wrong.
 
 mod digest;
 mod health;
@@ -53,7 +53,9 @@ pub(super) fn command() -> Command {
                 .global(true)
                 .help("How long it may take"),
         )
-        .subcommand(Command::new("status").about("Show how the nodes are"))
+        .subcommand(
+            Command::new("status").about("Show how the nodes are; exits with 2 if none of them leads"),
+        )
         .subcommand(Command::new("members").about("Show who belongs to the cluster"))
         .subcommand(Command::new("health").about("Check that every node is well; exits with 2 if one is not"))
         .subcommand(
@@ -189,7 +191,7 @@ pub(super) fn run(args: &ArgMatches) -> Result<(), Failure> {
     };
     let id = call.id();
     match name {
-        "status" => status::run(args),
+        "status" => status::run(args, call.patience),
         "members" => members::run(&call),
         "health" => health::run(&call),
         "digest" => digest::run(&call),
@@ -249,7 +251,10 @@ fn snapshot(call: &Call<'_>) -> Result<(), Failure> {
             );
         }
         if Instant::now() >= deadline {
-            return Err(Failure::Failed("the snapshot is not there yet; it is still being made".to_owned()));
+            let patience = conf::value::write_duration(call.patience);
+            return Err(Failure::Failed(format!(
+                "timed out after {patience}: the snapshot is not there yet, and is still being made"
+            )));
         }
         std::thread::sleep(POLL);
     }

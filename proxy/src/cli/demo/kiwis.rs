@@ -12,7 +12,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::{AccessFlags, Pid, access};
 
 use super::{ending, last_lines};
-use crate::cli::Failure;
+use crate::cli::{Failure, private};
 
 /// How far above its node's client port a Kiwi's port is.
 pub(super) const PORT_OFFSET: u16 = 1_000;
@@ -55,13 +55,14 @@ impl Kiwi {
     pub(super) fn start(program: &Path, dir: &Path, port: u16) -> Result<Self, Failure> {
         let (dir, config) = (dir.join("kiwi"), dir.join("kiwi").join("kiwi.conf"));
         let (data, log) = (dir.join("data"), dir.join("kiwi.log"));
-        fs::create_dir_all(&data).map_err(Failure::because(data.display()))?;
+        private::make_directory(&dir)?;
+        private::make_directory(&data)?;
         let text = format!(
             "port {port}\nbinding 127.0.0.1\ndata-dir {}\nlog-dir {}\n",
             data.display(),
             dir.join("logs").display()
         );
-        fs::write(&config, text).map_err(Failure::because(config.display()))?;
+        private::write(&config, &text)?;
         let output = fs::OpenOptions::new().create(true).append(true).open(&log);
         let output = output.map_err(Failure::because(log.display()))?;
         let errors = output.try_clone().map_err(Failure::because(log.display()))?;

@@ -78,7 +78,9 @@ impl Map {
             .filter_map(|member| member.node.as_ref())
             .filter(|node| node.role == Role::Leader)
             .max_by_key(|node| node.term);
-        let is_member = !status.cluster_id.is_empty();
+        // One that is not in its cluster yet, or no more, takes nothing on.
+        let is_member =
+            !status.cluster_id.is_empty() && !matches!(status.role, Role::Starting | Role::Removed);
         let master = leader.map_or(status.id, |leader| leader.id);
         let epoch = leader.map_or(status.term, |leader| leader.term);
         let entry = |member| entry(&status.cluster_id, member, status.id, context.client.local);
