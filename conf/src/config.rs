@@ -212,6 +212,8 @@ pub struct Storage {
     pub keep_values: usize,
     /// Memory for values that were read from it or given to it lately, bytes; zero for none.
     pub cache_size: usize,
+    /// Files that the engine, or the index beside a Kiwi, keeps open.
+    pub max_open_files: usize,
 }
 
 /// `[limits]`
@@ -233,6 +235,23 @@ pub struct Limits {
     pub max_inflight_bytes: usize,
     /// A connection that is idle this long is closed; zero for never.
     pub idle_timeout: Duration,
+    /// Client connections from one address that is not this machine's; zero for no bound.
+    pub max_clients_per_address: usize,
+    /// How long a new connection has for its first command and for its password; zero for ever.
+    pub handshake_timeout: Duration,
+    /// Memory of all client connections together.
+    pub max_client_memory: MemoryBound,
+}
+
+/// A bound on memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MemoryBound {
+    /// None.
+    Unbounded,
+    /// Bytes.
+    Bytes(u64),
+    /// Percent of the memory that the process may have: the machine's, or its control group's if that is less.
+    Percent(u32),
 }
 
 /// The form of log lines.
@@ -338,6 +357,7 @@ impl Default for Storage {
             hurry: true,
             keep_values: 32,
             cache_size: 256 * MIB,
+            max_open_files: 1024,
         }
     }
 }
@@ -353,6 +373,9 @@ impl Default for Limits {
             max_pipeline: 1024,
             max_inflight_bytes: 1024 * MIB,
             idle_timeout: Duration::ZERO,
+            max_clients_per_address: 0,
+            handshake_timeout: Duration::from_secs(10),
+            max_client_memory: MemoryBound::Percent(25),
         }
     }
 }

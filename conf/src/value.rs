@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use crate::config::Member;
+use crate::config::{Member, MemoryBound};
 
 /// Bytes in the units that Redis and systemd users write; powers of 1024 throughout.
 const SIZES: &[(&str, u64)] = &[
@@ -89,6 +89,28 @@ pub fn write_size(value: u64) -> String {
     format!("{value}B")
 }
 
+/// Reads a bound on memory: a size up to `most`, or a part of what there is such as `25%`.
+pub fn memory(text: &str, most: u64) -> Result<MemoryBound, String> {
+    let wanted =
+        || format!("a size such as \"64MiB\", from 0 to {}, or from \"1%\" to \"100%\"", write_size(most));
+    if let Some(digits) = text.trim().strip_suffix('%') {
+        return number(digits, 1..=100).map(|n| MemoryBound::Percent(n as u32)).map_err(|_| wanted());
+    }
+    match size(text, 0..=most).map_err(|_| wanted())? {
+        0 => Ok(MemoryBound::Unbounded),
+        bytes => Ok(MemoryBound::Bytes(bytes)),
+    }
+}
+
+/// Writes a bound on memory.
+pub fn write_memory(value: MemoryBound) -> String {
+    match value {
+        MemoryBound::Unbounded => "0".to_owned(),
+        MemoryBound::Bytes(bytes) => write_size(bytes),
+        MemoryBound::Percent(percent) => format!("{percent}%"),
+    }
+}
+
 /// Reads `ip:port`.
 pub fn socket(text: &str) -> Result<SocketAddr, String> {
     text.trim().parse().map_err(|_| "an IP address and a port such as 127.0.0.1:6400 or [::]:6400".to_owned())
@@ -148,6 +170,16 @@ mod tests {
         for ms in [0, 1, 200, 1000, 1500, 60_000, 90_000] {
             let value = Duration::from_millis(ms);
             assert_eq!(duration(&write_duration(value), Duration::ZERO..=Duration::MAX).unwrap(), value);
+        }
+    }
+
+    #[test]
+    fn a_bound_on_memory_is_a_size_or_a_percentage() {
+        for text in ["0", "1536B", "64MiB", "1%", "100%"] {
+            assert_eq!(write_memory(memory(text, 1 << 40).unwrap()), text);
+        }
+        for bad in ["", "%", "0%", "101%", "-1", "2TiB", "1025GiB"] {
+            assert!(memory(bad, 1 << 40).is_err(), "{bad}");
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
+use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -11,6 +12,7 @@ use bytes::Bytes;
 use dashmap::DashMap;
 use tokio::sync::Notify;
 
+use crate::client_memory::{ClientMemory, Usage};
 use crate::resp::Protocol;
 
 /// What a connection is asked to do by others.
@@ -34,13 +36,16 @@ pub struct Client {
     pub address: SocketAddr,
     /// Where it came to.
     pub local: SocketAddr,
+    /// What it holds.
+    pub usage: Usage,
+    fd: RawFd,
     connected: Instant,
     wish: AtomicU8,
     wake: Notify,
     shown: Mutex<Shown>,
 }
 
-/// What `CLIENT LIST` shows of a connection. The connection updates it once for each pipeline.
+/// What `CLIENT LIST` shows of a connection. The connection updates it twice for each pipeline.
 #[derive(Debug)]
 pub struct Shown {
     /// `CLIENT SETNAME`.
@@ -51,18 +56,12 @@ pub struct Shown {
     pub lib_ver: Bytes,
     /// The protocol it speaks.
     pub protocol: Protocol,
-    /// `CLIENT NO-EVICT`.
-    pub no_evict: bool,
     /// `CLIENT NO-TOUCH`.
     pub no_touch: bool,
-    /// Its last command and, if that is a subcommand, the command it belongs to.
+    /// The command that it runs, or its last one, and, if that is a subcommand, the command it belongs to.
     pub last: Option<(&'static Spec, Option<&'static Spec>)>,
     /// When it last sent something.
     pub active: Instant,
-    /// Bytes of input that are not yet a command.
-    pub unparsed: usize,
-    /// Bytes of replies that are not yet sent.
-    pub unsent: usize,
     /// Commands so far.
     pub commands: u64,
 }
@@ -96,10 +95,10 @@ impl Client {
     /// Its line in `CLIENT LIST`. Fields of what does not exist here (databases, subscriptions, transactions) have
     /// the value that Redis gives to a connection that does not use it.
     pub fn line(&self) -> String {
-        let shown = self.shown();
+        let (shown, holds) = (self.shown(), self.usage.holdings());
+        let no_evict = self.usage.no_evict.load(Ordering::Relaxed);
         let mut flags = String::new();
-        for (set, letter) in [(shown.no_evict, 'e'), (shown.no_touch, 'T'), (self.wish() == Wish::Close, 'A')]
-        {
+        for (set, letter) in [(no_evict, 'e'), (shown.no_touch, 'T'), (self.wish() == Wish::Close, 'A')] {
             if set {
                 flags.push(letter);
             }
@@ -112,23 +111,29 @@ impl Client {
             Some((spec, None)) => spec.name.to_owned(),
             None => "NULL".to_owned(),
         };
+        let events = if holds.reply + holds.piece_bytes > 0 { "rw" } else { "r" };
         let mut line = String::with_capacity(320);
         // Writing to a string cannot fail.
         let _ = write!(
             line,
-            "id={} addr={} laddr={} fd=-1 name={} age={} idle={} flags={flags} db=0 sub=0 psub=0 ssub=0 multi=-1 \
-             qbuf={} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl={} oll=0 omem={} tot-mem={} events=r \
-             cmd={last} user=default redir=-1 resp={} lib-name={} lib-ver={} tot-cmds={}",
+            "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={flags} db=0 sub=0 psub=0 ssub=0 multi=-1 \
+             qbuf={} qbuf-free={} argv-mem={} multi-mem=0 rbs={} rbp=0 obl={} oll={} omem={} tot-mem={} \
+             events={events} cmd={last} user=default redir=-1 resp={} lib-name={} lib-ver={} tot-cmds={}",
             self.id,
             self.address,
             self.local,
+            self.fd,
             String::from_utf8_lossy(&shown.name),
             self.connected.elapsed().as_secs(),
             shown.active.elapsed().as_secs(),
-            shown.unparsed,
-            shown.unsent,
-            shown.unsent,
-            shown.unparsed + shown.unsent,
+            holds.query,
+            holds.query_free,
+            holds.arguments,
+            holds.reply_capacity,
+            holds.reply,
+            holds.pieces,
+            holds.piece_bytes,
+            holds.total(),
             shown.protocol.number(),
             String::from_utf8_lossy(&shown.lib_name),
             String::from_utf8_lossy(&shown.lib_ver),
@@ -136,23 +141,32 @@ impl Client {
         );
         line
     }
+
+    /// When it came.
+    pub fn connected(&self) -> Instant {
+        self.connected
+    }
 }
 
 /// All connections.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Clients {
     by_id: DashMap<u64, Arc<Client>>,
     last_id: AtomicU64,
+    /// What they hold.
+    pub memory: ClientMemory,
 }
 
 impl Clients {
-    /// Adds a connection.
-    pub fn add(&self, address: SocketAddr, local: SocketAddr) -> Arc<Client> {
+    /// Adds a connection, with its file descriptor.
+    pub fn add(&self, address: SocketAddr, local: SocketAddr, fd: RawFd) -> Arc<Client> {
         let now = Instant::now();
         let client = Arc::new(Client {
             id: self.last_id.fetch_add(1, Ordering::Relaxed) + 1,
             address,
             local,
+            usage: Usage::default(),
+            fd,
             connected: now,
             wish: AtomicU8::new(Wish::Serve as u8),
             wake: Notify::new(),
@@ -161,12 +175,9 @@ impl Clients {
                 lib_name: Bytes::new(),
                 lib_ver: Bytes::new(),
                 protocol: Protocol::Resp2,
-                no_evict: false,
                 no_touch: false,
                 last: None,
                 active: now,
-                unparsed: 0,
-                unsent: 0,
                 commands: 0,
             }),
         });
@@ -174,9 +185,23 @@ impl Clients {
         client
     }
 
-    /// Removes a connection.
-    pub fn remove(&self, id: u64) {
-        self.by_id.remove(&id);
+    /// Removes a connection, and what it holds from the sum.
+    pub fn remove(&self, client: &Client) {
+        self.by_id.remove(&client.id);
+        self.memory.forget(client);
+    }
+
+    /// Closes clients that hold most, if all hold more than the bound.
+    pub fn relieve(&self, bound: usize) {
+        self.memory.keep_within(bound, &self.by_id);
+    }
+
+    /// The most bytes of requests, and of replies, that one of them holds now.
+    pub fn largest_buffers(&self) -> (usize, usize) {
+        self.by_id.iter().fold((0, 0), |(input, output), entry| {
+            let holds = entry.value().usage.holdings();
+            (input.max(holds.query + holds.query_free), output.max(holds.reply + holds.piece_bytes))
+        })
     }
 
     /// How many there are.
@@ -187,6 +212,11 @@ impl Clients {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.by_id.is_empty()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn by_id(&self) -> &DashMap<u64, Arc<Client>> {
+        &self.by_id
     }
 
     /// All of them, oldest first.

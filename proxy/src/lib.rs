@@ -9,6 +9,8 @@
 //! | [`front`] | the commands that are answered here: HELLO, CLIENT, COMMAND, CONFIG, INFO … |
 //! | [`adoption`] | making the data that a storage already has the cluster's |
 //! | [`clients`] | the connections there are |
+//! | [`client_memory`] | what they hold, and the bound over all of them |
+//! | [`descriptors`] | what a node does with the file descriptors that it may have |
 //! | [`http`] | HTTP for operators, probes and Prometheus |
 //! | [`metrics`] | what is measured |
 //! | [`cli`] | the command line: serve, check, status, demo |
@@ -23,8 +25,10 @@
 
 pub mod adoption;
 pub mod cli;
+pub mod client_memory;
 pub mod clients;
 pub mod connection;
+pub mod descriptors;
 pub mod front;
 pub mod http;
 pub mod metrics;

@@ -15,6 +15,7 @@ use conf::check::check;
 use conf::options::ConfigOption;
 use conf::{ClusterConfig, Live, Loaded};
 
+use crate::descriptors::Descriptors;
 use crate::sources::{SourceError, Sources, read};
 use crate::telemetry::{self, log_level};
 
@@ -49,14 +50,23 @@ pub enum RewriteError {
 pub struct Reloader {
     live: Live,
     sources: Sources,
-    /// What is in force, and where each value came from. Who changes it changes `live` while the lock is held.
+    /// What was asked for, and where each value came from. Who changes it changes `live` while the lock is held.
     loaded: Mutex<Loaded>,
+    /// What the process may have: `live` asks for no more.
+    descriptors: Option<Descriptors>,
 }
 
 impl Reloader {
     /// Changes `live`, which holds what was loaded from these sources.
     pub fn new(live: Live, loaded: Loaded, sources: Sources) -> Self {
-        Self { live, sources, loaded: Mutex::new(loaded) }
+        Self { live, sources, loaded: Mutex::new(loaded), descriptors: None }
+    }
+
+    /// For a process that may have so many descriptors: what is in force is what was loaded, as far as it may be.
+    pub fn within(descriptors: Descriptors, loaded: Loaded, sources: Sources) -> Self {
+        let mut config = loaded.config.clone();
+        descriptors.lower(&mut config);
+        Self { descriptors: Some(descriptors), ..Self::new(Live::new(config), loaded, sources) }
     }
 
     /// For a configuration that came from no file.
@@ -88,6 +98,12 @@ impl Reloader {
                 log_level::check(text).map_err(must_be)?;
             }
             next.change(option, text).map_err(must_be)?;
+            let most = self.descriptors.map_or(usize::MAX, |descriptors| descriptors.clients);
+            if option.name() == "limits.max_clients" && next.config.limits.max_clients > most {
+                return Err(refused(format!(
+                    "The operating system is not able to handle the specified number of clients, try with {most}"
+                )));
+            }
         }
         // One that came from no file need not be complete.
         if check(&loaded).is_ok() {
@@ -156,7 +172,14 @@ impl Reloader {
             tracing::error!(wanted, "log.level was not changed");
         }
         telemetry::apply(log);
-        self.live.store(next.config.clone());
+        let mut config = next.config.clone();
+        if let Some(descriptors) = &self.descriptors {
+            descriptors.lower(&mut config);
+            if loaded.config.limits.max_clients != next.config.limits.max_clients {
+                descriptors.tell(&next.config);
+            }
+        }
+        self.live.store(config);
         *loaded = next;
     }
 

@@ -1,32 +1,34 @@
-//! The listener: accepts connections up to the limit, and drains them at the end.
+//! The port for clients: serves connections, and drains them at the end.
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use adapter::Adapter;
 use raft::Handle;
+use raft::listener::{Accepted, Door, Limits, Listener, Refusal, Slot};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::adoption::resume;
 use crate::clients::Wish;
-use crate::connection::Connection;
+use crate::connection::{Connection, TOO_MANY};
 use crate::protection;
 use crate::reload::Reloader;
 use crate::shared::Shared;
 
 /// How long connections have, at the end, to finish the pipeline that they are in.
 pub const DRAIN: Duration = Duration::from_secs(5);
-/// How long to wait after a failed `accept`: mostly there are no more file descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// The silence after which the kernel probes whether a client still exists (Redis's `tcp-keepalive`).
 pub const KEEPALIVE: Duration = Duration::from_secs(300);
-/// What a client is told when there are too many.
-const TOO_MANY: &[u8] = b"-ERR max number of clients reached\r\n";
+/// Connections beyond `max_clients` from this machine, for who administers the node.
+const RESERVED: usize = 16;
+/// What a client is told when there are too many from where it is.
+const TOO_MANY_FROM_ADDRESS: &str = "ERR max number of clients from one address reached";
 
 /// A server of the Redis protocol over a storage.
 pub struct Server<A: Adapter> {
@@ -61,15 +63,13 @@ impl<A: Adapter> Server<A> {
         let adoption = Arc::clone(&self.shared.adoption);
         let _resuming = AbortOnDropHandle::new(tokio::spawn(resume(adoption, self.shared.handle.clone())));
         let mut shutdown = pin!(shutdown);
+        let listener = Listener::new("resp", listener);
         loop {
             tokio::select! {
                 () = &mut shutdown => break,
-                accepted = listener.accept() => match accepted {
-                    Ok((stream, address)) => self.accept(stream, address),
-                    Err(error) => {
-                        tracing::warn!(%error, "a connection could not be accepted");
-                        tokio::time::sleep(ACCEPT_PAUSE).await;
-                    }
+                accepted = listener.accept(|| self.limits()) => match accepted {
+                    Accepted::Connection(stream, address, slot) => self.serve(listener.door(), stream, address, slot),
+                    Accepted::TurnedAway(stream, refusal) => self.turn_away(&stream, refusal),
                 },
             }
         }
@@ -84,13 +84,31 @@ impl<A: Adapter> Server<A> {
         false
     }
 
-    fn accept(&self, stream: TcpStream, address: SocketAddr) {
-        if self.clients() >= self.shared.config.load().limits.max_clients {
-            self.shared.stats.turned_away();
-            // A new socket's buffer takes this at once; a client that it does not reach learns by the close.
-            let _ = stream.try_write(TOO_MANY);
-            return;
+    fn limits(&self) -> Limits {
+        let limits = &self.shared.config.load().limits;
+        Limits {
+            connections: limits.max_clients,
+            reserved: RESERVED,
+            per_address: limits.max_clients_per_address,
+            patience: if limits.handshake_timeout.is_zero() {
+                Duration::MAX
+            } else {
+                limits.handshake_timeout
+            },
         }
+    }
+
+    fn turn_away(&self, stream: &TcpStream, refusal: Refusal) {
+        self.shared.stats.turned_away();
+        let text = match refusal {
+            Refusal::TooManyFromAddress => TOO_MANY_FROM_ADDRESS,
+            Refusal::TooMany | Refusal::Silent | Refusal::Unproven => TOO_MANY,
+        };
+        // A new socket's buffer takes this at once; a client that it does not reach learns by the close.
+        let _ = stream.try_write(format!("-{text}\r\n").as_bytes());
+    }
+
+    fn serve(&self, door: Arc<Door>, stream: TcpStream, address: SocketAddr, slot: Slot) {
         let local = match prepare(&stream).and_then(|()| stream.local_addr()) {
             Ok(local) => local,
             Err(error) => {
@@ -103,9 +121,13 @@ impl<A: Adapter> Server<A> {
             let _ = stream.try_write(format!("-{}\r\n", protection::DENIED).as_bytes());
             return;
         }
-        let client = self.shared.clients.add(address, local);
-        let connection = Connection::new(Arc::clone(&self.shared), client, stream);
-        self.connections.spawn(connection.run());
+        let client = self.shared.clients.add(address, local, stream.as_raw_fd());
+        let connection = Connection::new(Arc::clone(&self.shared), client, stream, slot);
+        self.connections.spawn(async move {
+            if let Some(refusal) = connection.run().await {
+                door.turn_away(refusal, format_args!("from {}", address.ip()));
+            }
+        });
     }
 }
 

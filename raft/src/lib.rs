@@ -26,6 +26,8 @@
 //! | [`recover`] | a cluster of one, from a node of a cluster that has lost its majority for good |
 //! | [`standalone`] | the same storage without a cluster |
 //! | [`freezer`] | the content between two runs |
+//! | [`failure`] | the end of a node that cannot go on |
+//! | [`listener`] | accepting connections, on every port alike |
 //! | [`handle`] | what the proxy sees of all this |
 //!
 //! Nothing here knows a Redis command by name, except the internal one that removes expired keys.
@@ -37,6 +39,7 @@ pub mod codec;
 pub mod data_id;
 mod discovery;
 mod durable_file;
+pub mod failure;
 pub mod freezer;
 mod freshness;
 pub mod handle;
@@ -44,6 +47,7 @@ pub mod health;
 pub mod identity;
 mod lease;
 mod log_clock;
+pub mod listener;
 pub mod log_store;
 pub mod logger;
 mod membership;

@@ -15,6 +15,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::applying::Applying;
 use crate::backup::{Backups, Begun, TakeError};
+use crate::failure;
 use crate::freezer::{DigestError, Freezer};
 use crate::handle::{
     Boxed, Change, ChangeError, Committed, Handle, Lead, MemberStatus, NodeStatus, ProposeError, ReadError,
@@ -114,7 +115,8 @@ impl<A: Adapter> Consensus for Direct<A> {
             Err(error) => {
                 // The storage is at an unknown place: what it would answer from here on may be wrong.
                 tracing::error!(%error, "the storage has failed; the process ends");
-                std::process::abort();
+                failure::fail(format!("the storage has failed: {error}"));
+                std::future::pending().await
             }
         }
     }
@@ -143,8 +145,13 @@ impl<A: Adapter> Service<A> for Alone<A> {
     }
 
     fn read_barrier(&self, _: Consistency, _: u64) -> Boxed<'_, Result<(), ReadError>> {
-        // A write is answered after its apply, so the storage holds it.
-        Box::pin(std::future::ready(Ok(())))
+        // A write is answered after its apply, so the storage holds it. One that has failed may hold part of a run.
+        Box::pin(async {
+            if failure::has_failed() {
+                std::future::pending::<()>().await;
+            }
+            Ok(())
+        })
     }
 
     fn applied(&self) -> u64 {

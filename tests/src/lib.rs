@@ -15,6 +15,7 @@
 //! | [`ports`] | free ports |
 //! | [`promises`] | readers that check what each level of consistency promises |
 //! | [`raw`] | a RESP client that does nothing by itself |
+//! | [`solo`] | one node by itself, started with limits |
 
 #![allow(
     clippy::unwrap_used,
@@ -38,3 +39,4 @@ pub mod netns;
 pub mod ports;
 pub mod promises;
 pub mod raw;
+pub mod solo;

@@ -2,6 +2,8 @@
 //!
 //! The order matters: the whole configuration is read and checked, then the listeners are bound, and only then is
 //! anything written. So a wrong configuration leaves everything as it was.
+//!
+//! A node whose storage or log fails ends here too, with the exit code for what went wrong.
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -10,13 +12,14 @@ use std::time::Duration;
 use adapter::AnyAdapter;
 use clap::ArgMatches;
 use conf::load::Origin;
-use conf::{ClusterConfig, ConfigError, Live, Loaded};
+use conf::{ClusterConfig, ConfigError, Loaded};
 use raft::Handle;
 use raft::node::Node;
 use tokio::task::JoinSet;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{Failure, private, reload, settings, stop};
+use crate::descriptors::Descriptors;
 use crate::http::Http;
 use crate::reload::Reloader;
 use crate::server::{DRAIN, Server};
@@ -50,13 +53,19 @@ pub(super) fn run(args: &ArgMatches) -> Result<(), Failure> {
     for danger in conf::check::dangers(&loaded.config) {
         tracing::warn!("{danger}");
     }
+    let descriptors = Descriptors::of_process(&loaded.config).map_err(Failure::because("cannot start"))?;
     let listeners = bind(&loaded)?;
-    raise_file_limit();
+    descriptors.tell(&loaded.config);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(Failure::because("cannot start the runtime"))?;
-    let live = Live::new(loaded.config.clone());
-    let reloader = Arc::new(Reloader::new(live, loaded, sources));
-    let served = runtime.block_on(serve(reloader, listeners, args.get_flag("until-stdin-closes")));
+    let reloader = Arc::new(Reloader::within(descriptors, loaded, sources));
+    let until_stdin_closes = args.get_flag("until-stdin-closes");
+    let served = runtime.block_on(async {
+        tokio::select! {
+            served = serve(reloader, listeners, descriptors, until_stdin_closes) => served,
+            reason = raft::failure::failed() => Err(Failure::Failed(reason.to_owned())),
+        }
+    });
     // A snapshot that is being written is not waited for: what is there of it is removed at the next start.
     runtime.shutdown_timeout(LAST_TASKS);
     served
@@ -73,25 +82,14 @@ fn bind(loaded: &Loaded) -> Result<Listeners, ConfigError> {
 }
 
 fn bind_one(loaded: &Loaded, name: &str, address: SocketAddr) -> Result<TcpListener, ConfigError> {
-    TcpListener::bind(address)
-        .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
+    raft::listener::bind(address)
         .map_err(|error| loaded.error(name, format!("cannot listen on {address}: {error}")))
-}
-
-/// Every connection and every file of the storage is an open file.
-fn raise_file_limit() {
-    use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
-        && soft < hard
-        && let Err(error) = setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
-    {
-        tracing::warn!(%error, soft, "cannot raise the limit of open files");
-    }
 }
 
 async fn serve(
     reloader: Arc<Reloader>,
     listeners: Listeners,
+    descriptors: Descriptors,
     until_stdin_closes: bool,
 ) -> Result<(), Failure> {
     // From here on they do not end the process, also while it waits for the other members.
@@ -110,7 +108,7 @@ async fn serve(
     }
     // Whoever counts something asks the registry for it when it is made.
     let registry = metrics::install();
-    let http = Http::new(reloader.live().clone(), Arc::clone(&registry));
+    let http = Http::new(reloader.live().clone(), Arc::clone(&registry), descriptors.http);
     let _http = serve_http(&http, listeners.http)?;
     let adapter = AnyAdapter::open(&config).map_err(Failure::because("cannot open the storage"))?;
     let live = reloader.live();

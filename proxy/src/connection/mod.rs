@@ -3,17 +3,29 @@
 //! Each connection is one task. It reads, runs *every* complete command that has arrived ([`pipeline`]), writes all
 //! their replies with one system call, and reads again. While replies wait for a client that does not read them,
 //! input is still taken, up to `reply_buffer_bytes` of them; from there on the client is waited for.
+//!
+//! | module | what it says |
+//! |---|---|
+//! | [`pipeline`] | the commands that have arrived, run in groups |
+//! | [`routing`] | where a command goes that is for the leader |
+//! | [`session`] | what has been agreed on with the client |
+//! | [`waiting`] | waiting for the client, as long as it may take |
+//! | [`exchange`] | one wait: input, room to write, or somebody who wants it closed |
+//! | [`holdings`] | the memory that the connection holds |
 
 mod exchange;
+mod holdings;
 mod pipeline;
 mod routing;
 mod session;
+mod waiting;
 
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use adapter::{Adapter, Reply, Spec};
+use raft::listener::{Refusal, Slot};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 pub(crate) use pipeline::{Found, find};
@@ -22,10 +34,13 @@ pub use session::Session;
 use crate::clients::{Client, Wish};
 use crate::resp::{Output, ProtocolError, RequestLimits, RequestParser, Requests, reply};
 use crate::shared::Shared;
-use exchange::Event;
+use exchange::Sending;
+use holdings::Running;
 
 /// How long the last reply may take to leave before the connection is closed anyway.
 const LAST_REPLY: Duration = Duration::from_secs(5);
+/// What a client is told when there are too many.
+pub(crate) const TOO_MANY: &str = "ERR max number of clients reached";
 
 /// Why a connection ended.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +53,12 @@ enum Closed {
     Http,
     #[error("it was idle for too long")]
     Idle,
+    #[error("it had sent no command, and another one needed its place")]
+    MadeRoom,
+    #[error("it has not proved in time who it is")]
+    Unproven,
+    #[error("there are too many, and it is not for administration")]
+    TooMany,
     #[error("protocol error: {0}")]
     Protocol(#[from] ProtocolError),
     #[error("a reply of about {0} bytes is larger than reply_buffer_bytes")]
@@ -54,6 +75,17 @@ pub struct Connection<A: Adapter, S> {
     session: Session,
     parser: RequestParser,
     output: Output,
+    sending: Sending,
+    /// Its place among the connections.
+    slot: Arc<Slot>,
+    /// It has sent a command.
+    has_spoken: bool,
+    /// It keeps its place: it has sent a command, and the password if there is one.
+    proven: bool,
+    /// The requests that run.
+    running: Option<Running>,
+    /// At so many bytes of replies, its memory is counted anew.
+    count_at: usize,
     counted: Counted,
 }
 
@@ -70,14 +102,14 @@ struct Counted {
 
 impl<A: Adapter, S> Drop for Connection<A, S> {
     fn drop(&mut self) {
-        self.shared.clients.remove(self.client.id);
+        self.shared.clients.remove(&self.client);
         self.shared.stats.disconnected();
     }
 }
 
 impl<A: Adapter, S: AsyncRead + AsyncWrite + Unpin + Send> Connection<A, S> {
-    /// A connection that is registered as `client`. It leaves the registry when it is dropped.
-    pub fn new(shared: Arc<Shared<A>>, client: Arc<Client>, stream: S) -> Self {
+    /// A connection that is registered as `client`. It leaves the registry, and its place, when it is dropped.
+    pub fn new(shared: Arc<Shared<A>>, client: Arc<Client>, stream: S, slot: Slot) -> Self {
         shared.stats.connected();
         let session = Session::new(&shared.config.load());
         Self {
@@ -87,13 +119,25 @@ impl<A: Adapter, S: AsyncRead + AsyncWrite + Unpin + Send> Connection<A, S> {
             session,
             parser: RequestParser::default(),
             output: Output::default(),
+            sending: Sending::default(),
+            slot: Arc::new(slot),
+            has_spoken: false,
+            proven: false,
+            running: None,
+            count_at: 0,
             counted: Counted::default(),
         }
     }
 
-    /// Serves the client until one of the two closes the connection.
-    pub async fn run(mut self) {
-        let Err(closed) = self.serve().await;
+    /// Serves the client until one of the two closes the connection. Answers why it was turned away, if it was.
+    pub async fn run(mut self) -> Option<Refusal> {
+        let Err(mut closed) = self.serve().await;
+        if matches!(closed, Closed::Unproven) && self.slot.is_reserved() && !self.has_spoken {
+            closed = Closed::TooMany;
+        }
+        if matches!(closed, Closed::TooMany) {
+            self.answer(&Reply::error(TOO_MANY));
+        }
         if let Closed::Protocol(error) = &closed {
             self.shared.stats.protocol_error();
             self.answer(&Reply::Error(format!("ERR Protocol error: {error}").into()));
@@ -103,9 +147,18 @@ impl<A: Adapter, S: AsyncRead + AsyncWrite + Unpin + Send> Connection<A, S> {
         } else {
             tracing::debug!(client = self.client.id, address = %self.client.address, %closed, "connection closed");
         }
-        if matches!(closed, Closed::Protocol(_) | Closed::Asked) && self.client.wish() != Wish::Close {
+        let is_told = matches!(closed, Closed::Protocol(_) | Closed::Asked | Closed::TooMany);
+        if is_told && self.client.wish() != Wish::Close {
             let _ = tokio::time::timeout(LAST_REPLY, self.send_down_to(0)).await;
             let _ = self.stream.shutdown().await;
+        }
+        match closed {
+            Closed::TooMany => {
+                self.shared.stats.turned_away();
+                Some(Refusal::TooMany)
+            }
+            Closed::Unproven => Some(Refusal::Unproven),
+            _ => None,
         }
     }
 
@@ -115,53 +168,45 @@ impl<A: Adapter, S: AsyncRead + AsyncWrite + Unpin + Send> Connection<A, S> {
             let (limits, most) = self.limits();
             let parsed = self.parser.parse(&limits, most, &mut requests);
             let full = requests.len() == most;
-            if !requests.is_empty() {
+            let ran = !requests.is_empty();
+            if ran {
+                self.has_spoken = true;
+                self.prove()?;
+                self.running = Some(Running::from(&requests));
+            } else {
+                self.is_active();
+            }
+            self.count_memory(false);
+            if self.client.wish() == Wish::Close {
+                return Err(Closed::Asked);
+            }
+            if ran {
                 self.run_pipeline(&requests).await?;
                 self.publish(&requests);
+                requests.clear();
+                self.running = None;
             }
-            let ran = !requests.is_empty();
-            requests.clear();
             parsed?;
             if self.session.closing || self.client.wish() != Wish::Serve {
                 return Err(Closed::Asked);
             }
-            if ran && full {
-                exchange::send_now(&mut self.stream, &mut self.output).await?;
-            } else {
+            self.prove()?;
+            if ran {
+                self.count_output().await?;
+            }
+            if !(ran && full) {
                 self.wait().await?;
             }
         }
     }
 
-    /// Waits for more input, and sends meanwhile.
-    async fn wait(&mut self) -> Result<(), Closed> {
-        let unsent = self.shared.config.load().limits.reply_buffer_bytes;
-        let input = if self.output.len() <= unsent { Some(self.parser.buffer()) } else { None };
-        let wait = exchange::exchange(&mut self.stream, input, &mut self.output, unsent, &self.client);
-        let idle = self.shared.config.load().limits.idle_timeout;
-        let event = if idle.is_zero() {
-            wait.await?
-        } else {
-            tokio::time::timeout(idle, wait).await.map_err(|_| Closed::Idle)??
-        };
-        match event {
-            Event::Input | Event::Sent => Ok(()),
-            Event::End => Err(Closed::ByClient),
-            Event::Asked if self.client.wish() == Wish::Serve => Ok(()),
-            Event::Asked => Err(Closed::Asked),
+    /// Keeps its place from now on, if it has shown what it is for.
+    fn prove(&mut self) -> Result<(), Closed> {
+        if self.proven || !self.has_spoken || self.session.must_authenticate(&self.shared.config.load()) {
+            return Ok(());
         }
-    }
-
-    /// Sends until at most `unsent` bytes are left.
-    async fn send_down_to(&mut self, unsent: usize) -> Result<(), Closed> {
-        while self.output.len() > unsent {
-            let event =
-                exchange::exchange(&mut self.stream, None, &mut self.output, unsent, &self.client).await?;
-            if event == Event::Asked && self.client.wish() == Wish::Close {
-                return Err(Closed::Asked);
-            }
-        }
-        Ok(())
+        self.proven = self.slot.prove();
+        if self.proven { Ok(()) } else { Err(Closed::MadeRoom) }
     }
 
     /// What the next requests may be, and how many of them are taken at once. Before AUTH it is one at a time,
@@ -188,6 +233,11 @@ impl<A: Adapter, S: AsyncRead + AsyncWrite + Unpin + Send> Connection<A, S> {
             self.counted.errors += 1;
             self.shared.stats.failed(text);
         }
+    }
+
+    /// Has others see the command that runs now.
+    fn show_command(&self) {
+        self.client.shown().last = self.counted.last;
     }
 
     /// Counts a command towards its group.
@@ -221,8 +271,6 @@ impl<A: Adapter, S: AsyncRead + AsyncWrite + Unpin + Send> Connection<A, S> {
         shown.active = Instant::now();
         shown.commands += self.counted.commands;
         shown.protocol = self.session.protocol;
-        shown.unparsed = self.parser.buffered();
-        shown.unsent = self.output.len();
         drop(shown);
         let group = std::mem::take(&mut self.counted.group);
         self.counted = Counted { group, ..Counted::default() };

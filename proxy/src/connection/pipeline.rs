@@ -94,9 +94,18 @@ impl<A: Adapter, S: AsyncRead + AsyncWrite + Unpin + Send> Connection<A, S> {
             args.extend(requests.args(index));
             let admitted = admit(&args, |flags| self.refused(flags));
             if let Ok(found) = &admitted
-                && let Some(moved) = self.redirect(found.spec, &args)
+                && self.slot.is_reserved()
+                && !front::is_administrative(found)
             {
                 self.run_group(&mut group, requests).await?;
+                return Err(Closed::TooMany);
+            }
+            if let Ok(found) = &admitted
+                && let Some(moved) = self.redirect(found.spec, &args)
+            {
+                let last = Some((found.spec, found.parent));
+                self.run_group(&mut group, requests).await?;
+                self.counted.last = last;
                 self.put(&moved).await?;
                 self.session.next_command();
                 continue;
@@ -137,6 +146,7 @@ impl<A: Adapter, S: AsyncRead + AsyncWrite + Unpin + Send> Connection<A, S> {
                         return Err(Closed::Http);
                     }
                     self.run_group(&mut group, requests).await?;
+                    self.counted.last = named(&args).map(|found| (found.spec, found.parent));
                     self.put(&Reply::from_stop(stop)).await?;
                 }
             }
@@ -185,6 +195,9 @@ impl<A: Adapter, S: AsyncRead + AsyncWrite + Unpin + Send> Connection<A, S> {
 
     async fn run_front(&mut self, found: Found, args: &[&[u8]]) -> Result<(), Closed> {
         self.count(found);
+        self.show_command();
+        // It may be about to look at itself.
+        self.count_memory(false);
         let began = Instant::now();
         let mut context =
             front::Context { shared: &self.shared, session: &mut self.session, client: &self.client };
@@ -198,6 +211,9 @@ impl<A: Adapter, S: AsyncRead + AsyncWrite + Unpin + Send> Connection<A, S> {
     }
 
     async fn run_group(&mut self, group: &mut Group, requests: &Requests) -> Result<(), Closed> {
+        if !matches!(group, Group::Empty) {
+            self.show_command();
+        }
         match std::mem::replace(group, Group::Empty) {
             Group::Empty => Ok(()),
             Group::Writes(writes) => self.run_writes(writes).await,
@@ -322,6 +338,9 @@ impl<A: Adapter, S: AsyncRead + AsyncWrite + Unpin + Send> Connection<A, S> {
             }
         }
         self.answer(reply);
+        if self.output.len() >= self.count_at {
+            self.count_output().await?;
+        }
         Ok(())
     }
 }
@@ -347,24 +366,30 @@ fn names_reserved_key(spec: &Spec, args: &[&[u8]]) -> bool {
 
 /// Finds the command that a client calls, and checks the number of arguments. Internal commands are unknown.
 pub(crate) fn find(args: &[&[u8]]) -> Outcome<Found> {
-    let spec = args
-        .first()
-        .and_then(|name| command::lookup(name))
-        .filter(|spec| !spec.flags.has(Flags::INTERNAL))
-        .ok_or_else(|| text::unknown_command(args))?;
-    if spec.subcommands.is_empty() || args.len() < 2 {
-        return if spec.arity_allows(args.len()) {
-            Ok(Found { spec, parent: None })
-        } else {
-            Err(text::wrong_arity(spec.name))
-        };
+    let Some(found) = named(args) else {
+        let spec = args.first().and_then(|name| visible(name)).ok_or_else(|| text::unknown_command(args))?;
+        return Err(text::unknown_subcommand(spec.name, args[1]));
+    };
+    if found.spec.arity_allows(args.len()) {
+        return Ok(found);
     }
-    let sub = spec.subcommand(args[1]).ok_or_else(|| text::unknown_subcommand(spec.name, args[1]))?;
-    if sub.arity_allows(args.len()) {
-        Ok(Found { spec: sub, parent: Some(spec) })
-    } else {
-        Err(text::wrong_arity(&sub.full_name(spec)))
+    let name = || found.spec.name.to_owned();
+    Err(text::wrong_arity(&found.parent.map_or_else(name, |parent| found.spec.full_name(parent))))
+}
+
+/// The command that a client names, or the subcommand, whatever its arguments.
+fn named(args: &[&[u8]]) -> Option<Found> {
+    let spec = visible(args.first()?)?;
+    match args.get(1) {
+        Some(name) if !spec.subcommands.is_empty() => {
+            spec.subcommand(name).map(|sub| Found { spec: sub, parent: Some(spec) })
+        }
+        _ => Some(Found { spec, parent: None }),
     }
+}
+
+fn visible(name: &[u8]) -> Option<&'static Spec> {
+    command::lookup(name).filter(|spec| !spec.flags.has(Flags::INTERNAL))
 }
 
 /// A browser that was led here: it would send commands of an attacker's choice in the body of its request.

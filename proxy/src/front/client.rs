@@ -1,5 +1,7 @@
 //! CLIENT: what a connection says of itself and sees of others.
 
+use std::sync::atomic::Ordering;
+
 use adapter::command::arg;
 use adapter::command::text::SYNTAX;
 use adapter::error::Outcome;
@@ -29,7 +31,7 @@ pub(super) fn run<A: Adapter>(
         "kill" => client_kill::kill(context, args)?,
         "list" => list(context, args)?,
         "no-evict" => {
-            context.client.shown().no_evict = on_or_off(args[2])?;
+            context.client.usage.no_evict.store(on_or_off(args[2])?, Ordering::Relaxed);
             Reply::OK
         }
         "no-touch" => {

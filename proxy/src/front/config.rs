@@ -18,6 +18,7 @@ pub(super) async fn run<A: Adapter>(context: &Context<'_, A>, name: &str, args: 
         "rewrite" => rewrite(context).await,
         "resetstat" => {
             context.shared.stats.reset();
+            context.shared.clients.memory.reset_evicted();
             Ok(Reply::OK)
         }
         "help" => Ok(help::reply(help::CONFIG)),

@@ -1,5 +1,7 @@
 //! HELLO, AUTH, RESET: who the client is and which protocol it speaks.
 
+use std::sync::atomic::Ordering;
+
 use adapter::command::arg;
 use adapter::command::text::SYNTAX;
 use adapter::error::Outcome;
@@ -115,7 +117,7 @@ pub(super) fn reset<A: Adapter>(context: &mut Context<'_, A>) -> Reply {
     let mut shown = context.client.shown();
     shown.name = Bytes::new();
     shown.protocol = Protocol::Resp2;
-    shown.no_evict = false;
     shown.no_touch = false;
+    context.client.usage.no_evict.store(false, Ordering::Relaxed);
     Reply::status("RESET")
 }

@@ -65,7 +65,7 @@ async fn write_section<A: Adapter>(shared: &Shared<A>, section: &str, text: &mut
     match section {
         "server" => server(shared, text),
         "clients" => clients(shared, text),
-        "memory" => memory(text),
+        "memory" => memory(shared, text),
         "persistence" => lines(
             text,
             &[
@@ -114,19 +114,22 @@ fn server<A: Adapter>(shared: &Shared<A>, text: &mut String) {
 }
 
 fn clients<A: Adapter>(shared: &Shared<A>, text: &mut String) {
+    let (input, output) = shared.clients.largest_buffers();
     lines(
         text,
         &[
             ("connected_clients", &shared.clients.len()),
             ("cluster_connections", &0),
             ("maxclients", &shared.config.load().limits.max_clients),
+            ("client_recent_max_input_buffer", &input),
+            ("client_recent_max_output_buffer", &output),
             ("blocked_clients", &0),
             ("tracking_clients", &0),
         ],
     );
 }
 
-fn memory(text: &mut String) {
+fn memory<A: Adapter>(shared: &Shared<A>, text: &mut String) {
     let resident = resident_bytes();
     lines(
         text,
@@ -138,6 +141,7 @@ fn memory(text: &mut String) {
             ("maxmemory", &0),
             ("maxmemory_human", &"0B"),
             ("maxmemory_policy", &"noeviction"),
+            ("mem_clients_normal", &shared.clients.memory.total()),
         ],
     );
 }
@@ -152,6 +156,7 @@ fn stats<A: Adapter>(shared: &Shared<A>, text: &mut String) {
             ("total_net_input_bytes", &stats.input_bytes.get()),
             ("total_net_output_bytes", &stats.output_bytes.get()),
             ("rejected_connections", &stats.rejected.get()),
+            ("evicted_clients", &shared.clients.memory.evicted()),
             ("total_error_replies", &stats.errors.get()),
             ("protocol_errors", &stats.protocol_errors.get()),
         ],

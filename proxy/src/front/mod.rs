@@ -108,6 +108,36 @@ fn changes(found: Found) -> bool {
     found.spec.flags.has(Flags::ADMIN) && !LOOKS.contains(&(parent, found.spec.name))
 }
 
+/// Families of commands that administer a node, or are needed before one can.
+const ADMINISTRATION: &[&str] = &[
+    "auth",
+    "cluster",
+    "command",
+    "config",
+    "hello",
+    "info",
+    "ping",
+    "quit",
+    "raft.backend",
+    "raft.cluster",
+    "raft.digest",
+    "raft.help",
+    "raft.node",
+    "raft.snapshot",
+    "raft.status",
+    "raft.transfer_leader",
+];
+
+/// Whether a command is for who administers the node: all that a connection may call that came when there were too many.
+pub(crate) fn is_administrative(found: &Found) -> bool {
+    match found.parent {
+        Some(parent) if parent.name == "client" => {
+            ["help", "id", "info", "kill", "list", "no-evict"].contains(&found.spec.name)
+        }
+        parent => ADMINISTRATION.contains(&parent.map_or(found.spec.name, |parent| parent.name)),
+    }
+}
+
 fn ping(args: &[&[u8]]) -> Outcome<Reply> {
     match args {
         [_] => Ok(Reply::status("PONG")),

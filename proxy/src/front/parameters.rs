@@ -6,7 +6,8 @@ use std::borrow::Cow;
 
 use adapter::command::arg::{self, parse_i64};
 use conf::options::{self, ConfigOption, OPTIONS};
-use conf::{ClusterConfig, Consistency, Durability, Routing};
+use conf::value::write_memory;
+use conf::{ClusterConfig, Consistency, Durability, MemoryBound, Routing};
 
 use crate::server::KEEPALIVE;
 
@@ -40,6 +41,7 @@ const FIXED: &[(&str, &str)] = &[
     ("set-max-listpack-value", "64"),
     ("slowlog-log-slower-than", "-1"),
     ("slowlog-max-len", "0"),
+    ("tcp-backlog", "511"),
     ("unixsocket", ""),
     ("zset-max-listpack-entries", "128"),
     ("zset-max-listpack-value", "64"),
@@ -93,6 +95,18 @@ const ALIASES: &[Alias] = &[
         option: "limits.max_clients",
         get: |c| c.limits.max_clients.to_string(),
         read: |given| number(given, 1, i64::from(u32::MAX)),
+    },
+    Alias {
+        name: "maxmemory-clients",
+        option: "limits.max_client_memory",
+        get: |c| match c.limits.max_client_memory {
+            MemoryBound::Bytes(bytes) => bytes.to_string(),
+            other => write_memory(other),
+        },
+        read: |given| match given {
+            [.., b'%'] => as_it_is(given),
+            _ => bytes(given, 0, 1024 * GIB).map_err(|_| "argument must be a memory or percent value".into()),
+        },
     },
     Alias { name: "port", option: "listen.resp", get: |c| c.listen.resp.port().to_string(), read: as_it_is },
     Alias {

@@ -162,6 +162,7 @@ fn index() -> Result<Answer, Failure> {
 fn scrape<A: Adapter>(http: &Http<A>) -> Answer {
     if let Some(shared) = http.node.get() {
         metrics::publish(&shared.handle);
+        shared.clients.memory.publish(shared.config.load().limits.max_client_memory);
     }
     Answer::typed(metrics::text::MEDIA_TYPE, metrics::text::render(&http.registry))
 }

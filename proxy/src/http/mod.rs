@@ -13,6 +13,8 @@
 //!
 //! It listens before the node is in its cluster, so that whoever watches the process can tell one that waits for the
 //! others from one that hangs. Everything here is bounded: connections, the time for a request, its body.
+//!
+//! A connection without a request makes room for the next one, so whoever only connects does not keep probes out.
 
 mod answer;
 mod call;
@@ -33,19 +35,19 @@ use conf::Live;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use raft::listener::{Accepted, Limits, Listener, Slot};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::metrics::Registry;
 use crate::shared::Shared;
 
-/// Connections that are served at once; one more is closed.
-const MAX_CONNECTIONS: usize = 256;
 /// A request's head must be here in this time, and a connection may be idle as long.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
-/// The wait after an `accept` that failed, as it does while there are no file descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// Of all connections, one in so many is for this machine alone.
+const RESERVED: usize = 16;
+/// Of all connections, one in so many may come from one other address.
+const PER_ADDRESS: usize = 4;
 
 /// The server. See the module.
 pub struct Http<A: Adapter> {
@@ -53,14 +55,21 @@ pub struct Http<A: Adapter> {
     registry: Arc<Registry>,
     /// The node, once there is one.
     node: OnceLock<Arc<Shared<A>>>,
-    connections: Arc<Semaphore>,
+    limits: Limits,
 }
 
 impl<A: Adapter> Http<A> {
-    /// A server without a node behind it.
-    pub fn new(config: Live, registry: Arc<Registry>) -> Arc<Self> {
-        let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-        Arc::new(Self { config, registry, node: OnceLock::new(), connections })
+    /// A server without a node behind it, for so many connections at once.
+    pub fn new(config: Live, registry: Arc<Registry>, connections: usize) -> Arc<Self> {
+        let reserved = connections / RESERVED;
+        let limits = Limits {
+            connections: connections - reserved,
+            reserved,
+            per_address: (connections / PER_ADDRESS).max(1),
+            // A client of HTTP connects anew where its connection is gone.
+            patience: Duration::ZERO,
+        };
+        Arc::new(Self { config, registry, node: OnceLock::new(), limits })
     }
 
     /// Puts the node behind it. Only the first one counts.
@@ -70,39 +79,37 @@ impl<A: Adapter> Http<A> {
 
     /// Serves until it is dropped; the connections end with it.
     pub async fn run(self: Arc<Self>, listener: TcpListener) {
+        let listener = Listener::new("http", listener);
         let mut serving = JoinSet::new();
         loop {
-            let (stream, peer) = match listener.accept().await {
-                Ok(accepted) => accepted,
-                Err(error) => {
-                    tracing::warn!(%error, "an HTTP connection could not be accepted");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                    continue;
-                }
-            };
+            let accepted = listener.accept(|| self.limits).await;
             while serving.try_join_next().is_some() {}
-            // Over the limit: the connection is closed by dropping it.
-            if let Ok(permit) = Arc::clone(&self.connections).try_acquire_owned() {
-                let http = Arc::clone(&self);
-                serving.spawn(async move {
-                    http.serve(stream, peer).await;
-                    drop(permit);
-                });
+            // One without a place is closed by dropping it.
+            if let Accepted::Connection(stream, peer, slot) = accepted {
+                serving.spawn(Arc::clone(&self).serve(stream, peer, slot));
             }
         }
     }
 
-    async fn serve(self: Arc<Self>, stream: TcpStream, peer: SocketAddr) {
+    async fn serve(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, slot: Slot) {
         let service = service_fn(|request| async {
-            Ok::<_, Infallible>(endpoints::answer(&self, peer, request).await)
+            if !slot.prove() {
+                // It is about to be closed.
+                std::future::pending::<()>().await;
+            }
+            let answer = endpoints::answer(&self, peer, request).await;
+            slot.rest();
+            Ok::<_, Infallible>(answer)
         });
-        let served = http1::Builder::new()
+        let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_TIMEOUT)
-            .serve_connection(TokioIo::new(stream), service)
-            .await;
-        if let Err(error) = served {
-            tracing::debug!(%error, %peer, "an HTTP connection ended early");
+            .serve_connection(TokioIo::new(stream), service);
+        tokio::select! {
+            served = connection => if let Err(error) = served {
+                tracing::debug!(%error, %peer, "an HTTP connection ended early");
+            },
+            () = slot.given_up() => tracing::debug!(%peer, "an idle HTTP connection made room for another"),
         }
     }
 }

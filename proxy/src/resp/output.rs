@@ -41,6 +41,16 @@ impl Output {
         self.closed_bytes + self.open.len()
     }
 
+    /// Bytes in the buffer at the end, and its size.
+    pub fn open_bytes(&self) -> (usize, usize) {
+        (self.open.len(), self.open.capacity())
+    }
+
+    /// The number of pieces before that buffer, and their bytes with what it takes to list them.
+    pub fn pieces(&self) -> (usize, usize) {
+        (self.closed.len(), self.closed_bytes + self.closed.len() * size_of::<Bytes>())
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

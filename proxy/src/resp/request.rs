@@ -21,6 +21,8 @@ const KEEP_BYTES: usize = 256 * 1024;
 const READ_BYTES: usize = 16 * 1024;
 /// The most space made for one read.
 const READ_BYTES_MOST: usize = 256 * 1024;
+/// A buffer with this much of one bulk string in it grows no further than the string is long.
+const GROWN: usize = 1024 * 1024;
 
 /// The input breaks the protocol. It is answered as `-ERR Protocol error: <text>` and the connection is closed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -73,6 +75,10 @@ pub struct Requests {
     bytes: Bytes,
     args: Vec<(usize, usize)>,
     ends: Vec<usize>,
+    /// The bytes of all arguments.
+    arg_bytes: usize,
+    /// The size of the buffer that `bytes` are in, if the parser has given it up.
+    allocated: usize,
 }
 
 impl Requests {
@@ -91,6 +97,16 @@ impl Requests {
         self.bytes.len()
     }
 
+    /// The bytes of all arguments of all commands.
+    pub fn arg_bytes(&self) -> usize {
+        self.arg_bytes
+    }
+
+    /// The memory that they take beside the parser's.
+    pub fn memory(&self) -> usize {
+        self.allocated + lists(&self.args) + self.ends.capacity() * size_of::<usize>()
+    }
+
     /// The arguments of a command, its name first; there is at least the name.
     pub fn args(&self, index: usize) -> impl ExactSizeIterator<Item = &[u8]> {
         self.ranges(index).iter().map(|(start, end)| &self.bytes[*start..*end])
@@ -106,7 +122,8 @@ impl Requests {
         self.bytes = Bytes::new();
         self.args.clear();
         self.ends.clear();
-        if self.args.capacity() * size_of::<(usize, usize)>() > KEEP_BYTES {
+        (self.arg_bytes, self.allocated) = (0, 0);
+        if lists(&self.args) > KEEP_BYTES {
             self.args = Vec::new();
         }
     }
@@ -116,8 +133,9 @@ impl Requests {
         &self.args[start..self.ends[index]]
     }
 
-    fn push(&mut self, start: usize, args: &[(usize, usize)]) {
+    fn push(&mut self, start: usize, args: &[(usize, usize)], arg_bytes: usize) {
         self.args.extend(args.iter().map(|(from, to)| (start + from, start + to)));
+        self.arg_bytes += arg_bytes;
         self.ends.push(self.args.len());
     }
 }
@@ -137,6 +155,15 @@ pub struct RequestParser {
     bulk: Option<usize>,
     /// The arguments of the unfinished command, relative to its start.
     args: Vec<(usize, usize)>,
+    /// Their bytes.
+    arg_bytes: usize,
+    /// The size of the allocation that the buffer is a part of.
+    allocated: usize,
+}
+
+/// The memory of a list of ranges.
+fn lists(ranges: &Vec<(usize, usize)>) -> usize {
+    ranges.capacity() * size_of::<(usize, usize)>()
 }
 
 /// What one step of the parser found.
@@ -150,17 +177,50 @@ impl RequestParser {
     /// The buffer to read into, with some room. The room follows what is announced in steps, so that an
     /// announcement alone reserves little.
     pub fn buffer(&mut self) -> &mut BytesMut {
-        let missing = self.bulk.map_or(0, |length| (self.at + length + 2).saturating_sub(self.buffer.len()));
-        let room = missing.clamp(READ_BYTES, READ_BYTES_MOST);
-        if self.buffer.capacity() - self.buffer.len() < room.min(READ_BYTES / 2) {
-            self.buffer.reserve(room);
+        let length = self.buffer.len();
+        let (bulk, wanted) = self.bulk.map_or((0, 0), |bulk| (bulk, self.at + bulk + 2));
+        let missing = wanted.saturating_sub(length);
+        let spare = self.buffer.capacity() - length;
+        if length >= GROWN && missing > 0 && bulk >= wanted / 2 {
+            // A bulk string that is most of the buffer: twice as large each time, but no larger than all of it.
+            if spare < missing.min(READ_BYTES / 2) {
+                self.grow((length * 2).min(wanted));
+            }
+        } else {
+            let room = missing.clamp(READ_BYTES, READ_BYTES_MOST);
+            if spare < room.min(READ_BYTES / 2) {
+                self.buffer.reserve(room);
+                self.allocated = self.buffer.capacity();
+            }
         }
         &mut self.buffer
     }
 
-    /// Bytes that have arrived and are not yet part of a complete command.
-    pub fn buffered(&self) -> usize {
-        self.buffer.len()
+    fn grow(&mut self, size: usize) {
+        let mut grown = BytesMut::with_capacity(size);
+        grown.extend_from_slice(&self.buffer);
+        self.buffer = grown;
+        self.allocated = self.buffer.capacity();
+    }
+
+    /// Bytes that have arrived and are not parsed yet.
+    pub fn unparsed(&self) -> usize {
+        self.buffer.len() - self.at
+    }
+
+    /// Room for more of them.
+    pub fn free(&self) -> usize {
+        self.buffer.capacity() - self.buffer.len()
+    }
+
+    /// The bytes of the arguments of the command that is not complete.
+    pub fn arg_bytes(&self) -> usize {
+        self.arg_bytes
+    }
+
+    /// The memory of the buffer and of the lists.
+    pub fn memory(&self) -> usize {
+        self.allocated.max(self.buffer.capacity()) + lists(&self.args)
     }
 
     /// Moves the complete commands at the front of the buffer, at most `most`, into `out`. On an error `out` holds
@@ -176,7 +236,7 @@ impl RequestParser {
         let mut result = Ok(());
         while out.len() < most && out.args.len() < ARGS_PER_ROUND {
             match self.step(start, limits) {
-                Ok(Step::Command) => out.push(start, &self.args),
+                Ok(Step::Command) => out.push(start, &self.args, self.arg_bytes),
                 Ok(Step::Nothing) => {}
                 Ok(Step::Partial) => break,
                 Err(error) => {
@@ -186,6 +246,7 @@ impl RequestParser {
             }
             start = self.at;
             self.args.clear();
+            self.arg_bytes = 0;
         }
         self.release(start, out);
         if result.is_ok() && self.buffer.len() > limits.request_bytes && out.is_empty() {
@@ -202,9 +263,11 @@ impl RequestParser {
         out.bytes = self.buffer.split_to(parsed).freeze();
         self.at -= parsed;
         if parsed > KEEP_BYTES && self.buffer.len() < KEEP_BYTES {
+            out.allocated = self.allocated.max(parsed);
             self.buffer = BytesMut::from(&self.buffer[..]);
+            self.allocated = self.buffer.capacity();
         }
-        if self.args.is_empty() && self.args.capacity() * size_of::<(usize, usize)>() > KEEP_BYTES {
+        if self.args.is_empty() && lists(&self.args) > KEEP_BYTES {
             self.args = Vec::new();
         }
     }
@@ -239,6 +302,7 @@ impl RequestParser {
                 Some(_) => return Err(ProtocolError::NoTerminator),
             }
             self.args.push((self.at - start, end - start));
+            self.arg_bytes += length;
             self.at = end + 2;
             self.bulk = None;
             self.left -= 1;
@@ -330,6 +394,7 @@ impl RequestParser {
         if first.eq_ignore_ascii_case(b"post") || first.eq_ignore_ascii_case(b"host:") {
             return Err(ProtocolError::Http);
         }
+        self.arg_bytes = self.args.iter().map(|(from, to)| to - from).sum();
         Ok(if self.args.is_empty() { Step::Nothing } else { Step::Command })
     }
 }

@@ -27,6 +27,8 @@ use crate::types::{Entry, LogId, Vote};
 const ENTRIES: &str = "entries";
 const META: &str = "meta";
 const FORMAT: u32 = 2;
+/// Files kept open. What there is of the log is in a few large ones.
+const OPEN_FILES: i32 = 64;
 
 /// Keys of the `meta` column family.
 pub(super) mod key {
@@ -243,7 +245,7 @@ fn database_options(write_buffer_bytes: usize) -> DbOptions {
     // `meta` alone would never fill its buffer and would keep every write-ahead file alive.
     options.set_max_total_wal_size(write_buffer_bytes as u64 * 2);
     options.set_max_background_jobs(2);
-    options.set_max_open_files(256);
+    options.set_max_open_files(OPEN_FILES);
     options.set_keep_log_file_num(2);
     options.set_max_log_file_size(1024 * 1024);
     options.set_max_manifest_file_size(4 * 1024 * 1024);

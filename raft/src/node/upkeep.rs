@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use super::consensus::Leadership;
+use crate::failure;
 use crate::handle::ProposeError;
 use crate::health::HealthMonitor;
 use crate::log_clock::LogClock;
@@ -149,6 +150,6 @@ pub(super) async fn watch_over(raft: Raft, stopping: Arc<AtomicBool>) {
     tracing::error!(reason, "Raft has failed; the process ends, start it again once the cause is gone");
     sleep(LAST_WORDS).await;
     if !stopping.load(Ordering::Acquire) {
-        std::process::abort();
+        failure::fail(format!("Raft has failed: {reason}"));
     }
 }

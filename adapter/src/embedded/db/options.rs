@@ -16,8 +16,6 @@ const ARENA_BLOCKS: usize = 512;
 /// A file with a window of this many entries of which this many are deletions is compacted early, so that scans do
 /// not wade through tombstones.
 const TOMBSTONES: (usize, usize) = (4096, 2048);
-/// Open files at most.
-const OPEN_FILES: i32 = 1024;
 /// The size of RocksDB's info log, bytes; two files are kept.
 const INFO_LOG: usize = 4 * 1024 * 1024;
 
@@ -27,7 +25,7 @@ pub(crate) fn database(config: &Storage) -> Options {
     options.set_atomic_flush(true);
     options.set_db_write_buffer_size(config.write_buffer_bytes);
     options.set_max_background_jobs(2);
-    options.set_max_open_files(OPEN_FILES);
+    options.set_max_open_files(i32::try_from(config.max_open_files).unwrap_or(i32::MAX));
     // There is a single writer: concurrent memtable inserts would only cost.
     options.set_allow_concurrent_memtable_write(false);
     options.set_enable_pipelined_write(false);
