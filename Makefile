@@ -9,13 +9,15 @@ NODE_ENV_DIR ?= $(HOME)/.cache/kiwi-raft/node
 
 DEMO ?= --nodes 3 --port 6400
 BENCH ?=
+PROVE ?=
 
-.PHONY: help demo build test unit lint bench deny python node deps-build deps-test deps-bench
+.PHONY: help demo build test unit lint proof prove bench deny python node deps-build deps-test deps-bench
 
 help:
 	@echo 'make demo    a cluster of three nodes on this machine (DEMO="--nodes 5 --port 7000";'
 	@echo '             on Kiwis: DEMO="--backend kiwi --kiwi-bin PATH")'
 	@echo 'make test    format, lints, documentation, all tests'
+	@echo 'make prove   histories of clients under faults, for an hour (PROVE="--help")'
 	@echo 'make bench   the benchmark beside Redis, etcd and Kiwi (BENCH="--help", KIWI_BIN=PATH)'
 	@echo 'make build   the binary: $$CARGO_TARGET_DIR/release/raft-proxy'
 	@echo 'make deny    licences and advisories of the dependencies (needs cargo-deny)'
@@ -61,6 +63,11 @@ test: lint unit
 # LARGE_FIELDS=1000000 ENGINES=embedded tries it out; with KIWI_BIN it goes through a real Kiwi too.
 proof: deps-test
 	cargo test --profile bench --locked --workspace --test large --test large_values --test endurance --test hung_leader -- --ignored --nocapture
+
+# Leaves seed, journal, histories and logs in a directory, and says how to run it again. As root it can do more.
+prove: deps-test
+	cargo build --profile bench --locked --package raft-proxy --package tests --bin raft-proxy --bin kiwi-stand-in --bin prove
+	$(CARGO_TARGET_DIR)/release/prove $(PROVE)
 
 bench: build deps-bench
 	cargo build --release --locked --package tests --bin bench --bin kiwi-stand-in

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what is missing on a Debian or Ubuntu machine that has a Rust toolchain and a C compiler.
 #   install-deps.sh build    libclang, for RocksDB's bindings
-#   install-deps.sh test     also what the tests start: redis-server, redis-cli, dnsmasq, Python with redis-py
+#   install-deps.sh test     also what the tests start: redis-server, redis-cli, dnsmasq, ip and tc, Python with redis-py
 #   install-deps.sh bench    also the peers of the benchmark: etcd
 # Does nothing, and needs no network and no root, where everything is there.
 set -euo pipefail
@@ -24,6 +24,7 @@ case $what in
     test | bench)
         need_command redis-server redis-server
         need_command redis-cli redis-tools
+        need_command tc iproute2
         [ -x /usr/sbin/dnsmasq ] || packages+=(dnsmasq-base)
         python3 -c 'import venv, ensurepip' 2>/dev/null || packages+=(python3-venv)
         ;;

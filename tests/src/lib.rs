@@ -5,8 +5,10 @@
 //! | [`ask`] | a command in one line, and waiting |
 //! | [`clock_shim`] | wall clocks that a test moves, each of one process |
 //! | [`cluster`] | a cluster of `raft-proxy` processes that can be killed, paused and restarted |
+//! | [`clock_shim`] | wall clocks that a test moves, each of one process |
 //! | [`differential`] | what the differential test needs: a real Redis, random calls, comparison |
 //! | [`engine`] | the table of what a node's data may be kept in: a test that names none runs on every row |
+//! | [`harness`] | histories of clients under faults, and the checkers that judge them |
 //! | [`history`] | writers that remember what they were told, and the check against what is there |
 //! | [`http`] | an HTTP client that does nothing by itself |
 //! | [`kiwi`] | a Kiwi process: the stand-in, or a real one |
@@ -30,6 +32,7 @@ pub mod clock_shim;
 pub mod cluster;
 pub mod differential;
 pub mod engine;
+pub mod harness;
 pub mod history;
 pub mod http;
 pub mod kiwi;
