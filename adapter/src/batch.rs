@@ -2,11 +2,12 @@
 //! copied, everywhere else.
 //!
 //! ```text
-//! batch    := commands | piece | last
+//! batch    := commands | piece | last | raise
 //! commands := 1 u8 | now_ms u64 | seed u64 | count u32 | command * count
 //! command  := argc u32 | (length u32 | bytes) * argc
 //! piece    := 2 u8 | 0 u64 | upload u64 | 0 u32 | total u64 | offset u64 | bytes
 //! last     := 3 u8 | now_ms u64 | seed u64 | count u32 | upload u64 | total u64
+//! raise    := 4 u8 | 0 u64 | cluster version u64 | 0 u32
 //! ```
 //! Commands that are too large for one entry of the log travel in pieces of their bytes, one behind the other, so that
 //! nothing else waits for all of them. They take effect where the `last` is, and not at all without it.
@@ -20,6 +21,7 @@ use crate::error::StorageError;
 const COMMANDS: u8 = 1;
 const PIECE: u8 = 2;
 const LAST: u8 = 3;
+const RAISE: u8 = 4;
 /// Bytes of a batch before its first command.
 pub const HEADER: usize = 1 + 8 + 8 + 4;
 /// Bytes of a piece before those that it carries.
@@ -133,6 +135,13 @@ impl Batch {
         Self { raw: raw.freeze() }
     }
 
+    /// Raises the version of the cluster's stored and sent forms. It is the log owner's: no storage is given it.
+    pub fn raise(version: u16) -> Self {
+        let mut raw = BytesMut::with_capacity(HEADER);
+        put_header(&mut raw, RAISE, 0, version.into(), 0);
+        Self { raw: raw.freeze() }
+    }
+
     /// Takes a batch from the log or the network. Only the header is checked here; [`Batch::commands`] checks
     /// the rest as it reads.
     pub fn decode(raw: Bytes) -> Result<Self, StorageError> {
@@ -140,7 +149,12 @@ impl Batch {
             (Some(&COMMANDS), HEADER..) | (Some(&PIECE), PIECE_HEADER..) | (Some(&LAST), LAST_SIZE) => {
                 Ok(Self { raw })
             }
-            (Some(&(COMMANDS | PIECE | LAST)), _) => Err(malformed("of another length than its header")),
+            (Some(&RAISE), HEADER) => {
+                let batch = Self { raw };
+                let is_raise = batch.count() == 0 && u16::try_from(batch.seed()).is_ok();
+                if is_raise { Ok(batch) } else { Err(malformed("not a cluster version")) }
+            }
+            (Some(&(COMMANDS | PIECE | LAST | RAISE)), _) => Err(malformed("of another length than its header")),
             (Some(other), _) => Err(malformed(&format!("unknown version {other}"))),
             (None, _) => Err(malformed("empty")),
         }
@@ -156,6 +170,8 @@ impl Batch {
                 offset: number(HEADER + 8),
                 bytes: &self.raw[PIECE_HEADER..],
             },
+            // `decode` has checked that it fits.
+            RAISE => Form::Raise { version: u16::try_from(self.seed()).unwrap_or(u16::MAX) },
             LAST => Form::Last { upload: number(HEADER), total: number(HEADER + 8) },
             _ => Form::Commands,
         }
@@ -202,6 +218,11 @@ pub enum Form<'a> {
         offset: u64,
         /// These.
         bytes: &'a [u8],
+    },
+    /// The cluster version rises.
+    Raise {
+        /// To what.
+        version: u16,
     },
     /// The commands of an upload, to be run.
     Last {
@@ -366,6 +387,20 @@ mod tests {
         assert!(Assembly::new(1, 10).finish(&Batch::last(0, 0, 0, 1, 10)).is_none());
         assert!(assembly.add(5, b"56789"));
         assert!(assembly.finish(&Batch::last(0, 0, 0, 1, 0)).is_none());
+    }
+
+    #[test]
+    fn a_raise_of_the_version_comes_back_and_has_no_commands() {
+        let raise = Batch::raise(7);
+        let read = Batch::decode(raise.raw().clone()).unwrap();
+        assert_eq!((read.form(), read.count()), (Form::Raise { version: 7 }, 0));
+        assert!(!read.commands().next_into(&mut Vec::new()).unwrap());
+        for length in 0..raise.raw().len() {
+            assert!(Batch::decode(raise.raw().slice(..length)).is_err(), "cut at {length}");
+        }
+        let mut strange = raise.raw().to_vec();
+        strange[12] = 1;
+        assert!(Batch::decode(strange.into()).is_err());
     }
 
     #[test]

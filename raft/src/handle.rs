@@ -133,6 +133,12 @@ pub struct NodeStatus {
     pub storage: Health,
     /// The kind of its storage, as in the configuration.
     pub storage_kind: String,
+    /// The cluster version, as far as it has applied; 0 without a cluster.
+    pub cluster_version: u16,
+    /// The newest version whose forms its program knows; 0 of a program from before there were versions.
+    pub newest_version: u16,
+    /// Its program's version.
+    pub program: String,
     /// Seconds since it started.
     pub uptime_seconds: u64,
     /// Its process id.
@@ -232,6 +238,9 @@ pub trait Service<A: Adapter>: Send + Sync + 'static {
     /// Brings a node without a cluster into the one of the first of these nodes (`host:port` of their Raft listeners)
     /// that lets it in.
     fn join_cluster(&self, seeds: Vec<String>) -> Boxed<'_, Result<(), ChangeError>>;
+    /// Raises the cluster version to the newest that this program knows, if every member's program knows it; answers the
+    /// cluster's version. On any node.
+    fn finalize_version(&self) -> Boxed<'_, Result<u16, ChangeError>>;
     /// Hands leadership over where there is somebody to take it, flushes, stops. Writes are refused from the
     /// first moment on.
     fn shutdown(&self) -> Boxed<'_, ()>;

@@ -25,6 +25,7 @@
 //! | [`backup`] | a snapshot as a backup |
 //! | [`recover`] | a cluster of one, from a node of a cluster that has lost its majority for good |
 //! | [`standalone`] | the same storage without a cluster |
+//! | [`version`] | which forms the members store and send |
 //! | [`freezer`] | the content between two runs |
 //! | [`failure`] | the end of a node that cannot go on |
 //! | [`listener`] | accepting connections, on every port alike |
@@ -60,6 +61,7 @@ mod remote_clock;
 pub mod standalone;
 pub mod state_machine;
 pub mod types;
+pub mod version;
 
 pub use conf::Consistency;
 pub use handle::{Committed, Handle, ProposeError, ReadError};

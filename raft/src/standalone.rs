@@ -209,6 +209,9 @@ impl<A: Adapter> Service<A> for Alone<A> {
             purged: 0,
             storage: self.adapter.health(),
             storage_kind: config.storage.kind.name().to_owned(),
+            cluster_version: 0,
+            newest_version: crate::version::newest(),
+            program: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_seconds: self.started.elapsed().as_secs(),
             process_id: std::process::id(),
         }
@@ -288,6 +291,10 @@ impl<A: Adapter> Service<A> for Alone<A> {
     }
 
     fn join_cluster(&self, _: Vec<String>) -> Boxed<'_, Result<(), ChangeError>> {
+        no_cluster()
+    }
+
+    fn finalize_version(&self) -> Boxed<'_, Result<u16, ChangeError>> {
         no_cluster()
     }
 

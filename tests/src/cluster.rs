@@ -76,6 +76,9 @@ pub struct Node {
     pub stop_at: Option<String>,
     /// Environment variables of its process.
     pub environment: Vec<(String, String)>,
+    /// The cluster version that its program knows at most, from its next start on, if that is not the newest; see
+    /// `raft::version`.
+    pub speaks: Option<u16>,
     /// Its directory.
     pub dir: PathBuf,
     child: Option<Child>,
@@ -108,6 +111,7 @@ impl Node {
             founder: true,
             stop_at: None,
             environment: Vec::new(),
+            speaks: None,
             dir,
             child: None,
         }
@@ -280,6 +284,9 @@ impl Cluster {
         if let Some(step) = &node.stop_at {
             command.env("STOP_AT_STEP", step);
         }
+        if let Some(version) = node.speaks {
+            command.env("SPEAK_VERSION", version.to_string());
+        }
         for (name, value) in self.settings.iter().chain(&node.settings) {
             command.arg(format!("--{}", name.replace(['.', '_'], "-"))).arg(value);
         }
@@ -335,6 +342,19 @@ impl Cluster {
                 return;
             }
             assert!(Instant::now() < deadline, "node {} does not stop\n{}", index + 1, self.log(index));
+            sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Waits until a node's process has ended by itself; its exit code, none if a signal ended it.
+    pub fn wait_for_end(&mut self, index: usize) -> Option<i32> {
+        let mut child = self.nodes[index].child.take().expect("the node runs");
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                return status.code();
+            }
+            assert!(Instant::now() < deadline, "node {} does not end\n{}", index + 1, self.log(index));
             sleep(Duration::from_millis(10));
         }
     }

@@ -55,7 +55,9 @@ pub fn all() -> Vec<Engine> {
     let mut rows = vec![Embedded, StandIn, Kiwi];
     if let Some(wanted) = &wanted {
         for name in wanted {
-            assert!(rows.iter().any(|row| row.name() == *name), "ENGINES: there is no {name}");
+            let row = rows.iter().find(|row| row.name() == *name);
+            let row = row.unwrap_or_else(|| panic!("ENGINES: there is no {name}"));
+            assert!(row.is_here(), "ENGINES: {name} needs KIWI_BIN, which names its binary");
         }
         rows.retain(|row| wanted.contains(&row.name()));
     }

@@ -13,6 +13,7 @@
 //! | [`http`] | an HTTP client that does nothing by itself |
 //! | [`kiwi`] | a Kiwi process: the stand-in, or a real one |
 //! | [`link`] | a TCP link to a node that can be slow |
+//! | [`needs`] | what a test needs of the machine |
 //! | [`netns`] | a network in which packets are lost in one direction |
 //! | [`ports`] | free ports |
 //! | [`promises`] | readers that check what each level of consistency promises |
@@ -38,6 +39,7 @@ pub mod http;
 pub mod kiwi;
 pub mod ledger;
 pub mod link;
+pub mod needs;
 pub mod netns;
 pub mod ports;
 pub mod promises;

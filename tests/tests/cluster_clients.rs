@@ -7,7 +7,7 @@
     clippy::panic,
     reason = "a test stops at the first surprise"
 )]
-#![allow(clippy::print_stdout, reason = "what was measured, and what was not run, is shown")]
+#![allow(clippy::print_stdout, reason = "what was measured is shown")]
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -23,6 +23,7 @@ use redis::{Commands, RedisResult};
 use serde_json::Value;
 use tests::cluster::{Cluster, PATIENCE};
 use tests::engine::Engine;
+use tests::needs::not_run;
 
 /// Writers of one client: each may have one command under way when the leader dies.
 const WRITERS: usize = 6;
@@ -140,7 +141,7 @@ fn ioredis_follows_a_failover_and_reads_from_replicas() {
     let mut probe = Command::new("node");
     let is_there = probe.args(["-e", "require('ioredis')"]).stderr(Stdio::null()).status();
     if !is_there.is_ok_and(|status| status.success()) {
-        println!("NOT RUN: there is no node with ioredis here (`make node`, NODE_PATH)");
+        not_run("there is no node with ioredis here (`make node`, NODE_PATH)");
         return;
     }
     for routing in ["auto", "redirect"] {

@@ -6,7 +6,6 @@
     clippy::panic,
     reason = "a test stops at the first surprise"
 )]
-#![allow(clippy::print_stdout, reason = "what was not run is said")]
 
 use std::time::{Duration, Instant};
 
@@ -15,6 +14,7 @@ use raft::health::{Fault, HealthView, LinkState, MemberState};
 use tests::cluster::{Cluster, PATIENCE};
 use tests::engine::Engine;
 use tests::http;
+use tests::needs::not_run;
 use tests::netns::Network;
 
 /// Five times as often as by default, so that the tests wait a fifth.
@@ -148,7 +148,7 @@ fn in_namespaces() -> Option<(Cluster, Network)> {
     let network = match Network::new(3) {
         Ok(network) => network,
         Err(reason) => {
-            println!("NOT RUN: no network namespaces here: {reason}");
+            not_run(format_args!("there are no network namespaces here: {reason}"));
             return None;
         }
     };

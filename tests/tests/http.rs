@@ -6,7 +6,6 @@
     clippy::panic,
     reason = "a test stops at the first surprise"
 )]
-#![allow(clippy::print_stdout, reason = "what was not run is said")]
 
 use std::collections::BTreeMap;
 use std::io::Read;

@@ -17,6 +17,7 @@ use std::time::Duration;
 use tests::cluster::{Cluster, SECRET, binary};
 use tests::engine::{self, Engine};
 use tests::kiwi::Kiwi;
+use tests::needs::not_run;
 
 fn run(args: &[&str]) -> Output {
     Command::new(binary()).args(args).stdin(Stdio::null()).output().unwrap()
@@ -176,7 +177,7 @@ fn a_full_disk_at_start_is_told_and_nothing_is_written_over() {
     let probe = Command::new("unshare").args(namespace).arg("true").output().unwrap();
     if !probe.status.success() {
         // In a chroot, and in many containers: there is no file system to fill without harm to the machine's.
-        println!("NOT RUN: no namespace of its own is allowed here: {}", stderr(&probe));
+        not_run(format_args!("no namespace of its own is allowed here: {}", stderr(&probe)));
         return;
     }
     let dir = tempfile::tempdir().unwrap();

@@ -191,6 +191,13 @@ static RAFT_CLUSTER: &[Spec] = &[
     ),
     server("join", -3, MANAGE, "7.2.0", "Joins the cluster of the first node that lets this one in."),
     server("leave", -2, MANAGE, "7.2.0", "Removes this node from its cluster."),
+    server(
+        "version",
+        -2,
+        MANAGE,
+        "7.2.0",
+        "Returns the cluster version; with FINALIZE, raises it to the newest that all members know.",
+    ),
 ];
 
 /// `CLIENT`.

@@ -3,7 +3,7 @@
 use adapter::command::{arg, text};
 use adapter::error::Outcome;
 use adapter::{Adapter, FactValue, Reply, Stop};
-use raft::handle::{Change, ChangeError, Role};
+use raft::handle::{Change, ChangeError, NodeStatus, Role};
 
 use super::{Context, help, nodes};
 
@@ -18,6 +18,11 @@ pub(super) async fn run<A: Adapter>(context: &Context<'_, A>, name: &str, args: 
             let seeds: Vec<String> = seeds.iter().map(|seed| nodes::seed(seed)).collect::<Outcome<_>>()?;
             context.shared.handle.join_cluster(seeds).await.map_err(nodes::failed)?;
             Ok(Reply::OK)
+        }
+        ("version", []) => Ok(version(context).await),
+        ("version", [finalize]) if arg::is(finalize, "finalize") => {
+            let version = context.shared.handle.finalize_version().await.map_err(nodes::failed)?;
+            Ok(Reply::Status(format!("OK {version}").into()))
         }
         ("leave", rest) => {
             let (id, force) = (context.shared.handle.status().id, nodes::force(rest)?);
@@ -34,6 +39,29 @@ pub(super) async fn run<A: Adapter>(context: &Context<'_, A>, name: &str, args: 
 async fn init<A: Adapter>(context: &Context<'_, A>, id: Option<String>) -> Outcome<Reply> {
     let id = context.shared.handle.init_cluster(id).await.map_err(nodes::failed)?;
     Ok(Reply::Status(format!("OK {id}").into()))
+}
+
+/// `RAFT.CLUSTER VERSION`: the cluster version here, the newest that this node's program knows, and the same of every
+/// member that answers. `RAFT.CLUSTER VERSION FINALIZE` raises the first to the second.
+async fn version<A: Adapter>(context: &Context<'_, A>) -> Reply {
+    let text = |text: &str| Reply::bulk(text.as_bytes());
+    let (status, members) = (context.shared.handle.status(), context.shared.handle.members().await);
+    let members = members.iter().map(|member| {
+        let node = member.node.as_ref();
+        let number =
+            |of: fn(&NodeStatus) -> u16| node.map_or(Reply::Null, |node| Reply::count(of(node).into()));
+        Reply::Map(vec![
+            (text("id"), Reply::count(member.id)),
+            (text("program"), node.map_or(Reply::Null, |node| text(&node.program))),
+            (text("version"), number(|node| node.cluster_version)),
+            (text("newest"), number(|node| node.newest_version)),
+        ])
+    });
+    Reply::Map(vec![
+        (text("version"), Reply::count(status.cluster_version.into())),
+        (text("newest"), Reply::count(status.newest_version.into())),
+        (text("members"), Reply::Array(members.collect())),
+    ])
 }
 
 /// As `cluster.id` in the configuration.

@@ -109,6 +109,10 @@ pub(super) const RAFT_CLUSTER: &[&str] = &[
     "    The addresses are those of their Raft listeners.",
     "LEAVE [FORCE]",
     "    Remove this node from its cluster for good.",
+    "VERSION",
+    "    Return the cluster version, and the newest that the program of each member knows.",
+    "VERSION FINALIZE",
+    "    Raise the cluster version to the newest that all members know. There is no way back to an earlier program.",
     "HELP",
     "    Prints this help.",
 ];

@@ -27,7 +27,7 @@ pub(super) async fn write<A: Adapter>(shared: &Shared<A>, text: &mut String) {
         "raft_node_id:{}\r\nraft_state:{state}\r\nraft_role:{}\r\nraft_is_voting:{}\r\nraft_leader_id:{}\r\n\
          raft_current_term:{}\r\nraft_num_nodes:{}\r\nraft_num_voting_nodes:{voters}\r\n\
          raft_last_log_index:{}\r\nraft_applied_index:{}\r\nraft_snapshot_index:{}\r\nraft_purged_index:{}\r\n\
-         raft_cluster_id:{}\r\n",
+         raft_cluster_id:{}\r\nraft_cluster_version:{}\r\nraft_newest_version:{}\r\n",
         status.id,
         status.role.name(),
         yes_or_no(voter),
@@ -39,6 +39,8 @@ pub(super) async fn write<A: Adapter>(shared: &Shared<A>, text: &mut String) {
         status.snapshot,
         status.purged,
         status.cluster_id,
+        status.cluster_version,
+        status.newest_version,
     );
     let view = shared.handle.health_view();
     let skew = |skew: Option<i64>| skew.map_or_else(|| "unknown".to_owned(), |skew| skew.to_string());

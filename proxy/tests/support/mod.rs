@@ -138,6 +138,9 @@ impl Service<MemoryAdapter> for TestService {
             purged: 0,
             storage: self.adapter.health(),
             storage_kind: "memory".to_owned(),
+            cluster_version: 0,
+            newest_version: 0,
+            program: String::new(),
             uptime_seconds: 0,
             process_id: std::process::id(),
         }
@@ -194,6 +197,10 @@ impl Service<MemoryAdapter> for TestService {
     }
 
     fn join_cluster(&self, _: Vec<String>) -> Boxed<'_, Result<(), ChangeError>> {
+        Box::pin(async { Err(ChangeError::StandAlone) })
+    }
+
+    fn finalize_version(&self) -> Boxed<'_, Result<u16, ChangeError>> {
         Box::pin(async { Err(ChangeError::StandAlone) })
     }
 

@@ -24,6 +24,7 @@ use crate::node::{Members, STANDALONE, StartError, members};
 use crate::state_machine::Mark;
 use crate::state_machine::files::{self, Files};
 use crate::types::{LogId, StoredMembership};
+use crate::version;
 
 /// What file systems have in an empty directory of their own.
 const LOST_AND_FOUND: &str = "lost+found";
@@ -184,7 +185,13 @@ fn new_header(members: &Members, cluster_id: &str, from: &Header) -> Result<Head
     let log_id = LogId::new(CommittedLeaderId::new(0, 0), from.applied.position.index);
     let voters: BTreeSet<u64> = members.keys().copied().collect();
     let membership = Membership::new(vec![voters], members.clone());
-    let mut mark = Mark { applied: Some(log_id), ..Mark::default() };
+    // The data is in the forms of the version that it was written at; a stand-alone node's position has no mark.
+    let version = match from.applied.position.mark.is_empty() {
+        true => version::FIRST,
+        false => Mark::of(&from.applied.position).map_err(malformed)?.version,
+    };
+    version::check(version).map_err(|error| malformed(error.to_string()))?;
+    let mut mark = Mark { applied: Some(log_id), version, ..Mark::default() };
     mark.set_membership(StoredMembership::new(Some(log_id), membership));
     let mut header =
         Header { cluster_id: cluster_id.as_bytes().to_vec().into(), applied: from.applied.clone() };

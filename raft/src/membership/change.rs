@@ -116,6 +116,8 @@ pub(crate) struct Join {
     pub(crate) id: NodeId,
     /// `host:port` of its Raft listener.
     pub(crate) raft: String,
+    /// The newest version whose forms its program knows.
+    pub(crate) newest_version: u16,
 }
 
 /// What it is told.

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use adapter::Adapter;
+use adapter::{Adapter, Batch};
 use conf::Live;
 use openraft::error::{ChangeMembershipError, ClientWriteError, RaftError};
 use openraft::{ChangeMembers, Membership};
@@ -19,6 +20,7 @@ use crate::node::consensus::{Leadership, RaftConsensus};
 use crate::proposer::Route;
 use crate::state_machine::{Mark, Progress};
 use crate::types::{NodeId, Peer, Raft, Wish};
+use crate::version;
 
 /// A learner that lacks no more entries than this, twice in a row, has caught up.
 const CAUGHT_UP: u64 = 128;
@@ -45,6 +47,9 @@ pub(crate) struct ConfigChangeManager<A: Adapter> {
     /// Held while a change is checked and committed, and during each step.
     pub(crate) turn: Mutex<()>,
     pub(crate) nudged: Notify,
+    /// The cluster is being formed: it has no data that an earlier program would have to read, and begins at the newest
+    /// version of its members.
+    pub(crate) is_new: AtomicBool,
 }
 
 impl<A: Adapter> ConfigChangeManager<A> {
@@ -117,6 +122,9 @@ impl<A: Adapter> ConfigChangeManager<A> {
             if self.leadership.route() != Route::Here || !self.has_applied_its_term() {
                 caught_up.clear();
                 continue;
+            }
+            if self.is_new.load(Ordering::Relaxed) && self.finalize().await.is_ok() {
+                self.is_new.store(false, Ordering::Relaxed);
             }
             if let Some(id) = self.find_dead().await {
                 let change = Change::Remove { id, force: false };
@@ -237,8 +245,53 @@ impl<A: Adapter> ConfigChangeManager<A> {
         self.progress.borrow().applied.is_some_and(|applied| applied.leader_id.term == term)
     }
 
+    /// Raises the cluster version to this program's newest, if every member knows it. Answers the cluster's version. To
+    /// be called on the leader.
+    pub(crate) async fn finalize(&self) -> Result<u16, ChangeError> {
+        let deadline = Instant::now() + self.timeout();
+        // Nobody comes in meanwhile who has not been asked.
+        let _turn = tokio::time::timeout_at(deadline, self.turn.lock())
+            .await
+            .map_err(|_| ChangeError::Busy("a step of it is being committed".to_owned()))?;
+        let (version, newest) = (self.mark(deadline).await?.version, version::newest());
+        if version >= newest {
+            return Ok(version);
+        }
+        let known = self.leadership.newest_versions().await;
+        for (id, peer) in self.members().nodes().filter(|(id, _)| **id != self.id) {
+            match known.get(id) {
+                Some(known) if *known >= newest => {}
+                Some(known) => {
+                    return Err(ChangeError::Refused(format!(
+                        "node {id} at {} runs a program that knows versions up to {known}, not {newest}: upgrade it first",
+                        peer.raft
+                    )));
+                }
+                None => {
+                    return Err(ChangeError::Refused(format!(
+                        "node {id} at {} does not say which versions it knows: it must be up, or be removed first",
+                        peer.raft
+                    )));
+                }
+            }
+        }
+        match timeout(self.timeout(), self.raft.client_write(Batch::raise(newest))).await {
+            Ok(Ok(_)) => {
+                tracing::info!(node = self.id, from = version, to = newest, "the cluster version was raised");
+                Ok(newest)
+            }
+            Ok(Err(error)) => Err(failed(error)),
+            Err(_) => Err(ChangeError::Unknown),
+        }
+    }
+
     /// The ids of all nodes that have ever been members.
     async fn used(&self, deadline: Instant) -> Result<BTreeSet<NodeId>, ChangeError> {
+        Ok(self.mark(deadline).await?.used)
+    }
+
+    /// What has been applied of everything that was committed before this node led.
+    async fn mark(&self, deadline: Instant) -> Result<Mark, ChangeError> {
         loop {
             if self.leadership.route() != Route::Here {
                 return Err(ChangeError::NoLeader);
@@ -247,7 +300,7 @@ impl<A: Adapter> ConfigChangeManager<A> {
             let mark = Mark::of(&self.adapter.applied().position).map_err(ChangeError::Refused)?;
             // A storage that is being rebuilt is behind what has been applied.
             if self.has_applied_its_term() && mark.applied >= applied {
-                return Ok(mark.used);
+                return Ok(mark);
             }
             if Instant::now() >= deadline {
                 return Err(ChangeError::NoLeader);

@@ -70,6 +70,8 @@ pub mod path {
     pub const MEMBERSHIP: &str = "/membership";
     /// A transfer of leadership, for the leader.
     pub const TRANSFER: &str = "/membership/transfer";
+    /// A raise of the cluster version, for the leader.
+    pub const FINALIZE: &str = "/membership/finalize";
     /// A leader that goes has the node drop its lease, in favour of the vote in the body.
     pub const GIVE_WAY: &str = "/raft/give-way";
     /// A leader that goes asks the node to stand for election.

@@ -15,6 +15,7 @@
 //! | `/raft/announce` | whether the membership says now where the sender is, which the body says, or who leads |
 //! | `/membership/join` | the cluster's id and members, for a node that it lets in; the only path for a caller without a cluster |
 //! | `/membership/change`, `/membership/transfer` | the id of the node concerned, from the leader; not after the deadline in the body |
+//! | `/membership/finalize` | the cluster version, from the leader, which raises it if all members know a newer one |
 //! | `/membership` | how the leader sees the members |
 //! | `/status` | how the node is, and how much of the asker's log it knows of |
 //! | `/word` | how the node is and what it knows of the asker, for one that starts; also while it waits to take part |
@@ -98,6 +99,8 @@ pub(crate) trait Inbound: Send + Sync + 'static {
     fn change(&self, change: Change) -> Boxed<'_, Result<NodeId, ChangeError>>;
     /// Transfers leadership, if this node leads.
     fn transfer(&self, target: Option<NodeId>) -> Boxed<'_, Result<NodeId, ChangeError>>;
+    /// Raises the cluster version, if this node leads.
+    fn finalize_version(&self) -> Boxed<'_, Result<u16, ChangeError>>;
     /// How this node sees the members, if it leads.
     fn view(&self) -> Option<View>;
     /// Checks a snapshot that has arrived, and keeps it, before it is installed.
@@ -281,6 +284,7 @@ impl Server {
                     if is_over(deadline) { Err(ChangeError::NoLeader) } else { node.transfer(target).await };
                 Ok(wire::encode(&made).into())
             }
+            path::FINALIZE => Ok(wire::encode(&node.finalize_version().await).into()),
             path::MEMBERSHIP => Ok(wire::encode(&node.view()).into()),
             path::WORD => Ok(wire::encode(&node.word(sender)).into()),
             path::STATUS => Ok(wire::encode(&node.report(sender)).into()),

@@ -42,6 +42,16 @@ impl<A: Adapter> Member<A> {
         Ok(id)
     }
 
+    /// Has the leader raise the cluster version.
+    pub(super) async fn finalize(&self) -> Result<u16, ChangeError> {
+        if self.elections.is_removed() {
+            return Err(ChangeError::NoCluster);
+        }
+        let timeout = self.config.load().raft.request_timeout;
+        let question = (path::FINALIZE, &());
+        request::at_leader(&self.leadership, timeout, question, || self.manager.finalize()).await
+    }
+
     /// Has `target`, or another voter, lead.
     pub(super) async fn transfer_to(&self, target: Option<NodeId>) -> Result<NodeId, ChangeError> {
         let timeout = self.config.load().raft.request_timeout;
@@ -55,6 +65,14 @@ impl<A: Adapter> Member<A> {
 
     /// Lets a node in that has no data and no cluster.
     pub(super) async fn let_in(&self, join: Join) -> Result<Joined, ChangeError> {
+        let version = self.cluster_version();
+        if join.newest_version < version {
+            return Err(ChangeError::Refused(format!(
+                "this cluster's version is {version}, and the program of the node that would join knows versions up to {}: \
+                 it needs a newer one",
+                join.newest_version
+            )));
+        }
         let id =
             self.ask_for(&Change::Add { id: join.id, raft: join.raft, fresh: true, force: false }).await?;
         tracing::info!(node = self.id, joins = id, "a node joins");

@@ -1,6 +1,6 @@
 //! What the proposer proposes to: openraft here, or the leader over there.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -28,10 +28,13 @@ use crate::network::body::Outgoing;
 use crate::network::path;
 use crate::network::peers::Peers;
 use crate::network::pool::{CallError, Pool};
+use crate::network::server::StatusReport;
 use crate::network::wire::{self, Proposed};
 use crate::proposer::{Consensus, LARGE, Outcome, Route, allowance};
 use crate::remote_clock::{Reading, RemoteClocks};
+use crate::state_machine::Mark;
 use crate::types::{NodeId, Peer, Raft, Vote};
+use crate::version;
 
 /// With up to this many voters, an entry that a new leader made this node truncate can never be committed: the two
 /// of them are a majority that has another entry in its place. With more, a third node could still bring it back.
@@ -203,6 +206,11 @@ impl Leadership {
 
     /// The members that answer now, this node among them.
     pub(crate) async fn alive(&self) -> BTreeSet<NodeId> {
+        self.newest_versions().await.into_keys().collect()
+    }
+
+    /// The members that answer now, this node among them, and the newest version that each knows.
+    pub(crate) async fn newest_versions(&self) -> BTreeMap<NodeId, u16> {
         let members: Vec<NodeId> = {
             let metrics = self.metrics.borrow();
             metrics.membership_config.membership().nodes().map(|(id, _)| *id).collect()
@@ -211,10 +219,14 @@ impl Leadership {
         for id in members.into_iter().filter(|id| *id != self.id) {
             let pool = self.peer(id);
             asking.spawn(async move {
-                pool?.call(path::STATUS, Vec::new(), Instant::now() + STATUS_TIMEOUT).await.ok().map(|_| id)
+                let answer =
+                    pool?.call(path::STATUS, Vec::new(), Instant::now() + STATUS_TIMEOUT).await.ok()?;
+                let report = wire::decode::<StatusReport>(&answer);
+                Some((id, report.map_or(0, |report| report.status.newest_version)))
             });
         }
-        asking.join_all().await.into_iter().flatten().chain([self.id]).collect()
+        let own = (self.id, version::newest());
+        asking.join_all().await.into_iter().flatten().chain([own]).collect()
     }
 
     /// Returns when the leader, or something else about the cluster, has changed.
@@ -362,6 +374,11 @@ impl<A: Adapter> RaftConsensus<A> {
         }
     }
 
+    /// Whether every member knows what pieces are.
+    fn may_upload(&self) -> bool {
+        Mark::of(&self.adapter.applied().position).is_ok_and(|mark| mark.version >= version::WITH_PIECES)
+    }
+
     /// Whether this node leads, once a transfer of leadership that may be under way has ended: nothing is proposed during
     /// one.
     async fn leads_on(&self) -> bool {
@@ -411,7 +428,7 @@ impl<A: Adapter> Consensus for RaftConsensus<A> {
 
     async fn submit(&self, groups: &[CommandBuffer]) -> Outcome {
         let patience = groups.iter().map(allowance).sum();
-        if groups.iter().map(|group| group.bytes().len()).sum::<usize>() > LARGE {
+        if groups.iter().map(|group| group.bytes().len()).sum::<usize>() > LARGE && self.may_upload() {
             return self.upload(groups, patience).await;
         }
         let batch = Batch::new(self.now_ms(), rand::random(), groups);

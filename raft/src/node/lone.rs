@@ -33,6 +33,7 @@ use crate::network::pool::Pool;
 use crate::network::traffic::Traffic;
 use crate::network::{path, wire};
 use crate::types::{NodeId, Peer};
+use crate::version;
 
 /// How long one seed has to let this node in: it asks its leader, and that has the entry committed.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(6);
@@ -280,7 +281,8 @@ impl<A: Adapter> Lone<A> {
         let config = ClusterConfig::clone(&self.config.load());
         let credentials = Credentials::new(config.node.id, "", &config.cluster.secret)
             .map_err(|error| ChangeError::Refused(error.to_string()))?;
-        let join = Join { id: config.node.id, raft: config.advertised_raft() };
+        let join =
+            Join { id: config.node.id, raft: config.advertised_raft(), newest_version: version::newest() };
         let uncounted = Arc::new(Traffic::uncounted());
         let (mut answer, mut absent) = (None, Vec::new());
         let found = discovery::find_seeds(seeds).await;
@@ -397,6 +399,9 @@ impl<A: Adapter> Lone<A> {
             purged: 0,
             storage: self.adapter.health(),
             storage_kind: config.storage.kind.name().to_owned(),
+            cluster_version: 0,
+            newest_version: version::newest(),
+            program: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_seconds: self.started.elapsed().as_secs(),
             process_id: std::process::id(),
         }

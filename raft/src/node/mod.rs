@@ -415,6 +415,10 @@ impl<A: Adapter> Service<A> for Member<A> {
         Box::pin(std::future::ready(Err(ChangeError::AlreadyMember)))
     }
 
+    fn finalize_version(&self) -> Boxed<'_, Result<u16, ChangeError>> {
+        Box::pin(self.finalize())
+    }
+
     fn shutdown(&self) -> Boxed<'_, ()> {
         Box::pin(self.leave())
     }
@@ -495,6 +499,10 @@ impl<A: Adapter> Inbound for Member<A> {
 
     fn transfer(&self, target: Option<NodeId>) -> Boxed<'_, Result<NodeId, ChangeError>> {
         Box::pin(self.transfer_here(target))
+    }
+
+    fn finalize_version(&self) -> Boxed<'_, Result<u16, ChangeError>> {
+        Box::pin(self.manager.finalize())
     }
 
     fn view(&self) -> Option<View> {

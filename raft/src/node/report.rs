@@ -39,9 +39,17 @@ impl<A: Adapter> Member<A> {
             purged: metrics.purged.map_or(0, |purged| purged.index),
             storage: self.adapter.health(),
             storage_kind: config.storage.kind.name().to_owned(),
+            cluster_version: self.cluster_version(),
+            newest_version: crate::version::newest(),
+            program: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_seconds: self.started.elapsed().as_secs(),
             process_id: std::process::id(),
         }
+    }
+
+    /// The cluster version, as far as this node has applied.
+    pub(super) fn cluster_version(&self) -> u16 {
+        Mark::of(&self.adapter.applied().position).map_or(0, |mark| mark.version)
     }
 
     pub(super) fn status_report(&self, asker: NodeId) -> StatusReport {

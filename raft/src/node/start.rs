@@ -62,11 +62,13 @@ struct Parts<A: Adapter> {
     progress: watch::Receiver<Progress>,
     freezer: Arc<Freezer<A>>,
     keeper: Keeper<A>,
+    /// Whether the node forms a new cluster.
+    is_founder: bool,
 }
 
 impl<A: Adapter> Parts<A> {
     fn assemble(self) -> Arc<Member<A>> {
-        let Self { id, data, beginning, live, adapter, clock, busy, raft, .. } = self;
+        let Self { id, data, beginning, live, adapter, clock, busy, raft, is_founder, .. } = self;
         let Self { log, peers, lease, health, elections, progress, freezer, keeper, .. } = self;
         let leadership = Leadership::new(id, &raft, peers.clone(), &elections);
         let means = Means {
@@ -96,6 +98,7 @@ impl<A: Adapter> Parts<A> {
             dead: Dead::new(live.clone()),
             turn: tokio::sync::Mutex::default(),
             nudged: tokio::sync::Notify::new(),
+            is_new: AtomicBool::new(is_founder),
         };
         let storage = Arc::clone(&adapter);
         let campaign = Campaign {
@@ -199,6 +202,7 @@ impl<A: Adapter> Member<A> {
             progress,
             freezer,
             keeper,
+            is_founder: admission == Some(Admission::Form),
         };
         let member = parts.assemble();
         server.open(Arc::clone(&member) as Arc<dyn Inbound>);

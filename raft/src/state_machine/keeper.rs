@@ -21,6 +21,8 @@ pub(crate) enum KeepError {
     Unusable(#[from] adapter::StorageError),
     #[error("{0}")]
     Position(String),
+    #[error(transparent)]
+    Version(#[from] crate::version::TooNew),
     #[error("it cannot be put in its place: {0}")]
     File(#[from] std::io::Error),
     #[error("its check has ended early: {0}")]
@@ -52,6 +54,7 @@ impl<A: Adapter> Keeper<A> {
         tokio::task::spawn_blocking(move || {
             let survey = survey(stream::open(&file.path, &shared.cluster_id)?)?;
             let mark = Mark::of(&survey.header.applied.position).map_err(KeepError::Position)?;
+            crate::version::check(mark.version)?;
             let newest = shared.files.newest().and_then(|(meta, _)| meta.last_log_id);
             if newest >= mark.applied {
                 return Ok(file);

@@ -1,5 +1,5 @@
-//! What the state machine keeps in the adapter's position, and so with the data: log id, membership, and the ids of all
-//! nodes that have ever been members.
+//! What the state machine keeps in the adapter's position, and so with the data: log id, membership, the ids of all
+//! nodes that have ever been members, and the cluster version.
 
 use std::collections::BTreeSet;
 
@@ -7,18 +7,21 @@ use adapter::Position;
 use serde::{Deserialize, Serialize};
 
 use crate::types::{LogId, NodeId, StoredMembership};
+use crate::version;
 
 /// The last applied log id, and the last applied membership with the log id that brought it.
 ///
-/// Stored as `postcard(applied, membership) | postcard(used) | postcard(upload)`; without the second part, as by programs
-/// that did not know it, the members are what is known to be used. The third part is there during an upload only.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// Stored as `postcard(applied, membership) | postcard(used) | postcard(version, upload)`. Version 1 has no third part,
+/// and before there were used ids there was no second; then the members are what is known to be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Mark {
     pub(crate) applied: Option<LogId>,
     pub(crate) membership: StoredMembership,
     /// The nodes of every membership that was applied: an id is never used twice. It follows from the log, so it is the
     /// same on all nodes; being with the data, it is in every snapshot.
     pub(crate) used: BTreeSet<NodeId>,
+    /// The cluster version. It only rises.
+    pub(crate) version: u16,
     /// The commands of which some pieces were applied, and not the last.
     pub(crate) upload: Option<Upload>,
 }
@@ -32,11 +35,30 @@ pub(crate) struct Upload {
     pub(crate) id: u64,
 }
 
+impl Default for Mark {
+    fn default() -> Self {
+        Self {
+            applied: None,
+            membership: StoredMembership::default(),
+            used: BTreeSet::new(),
+            version: version::FIRST,
+            upload: None,
+        }
+    }
+}
+
 impl Mark {
     /// Takes a membership that is applied.
     pub(crate) fn set_membership(&mut self, membership: StoredMembership) {
         self.used.extend(membership.membership().nodes().map(|(id, _)| *id));
         self.membership = membership;
+    }
+
+    /// Takes a raise of the cluster version that is applied; one to what it is already changes nothing.
+    pub(crate) fn raise_version(&mut self, raised: u16) -> Result<(), String> {
+        version::check(raised).map_err(|error| error.to_string())?;
+        self.version = self.version.max(raised);
+        Ok(())
     }
 
     /// Whether this node was a member and is none any more. That is final: an id is never used twice.
@@ -49,8 +71,9 @@ impl Mark {
         let failed = |error| format!("the position cannot be encoded: {error}");
         let mut mark = postcard::to_stdvec(&(&self.applied, &self.membership)).map_err(failed)?;
         mark.extend(postcard::to_stdvec(&self.used).map_err(failed)?);
-        if let Some(upload) = &self.upload {
-            mark.extend(postcard::to_stdvec(upload).map_err(failed)?);
+        // Nothing comes in pieces in version 1.
+        if self.version > version::FIRST {
+            mark.extend(postcard::to_stdvec(&(self.version, self.upload)).map_err(failed)?);
         }
         Ok(Position { index: self.applied.map_or(0, |applied| applied.index), mark: mark.into() })
     }
@@ -67,8 +90,11 @@ impl Mark {
             [] => (BTreeSet::new(), rest),
             _ => postcard::take_from_bytes(rest).map_err(failed)?,
         };
-        let upload = if rest.is_empty() { None } else { Some(postcard::from_bytes(rest).map_err(failed)?) };
-        let mut mark = Self { applied, used, upload, ..Self::default() };
+        let (version, upload) = match rest {
+            [] => (version::FIRST, None),
+            _ => postcard::from_bytes(rest).map_err(failed)?,
+        };
+        let mut mark = Self { applied, used, version, upload, ..Self::default() };
         mark.set_membership(membership);
         let index = applied.map_or(0, |applied| applied.index);
         if index != position.index {
@@ -110,7 +136,21 @@ mod tests {
     fn an_upload_under_way_comes_back_from_storage() {
         let first = LogId::new(CommittedLeaderId::new(3, 2), 6);
         let upload = Some(Upload { first, id: u64::MAX });
-        let mark = Mark { applied: *members(7, &[]).log_id(), upload, ..Mark::default() };
+        let mark = Mark { applied: *members(7, &[]).log_id(), version: 2, upload, ..Mark::default() };
+        assert_eq!(Mark::of(&mark.position().unwrap()).unwrap(), mark);
+    }
+
+    #[test]
+    fn the_cluster_version_comes_back_and_the_first_is_stored_as_before_there_were_versions() {
+        let membership = members(7, &[1, 2]);
+        let mut mark = Mark { applied: *membership.log_id(), ..Mark::default() };
+        mark.set_membership(membership.clone());
+        let first = mark.position().unwrap();
+        let mut before = postcard::to_stdvec(&(membership.log_id(), &membership)).unwrap();
+        before.extend(postcard::to_stdvec(&mark.used).unwrap());
+        assert_eq!(first.mark, before);
+        assert_eq!(Mark::of(&first).unwrap().version, version::FIRST);
+        mark.version = 300;
         assert_eq!(Mark::of(&mark.position().unwrap()).unwrap(), mark);
     }
 

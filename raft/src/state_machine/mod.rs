@@ -45,6 +45,7 @@ use crate::freezer::Freezer;
 use crate::log_store::LogReader;
 use crate::logger::RaftLogger;
 use crate::types::{Entry, LogId, NodeId, Peer, Replies, SnapshotFile, StorageError, StoredMembership};
+use crate::version;
 
 pub use self::builder::SnapshotBuilder;
 pub(crate) use self::keeper::{KeepError, Keeper};
@@ -76,6 +77,9 @@ pub enum OpenError {
     /// The storage's position is not one that this program stored.
     #[error("the storage does not belong to a Raft log: {0}")]
     Position(String),
+    /// The data is of a cluster whose forms this program does not know.
+    #[error(transparent)]
+    Version(#[from] version::TooNew),
     /// The storage is behind the newest snapshot and could not be brought up to it.
     #[error("the newest snapshot cannot be restored: {0}")]
     Restore(adapter::StorageError),
@@ -164,6 +168,7 @@ impl<A: Adapter> KiwiStateMachine<A> {
         }
         let mark = Mark::of(&applied.position).map_err(OpenError::Position)?;
         let unread = |error: StorageError| OpenError::Position(error.to_string());
+        version::check(mark.version)?;
         let pieces = Pieces::of(&mark, &log).await.map_err(unread)?;
         let (progress, _) = watch::channel(Progress { applied: mark.applied, snapshot });
         let (turn, cluster_id) = (Arc::default(), Bytes::copy_from_slice(cluster_id.as_bytes()));

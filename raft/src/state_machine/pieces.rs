@@ -68,6 +68,7 @@ impl Pieces {
     ) -> Result<Option<Batch>, String> {
         match batch.form() {
             Form::Commands => Ok(Some(batch)),
+            Form::Raise { version } => mark.raise_version(version).map(|()| None),
             Form::Piece { upload, total, offset: 0, bytes } => {
                 let mut assembly = Assembly::new(upload, total);
                 if assembly.add(0, bytes) {

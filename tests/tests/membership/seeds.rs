@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use redis::Value;
 use tests::cluster::Cluster;
+use tests::needs::not_run;
 use tests::netns::Network;
 
 use super::{EMBEDDED, ask, ok, raft_address, until, voters, wait_for_voters};
@@ -111,7 +112,7 @@ impl Drop for NameServer {
 fn a_node_finds_its_seeds_by_srv_records_as_they_are_now() {
     let network = match Network::new(2) {
         Ok(network) => network,
-        Err(reason) => return println!("NOT RUN: no network namespaces here: {reason}"),
+        Err(reason) => return not_run(format_args!("there are no network namespaces here: {reason}")),
     };
     let mut cluster = Cluster::prepare(&[], &[]);
     for index in 0..2 {

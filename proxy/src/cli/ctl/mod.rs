@@ -7,6 +7,7 @@
 mod digest;
 mod health;
 mod members;
+mod version;
 
 use std::time::{Duration, Instant};
 
@@ -88,6 +89,16 @@ pub(super) fn command() -> Command {
                     .num_args(1..)
                     .help("Members of the cluster, tried in turn; or the name of SRV records"),
             ),
+        )
+        .subcommand(
+            Command::new("version")
+                .about("Show the cluster version, and what each node's program knows")
+                .arg(
+                    Arg::new("finalize")
+                        .long("finalize")
+                        .action(ArgAction::SetTrue)
+                        .help("Raise it to the newest that all nodes know; there is no way back"),
+                ),
         )
         .subcommand(Command::new("leave").about("Have a node leave its cluster"))
         .subcommand(
@@ -205,6 +216,7 @@ pub(super) fn run(args: &ArgMatches) -> Result<(), Failure> {
                 "the node has joined, or is joining",
             )
         }
+        "version" => version::run(&call),
         "leave" => call.change(&["RAFT.CLUSTER", "LEAVE"], "the node has left its cluster"),
         "add" => add(&call, &["RAFT.NODE", "ADD", &id, call.text("node")]),
         "remove" => {

@@ -178,6 +178,13 @@ impl<A: Adapter> Service<A> for Lone<A> {
         Box::pin(async move { self.join(&seeds).await })
     }
 
+    fn finalize_version(&self) -> Boxed<'_, Result<u16, ChangeError>> {
+        match self.member.get() {
+            Some(member) => Service::finalize_version(&**member),
+            None => Box::pin(std::future::ready(Err(self.absent_change()))),
+        }
+    }
+
     fn shutdown(&self) -> Boxed<'_, ()> {
         Box::pin(async {
             self.closed.store(true, Ordering::Release);
