@@ -154,7 +154,9 @@ impl Batch {
                 let is_raise = batch.count() == 0 && u16::try_from(batch.seed()).is_ok();
                 if is_raise { Ok(batch) } else { Err(malformed("not a cluster version")) }
             }
-            (Some(&(COMMANDS | PIECE | LAST | RAISE)), _) => Err(malformed("of another length than its header")),
+            (Some(&(COMMANDS | PIECE | LAST | RAISE)), _) => {
+                Err(malformed("of another length than its header"))
+            }
             (Some(other), _) => Err(malformed(&format!("unknown version {other}"))),
             (None, _) => Err(malformed("empty")),
         }

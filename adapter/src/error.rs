@@ -46,8 +46,8 @@ impl StorageError {
 pub enum Stop {
     /// The command answers an error: the whole text, code first (`ERR syntax error`). Nothing was changed.
     Error(Cow<'static, str>),
-    /// The keyspace does not hold what was asked for yet and has noted the need. The command is set aside
-    /// and run again from its beginning once the need is met. Local keyspaces never answer this.
+    /// A value is missing and has been recorded as such. The command runs again from its beginning once the value
+    /// has been fetched. Keyspaces that hold all values never return this.
     Pending,
     /// The storage failed.
     Storage(StorageError),

@@ -102,12 +102,6 @@ impl Quorum {
         !self.configs.is_empty() && self.configs.iter().all(|config| has_majority(config, &self.granted))
     }
 
-    /// Whether it can be reached yet, if all of `others` say yes as well.
-    pub(crate) fn can_be_reached(&self, others: &BTreeSet<NodeId>) -> bool {
-        let granted = &self.granted | others;
-        !self.configs.is_empty() && self.configs.iter().all(|config| has_majority(config, &granted))
-    }
-
     /// How many of `candidates`, in their order, make a quorum together with the grants; all if none do.
     fn enough(&self, candidates: &[NodeId]) -> usize {
         let mut granted = self.granted.clone();
@@ -243,17 +237,6 @@ mod tests {
         assert!(joint.reached());
         assert!(quorum(&[&[1]]).reached());
         assert!(!Quorum::new(Vec::new()).reached());
-    }
-
-    #[test]
-    fn whether_a_quorum_can_be_reached_yet_depends_on_who_has_not_answered() {
-        let ids = |ids: &[NodeId]| ids.iter().copied().collect::<BTreeSet<_>>();
-        let five = quorum(&[&[1, 2, 3, 4, 5]]);
-        assert!(five.can_be_reached(&ids(&[2, 3])));
-        assert!(!five.can_be_reached(&ids(&[5])));
-        let joint = quorum(&[&[1, 2, 3], &[1, 4, 5]]);
-        assert!(joint.can_be_reached(&ids(&[2, 4])));
-        assert!(!joint.can_be_reached(&ids(&[2, 3])), "one half cannot");
     }
 
     #[tokio::test]

@@ -11,6 +11,7 @@ use adapter::snapshot::Digest;
 use adapter::{Adapter, Batch, CommandBuffer, Position, Run};
 use bytes::Bytes;
 use conf::{Consistency, Live, StorageKind};
+use tokio::sync::OwnedRwLockWriteGuard;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::applying::Applying;
@@ -98,6 +99,10 @@ impl<A: Adapter> Consensus for Direct<A> {
 
     fn busy(&self) -> Arc<Applying> {
         Arc::clone(&self.busy)
+    }
+
+    async fn hold_uploads(&self) -> Option<OwnedRwLockWriteGuard<()>> {
+        None
     }
 
     async fn submit(&self, groups: &[CommandBuffer]) -> Outcome {

@@ -14,7 +14,7 @@ use nix::unistd::Pid;
 use raft::handle::{MemberStatus, NodeStatus, Role};
 use tempfile::TempDir;
 
-use crate::ask::ask;
+use crate::ask::{ask, wait_for};
 use crate::engine::Engine;
 use crate::kiwi::Kiwi;
 use crate::link::Link;
@@ -408,6 +408,13 @@ impl Cluster {
             assert!(Instant::now() < deadline, "no leader\n{statuses:#?}\n{}", self.log(0));
             sleep(Duration::from_millis(20));
         }
+    }
+
+    /// Waits until a new cluster, all of whose nodes run, has come to the newest version of its forms.
+    pub fn wait_for_newest_version(&self) {
+        let is_newest =
+            |index| self.status(index).is_some_and(|status| status.cluster_version == status.newest_version);
+        wait_for("the newest version", || (0..self.nodes.len()).all(is_newest));
     }
 
     /// Waits until a node says this of its storage.

@@ -75,6 +75,16 @@ impl Network {
             .unwrap();
     }
 
+    /// Pulls the cable of a namespace: from this moment on, nothing that it sends or is sent arrives, and nobody is told.
+    pub fn unplug(&self, index: usize) {
+        ip(&format!("link set {} down", self.outer(index))).unwrap();
+    }
+
+    /// Ends an [`Self::unplug`].
+    pub fn plug(&self, index: usize) {
+        ip(&format!("link set {} up", self.outer(index))).unwrap();
+    }
+
     /// Ends a [`Self::lose`].
     pub fn mend(&self, from: usize, to: usize) {
         match ip(&format!("-n {} neigh del {} dev eth0", self.name(from), self.host(to))) {

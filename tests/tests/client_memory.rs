@@ -51,13 +51,14 @@ fn announce(key: &str, bytes: usize) -> Vec<u8> {
 #[test]
 fn half_of_a_large_value_from_each_of_many_clients_stays_within_the_bound() {
     const BOUND: usize = 64 * MIB;
+    const CLIENTS: usize = 24;
     let node = Solo::start(&[("limits.max_client_memory", "64MiB")]);
     let mut observer = node.client();
     observer.check(&[("CLIENT NO-EVICT ON", "+OK"), ("SET kept 1", "+OK")]);
     let before = node.memory("VmRSS") as usize;
     let half = vec![b'v'; 12 * MIB];
     let mut clients: Vec<(String, Client)> = Vec::new();
-    for n in 0..10 {
+    for n in 0..CLIENTS {
         let mut client = node.client();
         let id = id(&mut client);
         client.stream.write_all(&announce(&format!("key{n}"), 2 * half.len())).unwrap();
@@ -79,8 +80,9 @@ fn half_of_a_large_value_from_each_of_many_clients_stays_within_the_bound() {
         clients.push((id, client));
     }
     let grown = (node.memory("VmHWM") as usize).saturating_sub(before);
-    assert!(grown < BOUND + 48 * MIB, "it has grown by {} MiB", grown / MIB);
-    assert!(node.info("mem_clients_normal").parse::<usize>().unwrap() <= BOUND + 10 * 64 * 1024);
+    // All of them would hold 288 MiB. A buffer is there twice for a moment while it grows.
+    assert!(grown < 2 * BOUND + 16 * MIB, "it has grown by {} MiB", grown / MIB);
+    assert!(node.info("mem_clients_normal").parse::<usize>().unwrap() <= BOUND + CLIENTS * 64 * 1024);
     let list = observer.ask("CLIENT LIST");
     let (mut stayed, gone): (Vec<_>, Vec<_>) =
         clients.into_iter().partition(|(id, _)| list.contains(&format!("id={id} ")));
@@ -260,11 +262,12 @@ fn client_list_shows_what_a_client_does_not_read_and_forgets_it_when_it_does() {
         let mut holds = HashMap::new();
         wait_for("replies wait for the client", || {
             holds = shown(&mut observer, &id);
-            number(&holds, "oll") > 0
+            // Its socket has taken what it can: until then a server waits for nothing.
+            number(&holds, "omem") > 1_000_000 && holds["events"] == "rw"
         });
-        assert_eq!((&*holds["events"], &*holds["cmd"]), ("rw", "get"));
+        assert_eq!(&*holds["cmd"], "get");
+        assert!(number(&holds, "oll") > 0, "{holds:?}");
         assert!(number(&holds, "tot-mem") > number(&holds, "omem"), "{holds:?}");
-        assert!(number(&holds, "omem") > 1_000_000, "{holds:?}");
         for _ in 0..400 {
             slow.receive();
         }

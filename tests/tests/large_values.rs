@@ -75,6 +75,7 @@ fn beside_a_writer<T>(cluster: &Cluster, work: impl FnOnce() -> T) -> (Duration,
 fn a_value_of_64_mib_costs_no_election_and_others_write_meanwhile() {
     engine::on_each(|engine| {
         let cluster = Cluster::start(&[engine; 3]);
+        cluster.wait_for_newest_version();
         let (leader, value) = (cluster.leader(), bytes(64 * MIB, 1));
         let before = term(&cluster);
         for (name, index) in [("through the leader", leader), ("through a follower", (leader + 1) % 3)] {
@@ -96,6 +97,7 @@ fn a_value_of_64_mib_costs_no_election_and_others_write_meanwhile() {
 #[test]
 fn commands_of_two_hundred_thousand_arguments_cost_no_election() {
     let cluster = Cluster::start(&[Engine::Embedded; 3]);
+    cluster.wait_for_newest_version();
     let before = term(&cluster);
     let mut connection = connect(&cluster, cluster.leader());
     many_arguments(&mut connection, 100_000);
@@ -129,6 +131,7 @@ fn wait_for_pieces(cluster: &Cluster, index: usize, before: u64) {
 #[test]
 fn a_large_value_is_whole_or_not_there_when_nodes_are_killed_while_it_is_written() {
     let mut cluster = Cluster::start(&[Engine::Embedded; 3]);
+    cluster.wait_for_newest_version();
     let value = bytes(48 * MIB, 2);
     // A follower that has some of the pieces is killed, and started again before the last.
     let follower = (cluster.leader() + 1) % 3;
@@ -184,6 +187,7 @@ fn memory(pid: u32, what: &str) -> u64 {
 #[ignore = "takes gigabytes and a minute: `make proof` runs it"]
 fn a_value_of_500_mb_takes_less_than_four_times_its_size() {
     let cluster = Cluster::start(&[Engine::Embedded; 3]);
+    cluster.wait_for_newest_version();
     let before = term(&cluster);
     let leader = cluster.leader();
     for (name, index) in [("through the leader", leader), ("through a follower", (leader + 1) % 3)] {
@@ -206,6 +210,7 @@ fn a_value_of_500_mb_takes_less_than_four_times_its_size() {
 #[ignore = "takes gigabytes and a minute: `make proof` runs it"]
 fn every_size_up_to_the_largest_and_a_million_arguments_succeed_in_one_term() {
     let cluster = Cluster::start(&[Engine::Embedded; 3]);
+    cluster.wait_for_newest_version();
     let before = term(&cluster);
     let mut connection = connect(&cluster, cluster.leader());
     for size in [1, 3, 16, 64, 128, 256, 512] {

@@ -255,6 +255,7 @@ impl Demo {
         command.arg("demo").args(args).stdout(Stdio::piped()).stdin(Stdio::null());
         let mut child = command.spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+        // What comes behind that is read by nobody.
         let said = lines.take_while(|line| !line.contains("Ctrl-C")).collect();
         (Self(child), said)
     }

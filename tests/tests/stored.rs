@@ -101,7 +101,15 @@ fn what_is_kept_is_written() {
         let archive = version.join(format!("{kept}.tar.gz"));
         let archive = archive.to_str().unwrap();
         tar(
-            &["czf", archive, "--exclude=LOG", "--exclude=LOG.old*", "--exclude=OPTIONS-*", "--exclude=./log", "."],
+            &[
+                "czf",
+                archive,
+                "--exclude=LOG",
+                "--exclude=LOG.old*",
+                "--exclude=OPTIONS-*",
+                "--exclude=./log",
+                ".",
+            ],
             &cluster.nodes[0].dir,
         );
     }

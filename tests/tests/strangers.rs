@@ -347,8 +347,8 @@ fn a_web_page_changes_nothing_where_no_password_is_set() {
     let page = ("Origin", "https://evil.example");
     let rebound = ("Host", "evil.example:9640");
     let json_type = ("Content-Type", "application/json");
-    for (headers, status) in [
-        (&[page, ("Content-Type", "text/plain")][..], 403),
+    let requests: [(&[(&str, &str)], u16); 9] = [
+        (&[page, ("Content-Type", "text/plain")], 403),
         (&[page, json_type], 403),
         (&[("Origin", "null"), json_type], 403),
         (&[("Sec-Fetch-Site", "cross-site"), json_type], 403),
@@ -360,7 +360,8 @@ fn a_web_page_changes_nothing_where_no_password_is_set() {
         ),
         (&[("Content-Type", "text/plain")], 415),
         (&[("Content-Type", "application/x-www-form-urlencoded")], 415),
-    ] {
+    ];
+    for (headers, status) in requests {
         for (method, path) in
             [("POST", "/cluster/members"), ("PUT", "/log-level"), ("DELETE", "/cluster/members?id=1&force")]
         {

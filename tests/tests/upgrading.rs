@@ -114,7 +114,8 @@ fn upgrade(engine: Engine) {
 #[test]
 fn a_new_cluster_begins_at_the_newest_version_and_lets_no_older_program_in() {
     let mut cluster = Cluster::start(&[Engine::Embedded; 3]);
-    wait_for("the newest version", || versions(&cluster, 2) == Some((NEWEST, NEWEST)));
+    cluster.wait_for_newest_version();
+    assert_eq!(versions(&cluster, 2), Some((NEWEST, NEWEST)));
     let told: String = ask(&mut cluster.connect(1), "INFO raft").unwrap();
     assert!(told.contains("raft_cluster_version:2\r\nraft_newest_version:2\r\n"), "{told}");
 

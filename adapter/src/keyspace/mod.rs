@@ -14,7 +14,8 @@
 //!   every replica.
 //! * **Reads before writes.** A command does all its reads and all its checks before its first write, and gathers
 //!   independent reads before it looks at any of their results ([`gather`]). So a remote storage can note all
-//!   needs of a run ([`Stop::Pending`](crate::Stop::Pending)), fetch them in one wave, and run the commands again.
+//!   missing values of a run ([`Stop::Pending`](crate::Stop::Pending)), fetch them in one round, and run the
+//!   commands again.
 //!
 //! Traits are used as trait objects: one copy of every command serves all storages, and a virtual call costs a
 //! nanosecond or two beside a look-up's hundreds.

@@ -7,6 +7,7 @@ mod directory;
 mod kiwis;
 
 use std::fs;
+use std::io::Write;
 use std::net::TcpListener;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
@@ -113,7 +114,8 @@ impl Demo {
             std::thread::sleep(Duration::from_millis(500));
         }
         line.finish_and_clear();
-        println!("Stopping.");
+        // Whoever has read the start may have gone, as `head` does.
+        let _ = writeln!(std::io::stdout(), "Stopping.");
         Ok(())
     }
 
@@ -168,7 +170,10 @@ fn node_dir(dir: &Path, id: u16) -> PathBuf {
 fn write_configs(dir: &Path, count: u16, port: u16, backend: &str) -> Result<(), Failure> {
     let secret_file = dir.join("secret");
     let secret = match fs::read_to_string(&secret_file) {
-        Ok(secret) => secret.trim().to_owned(),
+        Ok(secret) => {
+            private::close(&secret_file).map_err(Failure::because(secret_file.display()))?;
+            secret.trim().to_owned()
+        }
         Err(_) => {
             let secret: String = (0..32).map(|_| char::from(rand::random_range(b'a'..=b'z'))).collect();
             private::write(&secret_file, &secret)?;

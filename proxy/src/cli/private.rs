@@ -45,7 +45,7 @@ pub(super) fn close_directory(path: &Path) {
 }
 
 /// Takes everything away from others; answers whether there was something. What is meant to be everybody's stays so.
-fn close(path: &Path) -> io::Result<bool> {
+pub(super) fn close(path: &Path) -> io::Result<bool> {
     let mode = fs::metadata(path)?.permissions().mode();
     if mode & OTHERS == 0 || mode & STICKY != 0 {
         return Ok(false);

@@ -15,7 +15,9 @@ use conf::load::Origin;
 use conf::{ClusterConfig, ConfigError, Loaded};
 use raft::Handle;
 use raft::node::Node;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{Failure, private, reload, settings, stop};
@@ -27,6 +29,9 @@ use crate::{metrics, telemetry};
 
 /// How long what still runs has to end, when everything that matters has.
 const LAST_TASKS: Duration = Duration::from_secs(1);
+
+/// How long a node whose standard input has ended may go on trying to come into its cluster.
+const ARRIVAL: Duration = Duration::from_secs(10);
 
 /// The bound listeners of a node.
 struct Listeners {
@@ -129,6 +134,7 @@ async fn serve(
     let _telling = AbortOnDropHandle::new(tokio::spawn(tell));
     // Clients are answered while the node is on its way into its cluster, if only with how it is.
     let mut arrived = Ok(());
+    let (here, mut is_here) = watch::channel(false);
     let stop = async {
         let arriving = async {
             match arrival {
@@ -139,6 +145,7 @@ async fn serve(
         let serving = async {
             arrived = arriving.await.map_err(Failure::because("cannot start the node"));
             if arrived.is_ok() {
+                here.send_replace(true);
                 http.open(server.shared());
                 let (node, clients) = (handle.status().id, live.load().listen.resp);
                 tracing::info!(node, %clients, "ready for clients");
@@ -147,7 +154,11 @@ async fn serve(
         };
         tokio::select! {
             () = asked.any() => {}
-            () = stdin_closed(), if until_stdin_closes => {}
+            () = async {
+                stdin_closed().await;
+                // Whoever has nothing to say may still want to hear why the node cannot start.
+                let _ = timeout(ARRIVAL, is_here.wait_for(|here| *here)).await;
+            }, if until_stdin_closes => {}
             () = serving => {}
         }
     };

@@ -51,9 +51,6 @@ pub enum ProtocolError {
     NoTerminator,
     #[error("request is larger than query_buffer_bytes")]
     BigRequest,
-    /// Redis closes the connection as well.
-    #[error("an HTTP request is no command")]
-    Http,
 }
 
 /// What a request may be at most.
@@ -389,11 +386,6 @@ impl RequestParser {
         self.scanned = 0;
         self.at = start + end + 1;
         inline::split(&mut rest[..end], 0, &mut self.args).map_err(|_| ProtocolError::UnbalancedQuotes)?;
-        // As in Redis: a web page can have a browser send any body to this port, behind lines that begin like these.
-        let first = self.args.first().map_or(&[][..], |(from, to)| &rest[*from..*to]);
-        if first.eq_ignore_ascii_case(b"post") || first.eq_ignore_ascii_case(b"host:") {
-            return Err(ProtocolError::Http);
-        }
         self.arg_bytes = self.args.iter().map(|(from, to)| to - from).sum();
         Ok(if self.args.is_empty() { Step::Nothing } else { Step::Command })
     }

@@ -351,3 +351,15 @@ fn a_directory_that_is_a_file_is_a_clear_error() {
     let error = LogStore::open(directory.path(), options()).err().unwrap();
     assert!(matches!(error, OpenError::Other { .. }), "{error}");
 }
+
+#[test]
+fn a_purge_behind_the_end_moves_the_end_also_where_the_last_entry_is_of_a_later_term() {
+    // This node led in term 5 for a moment, and nobody has what it appended. What was committed meanwhile is of term 3.
+    let recovered = super::disk::Recovered { last: Some(id(5, 50)), ..Default::default() };
+    let mut window = Window::new(1000, &recovered);
+    window.purge(id(3, 100));
+    assert_eq!((window.last, window.purged), (Some(id(3, 100)), Some(id(3, 100))));
+    window.append(&[entry(6, 101, 10)]).unwrap();
+    window.purge(id(6, 60));
+    assert_eq!((window.last, window.purged), (Some(id(6, 101)), Some(id(3, 100))));
+}

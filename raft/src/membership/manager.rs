@@ -112,13 +112,13 @@ impl<A: Adapter> ConfigChangeManager<A> {
     /// Makes the members what they are to be, whenever this node leads. For ever.
     pub(crate) async fn run(self: Arc<Self>) {
         let mut caught_up = BTreeSet::new();
-        let mut pause = IDLE;
+        let mut pause = LOOK;
         loop {
             tokio::select! {
                 () = self.nudged.notified() => {}
                 () = sleep(pause) => {}
             }
-            pause = IDLE;
+            pause = if self.is_new.load(Ordering::Relaxed) { LOOK } else { IDLE };
             if self.leadership.route() != Route::Here || !self.has_applied_its_term() {
                 caught_up.clear();
                 continue;

@@ -3,7 +3,7 @@
 //! A call has a connection to itself: it takes an idle one or opens one, and gives it back when the answer is
 //! read. So a long body never stands in the way of a vote. A call that is dropped closes its connection.
 //!
-//! A connection begins with the [`handshake`](super::handshake). Until that is done, nothing of a request has left this node.
+//! A connection begins with a [`handshake`]. Until that is done, nothing of a request has left this node.
 
 use std::io;
 use std::net::SocketAddr;

@@ -39,6 +39,7 @@ impl<A: Adapter> Member<A> {
         }
         let id = self.ask_for(&change).await?;
         request::ended(&self.leadership, &change, id, || self.manager.view()).await?;
+        self.sight.forget().await;
         Ok(id)
     }
 
@@ -56,7 +57,9 @@ impl<A: Adapter> Member<A> {
     pub(super) async fn transfer_to(&self, target: Option<NodeId>) -> Result<NodeId, ChangeError> {
         let timeout = self.config.load().raft.request_timeout;
         let here = || async { self.transfer_here(target).await };
-        request::at_leader(&self.leadership, timeout, (path::TRANSFER, &target), here).await
+        let leader = request::at_leader(&self.leadership, timeout, (path::TRANSFER, &target), here).await;
+        self.sight.forget().await;
+        leader
     }
 
     pub(super) async fn transfer_here(&self, target: Option<NodeId>) -> Result<NodeId, ChangeError> {

@@ -4,14 +4,13 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use adapter::{Adapter, Batch, CommandBuffer};
 use bytes::Bytes;
 use conf::Live;
 use openraft::error::ClientWriteError;
 use openraft::metrics::RaftServerMetrics;
-use tokio::sync::watch;
+use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock, watch};
 use tokio::task::JoinSet;
 use tokio::time::error::Elapsed;
 use tokio::time::{Duration, Instant, sleep, sleep_until, timeout, timeout_at};
@@ -254,6 +253,8 @@ pub(crate) struct RaftConsensus<A> {
     vote: Mutex<Vote>,
     /// There is one upload at a time.
     uploading: tokio::sync::Mutex<()>,
+    /// Held for reading by every piece that is proposed and not yet answered.
+    pieces: Arc<RwLock<()>>,
 }
 
 /// What the consensus is made of, besides who leads.
@@ -273,7 +274,21 @@ impl<A: Adapter> RaftConsensus<A> {
     pub(crate) fn new(leadership: Leadership, means: Means<A>) -> Self {
         let Means { raft, adapter, busy, log, lease, clock, snapshots, config } = means;
         let (vote, uploading) = (Mutex::default(), tokio::sync::Mutex::default());
-        Self { leadership, raft, adapter, busy, config, log, lease, clock, snapshots, vote, uploading }
+        let pieces = Arc::default();
+        Self {
+            leadership,
+            raft,
+            adapter,
+            busy,
+            config,
+            log,
+            lease,
+            clock,
+            snapshots,
+            vote,
+            uploading,
+            pieces,
+        }
     }
 
     /// The time of the next batch, never before a batch of an earlier term or of this one.
@@ -349,25 +364,30 @@ impl<A: Adapter> RaftConsensus<A> {
                 let Some(oldest) = oldest else { continue };
                 if !matches!(oldest.await, Outcome::Done(_)) {
                     drop(under_way);
-                    // Whatever it comes to: a new leader gives the upload up anyway.
-                    let _ = self.begin(Batch::last(0, 0, 0, upload, 0), Duration::ZERO).await.await;
-                    return Outcome::NotDone;
+                    return self.give_up(upload).await;
                 }
             }
             if let Some(piece) = piece {
-                if !self.leads_on().await {
-                    return Outcome::NotDone;
-                }
+                let Some(held) = self.may_propose(&mut under_way).await else {
+                    return self.give_up(upload).await;
+                };
                 let batch = Batch::piece(upload, total, offset, piece);
                 offset += piece.len() as u64;
-                under_way.push_back(self.begin(batch, Duration::ZERO).await);
+                let begun = self.begin(batch, Duration::ZERO).await;
+                under_way.push_back(Box::pin(async move {
+                    let outcome = begun.await;
+                    drop(held);
+                    outcome
+                }));
             }
         }
-        if !self.leads_on().await {
-            return Outcome::NotDone;
-        }
+        let Some(held) = self.may_propose(&mut under_way).await else {
+            return self.give_up(upload).await;
+        };
         let last = Batch::last(self.now_ms(), rand::random(), count, upload, total);
-        match self.begin(last, patience).await.await {
+        let outcome = self.begin(last, patience).await.await;
+        drop(held);
+        match outcome {
             // Another has led meanwhile, and so the pieces were given up.
             Outcome::Done(done) if done.replies.is_empty() => Outcome::NotDone,
             outcome => outcome,
@@ -379,15 +399,36 @@ impl<A: Adapter> RaftConsensus<A> {
         Mark::of(&self.adapter.applied().position).is_ok_and(|mark| mark.version >= version::WITH_PIECES)
     }
 
-    /// Whether this node leads, once a transfer of leadership that may be under way has ended: nothing is proposed during
-    /// one.
-    async fn leads_on(&self) -> bool {
+    /// Has the nodes forget the pieces of an upload, unless they do so because another leads.
+    async fn give_up(&self, upload: u64) -> Outcome {
+        if self.leadership.route() == Route::Here {
+            // Whatever it comes to, the next upload has the same effect.
+            let _ = self.begin(Batch::last(0, 0, 0, upload, 0), Duration::ZERO).await.await;
+        }
+        Outcome::NotDone
+    }
+
+    /// What a piece is proposed under, once a transfer of leadership that may be under way has ended: nothing is proposed
+    /// during one, and it begins when all that was proposed is answered. None if this node leads no more, or if a
+    /// piece has failed.
+    async fn may_propose(
+        &self,
+        under_way: &mut VecDeque<Boxed<'_, Outcome>>,
+    ) -> Option<OwnedRwLockReadGuard<()>> {
         loop {
-            if self.leadership.route() == Route::Here {
-                return true;
+            if self.leadership.route() == Route::Here
+                && let Ok(held) = Arc::clone(&self.pieces).try_read_owned()
+                && self.leadership.route() == Route::Here
+            {
+                return Some(held);
+            }
+            while let Some(oldest) = under_way.pop_front() {
+                if !matches!(oldest.await, Outcome::Done(_)) {
+                    return None;
+                }
             }
             if !self.leadership.metrics.borrow().state.is_leader() {
-                return false;
+                return None;
             }
             sleep(TRANSFER_PAUSE).await;
         }
@@ -424,6 +465,10 @@ impl<A: Adapter> Consensus for RaftConsensus<A> {
 
     fn busy(&self) -> Arc<Applying> {
         Arc::clone(&self.busy)
+    }
+
+    async fn hold_uploads(&self) -> Option<OwnedRwLockWriteGuard<()>> {
+        Some(Arc::clone(&self.pieces).write_owned().await)
     }
 
     async fn submit(&self, groups: &[CommandBuffer]) -> Outcome {

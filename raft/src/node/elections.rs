@@ -30,7 +30,7 @@ use openraft::{CommittedLeaderId, ServerState};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout_at};
 
 use super::consensus::Leadership;
 use crate::log_store::LogStore;
@@ -49,6 +49,8 @@ const BETWEEN_TRIES: Duration = Duration::from_millis(60);
 const JITTER: Duration = Duration::from_millis(20);
 /// The wait before a node that was told no asks again: whoever said so may only have heard the leader a little later.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
+/// How long the others have to answer, once somebody has said no.
+const AFTER_DENIAL: Duration = Duration::from_millis(50);
 /// An index that no log ever reaches.
 const NOWHERE: u64 = u64::MAX / 2;
 
@@ -398,7 +400,7 @@ impl Campaign {
         }
     }
 
-    /// Asks all voters, and waits for no more of them than it needs: one that hangs must not delay what is decided.
+    /// Asks all voters, and waits for no more of them than it needs: one that hangs must not delay the next try.
     async fn ask(&self) -> Poll {
         let term = self.log.current_vote().map_or(0, |vote| vote.leader_id.term);
         let question = PreVote { vote: Vote::new(term + 1, self.id), last: self.log.last_log_id() };
@@ -406,7 +408,8 @@ impl Campaign {
         let mut asking = JoinSet::new();
         let mut others: BTreeSet<NodeId> = configs.iter().flatten().copied().collect();
         others.remove(&self.id);
-        let deadline = tokio::time::Instant::now() + self.elections.timeout.0;
+        let now = tokio::time::Instant::now;
+        let deadline = now() + self.elections.timeout.0;
         for node in others.iter().copied() {
             let (pool, body) = (self.leadership.peer(node), body.clone());
             asking.spawn(async move {
@@ -416,20 +419,19 @@ impl Campaign {
         }
         let mut granted = Quorum::new(configs);
         granted.grant(self.id);
-        let mut is_denied = false;
+        let (mut without, mut until) = (Poll::Unheard, deadline);
         loop {
             if granted.reached() {
                 return Poll::Granted;
             }
-            if is_denied && !granted.can_be_reached(&others) {
-                return Poll::Denied;
-            }
-            let Some(Ok((node, answer))) = asking.join_next().await else { return Poll::Unheard };
-            others.remove(&node);
+            let Ok(Some(Ok((node, answer)))) = timeout_at(until, asking.join_next()).await else {
+                return without;
+            };
             match answer {
                 Some(answer) if answer.granted => granted.grant(node),
                 Some(answer) if answer.removed => return Poll::Removed,
-                Some(_) => is_denied = true,
+                // The missing one may be the leader, which hangs.
+                Some(_) => (without, until) = (Poll::Denied, until.min(now() + AFTER_DENIAL)),
                 None => {}
             }
         }

@@ -42,9 +42,7 @@ impl<A: Adapter> Opened<A> {
         let state_machine = KiwiStateMachine::open(adapter, data_dir, cluster_id, log.reader()).await?;
         let state = log.get_log_state().await.map_err(|error| StartError::Raft(error.to_string()))?;
         let applied = state_machine.progress().borrow().applied;
-        if let Some(applied) = applied {
-            fits(&log, applied, state.last_purged_log_id, is_new).await?;
-        }
+        fits(&log, applied, state.last_purged_log_id, is_new).await?;
         Ok(Self { log, state_machine, last: state.last_log_id, applied, origin: identity.origin })
     }
 
@@ -143,14 +141,21 @@ async fn open_log(data_dir: &Path, options: Options) -> Result<(LogStore, Identi
 
 /// Whether the storage, which has applied the log up to `applied`, and the log are of one node and lack nothing between
 /// them.
-async fn fits(log: &LogStore, applied: LogId, purged: Option<LogId>, is_new: bool) -> Result<(), StartError> {
-    if is_new && applied.leader_id.term > 0 {
+async fn fits(
+    log: &LogStore,
+    applied: Option<LogId>,
+    purged: Option<LogId>,
+    is_new: bool,
+) -> Result<(), StartError> {
+    if is_new && applied.is_some_and(|applied| applied.leader_id.term > 0) {
         return Err(StartError::Lost);
     }
-    let begins_behind = purged.map_or(0, |purged| purged.index);
-    if applied.index < begins_behind {
-        return Err(StartError::Gap { applied: applied.index, begins_behind });
+    let index = |id: Option<LogId>| id.map(|id| id.index);
+    if index(applied) < index(purged) {
+        let (applied, begins_behind) = (index(applied).unwrap_or(0), index(purged).unwrap_or(0));
+        return Err(StartError::Gap { applied, begins_behind });
     }
+    let Some(applied) = applied else { return Ok(()) };
     let read = log.reader().log_id(applied.index).await;
     let there = read.map_err(|error| StartError::Raft(error.to_string()))?;
     if there.is_some_and(|there| there != applied) {

@@ -31,6 +31,13 @@ pub(super) struct Sight {
     doubted: Mutex<Option<(NodeId, std::time::Instant)>>,
 }
 
+impl Sight {
+    /// Something about the cluster was changed from here: what was seen before is old, however young it is.
+    pub(super) async fn forget(&self) {
+        *self.seen.lock().await = None;
+    }
+}
+
 impl<A: Adapter> Member<A> {
     /// How all members are, as far as they say so within a moment.
     pub(super) async fn glance_around(&self) -> Vec<MemberStatus> {

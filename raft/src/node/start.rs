@@ -202,7 +202,7 @@ impl<A: Adapter> Member<A> {
             progress,
             freezer,
             keeper,
-            is_founder: admission == Some(Admission::Form),
+            is_founder: matches!(admission, Some(Admission::Form(_))),
         };
         let member = parts.assemble();
         server.open(Arc::clone(&member) as Arc<dyn Inbound>);

@@ -25,7 +25,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use adapter::CommandBuffer;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{Notify, OwnedRwLockWriteGuard, OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::applying::{self, Applying};
@@ -82,6 +82,9 @@ pub(crate) trait Consensus: Send + Sync + 'static {
     fn route(&self) -> Route;
     /// Whether the storage is busy with what takes long.
     fn busy(&self) -> Arc<Applying>;
+    /// Returns when every piece of what is too large for one entry is answered. None is proposed until the answer is
+    /// dropped.
+    fn hold_uploads(&self) -> impl Future<Output = Option<OwnedRwLockWriteGuard<()>>> + Send;
     /// Has the groups applied next to each other as one entry. Bounded in time.
     fn submit(&self, groups: &[CommandBuffer]) -> impl Future<Output = Outcome> + Send;
     /// Has the leader propose each group before the deadline at the same place in `deadlines`; one outcome for each.
@@ -146,6 +149,12 @@ impl UnderWay {
     fn lock(&self) -> MutexGuard<'_, (usize, usize)> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// While this is kept, nothing is proposed here.
+pub(crate) struct Quiet {
+    _entries: Option<OwnedSemaphorePermit>,
+    _uploads: Option<OwnedRwLockWriteGuard<()>>,
 }
 
 /// A group that is proposed and not yet answered.
@@ -255,9 +264,10 @@ impl<C: Consensus> Proposer<C> {
     }
 
     /// Returns when every entry that was proposed here is answered. None is proposed until the answer is dropped.
-    pub(crate) async fn quiesce(&self) -> Option<OwnedSemaphorePermit> {
+    pub(crate) async fn quiesce(&self) -> Quiet {
         let all = u32::try_from((self.limits)().max_inflight_entries.max(1)).unwrap_or(u32::MAX);
-        Arc::clone(&self.entries).acquire_many_owned(all).await.ok()
+        let entries = Arc::clone(&self.entries).acquire_many_owned(all).await.ok();
+        Quiet { _entries: entries, _uploads: self.consensus.hold_uploads().await }
     }
 
     /// Whether nothing waits or is under way.

@@ -34,6 +34,10 @@ impl Consensus for Script {
         Arc::default()
     }
 
+    async fn hold_uploads(&self) -> Option<OwnedRwLockWriteGuard<()>> {
+        None
+    }
+
     async fn submit(&self, groups: &[CommandBuffer]) -> Outcome {
         let commands = groups.iter().map(CommandBuffer::count).sum();
         let index = {

@@ -71,8 +71,8 @@ impl Mark {
         let failed = |error| format!("the position cannot be encoded: {error}");
         let mut mark = postcard::to_stdvec(&(&self.applied, &self.membership)).map_err(failed)?;
         mark.extend(postcard::to_stdvec(&self.used).map_err(failed)?);
-        // Nothing comes in pieces in version 1.
-        if self.version > version::FIRST {
+        // Nothing is proposed in pieces in version 1, so its form stays what it was.
+        if self.version > version::FIRST || self.upload.is_some() {
             mark.extend(postcard::to_stdvec(&(self.version, self.upload)).map_err(failed)?);
         }
         Ok(Position { index: self.applied.map_or(0, |applied| applied.index), mark: mark.into() })

@@ -7,6 +7,7 @@ use std::sync::{Arc, RwLock};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use crate::cluster::SECRET;
 use crate::differential::resp::{Frame, decode};
 use crate::raw::encode;
 
@@ -45,7 +46,13 @@ impl Connection {
         stream.set_read_timeout(Some(patience))?;
         stream.set_write_timeout(Some(patience))?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream, received: Vec::new() })
+        let mut connection = Self { stream, received: Vec::new() };
+        // A node serves nobody from outside without one.
+        match connection.call(&["AUTH", SECRET]) {
+            Answer::Reply(_) => Ok(connection),
+            Answer::Lost(error) => Err(std::io::Error::other(error)),
+            refused => Err(std::io::Error::other(format!("{refused:?}"))),
+        }
     }
 
     /// Sends a request and waits for the reply. Behind [`Answer::Lost`] the connection is of no use.

@@ -208,6 +208,7 @@ impl Deployment {
             .args(["--listen-resp", &place.address().to_string()])
             .args(["--listen-raft", &place.raft_address()])
             .env("RAFT_PROXY_CLUSTER_SECRET", SECRET)
+            .env("RAFT_PROXY_LISTEN_PASSWORD", SECRET)
             .envs(place.environment.iter().map(|(name, value)| (name, value)))
             .arg("--until-stdin-closes");
         if node.founder {

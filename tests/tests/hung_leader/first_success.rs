@@ -12,7 +12,7 @@ use tests::cluster::{Cluster, PATIENCE};
 use tests::engine::Engine;
 use tests::netns::Network;
 
-use super::{connect, cut_off, in_namespaces, mend};
+use super::{connect, in_namespaces};
 
 /// What the proof demands of 99 of 100 clients.
 const AIM: Duration = Duration::from_millis(1500);
@@ -36,14 +36,14 @@ impl Fault<'_> {
                 let stat = format!("/proc/{}/stat", cluster.pid(leader));
                 wait_for("the process to stop", || std::fs::read_to_string(&stat).unwrap().contains(") T "));
             }
-            Self::Unreachable(network) => cut_off(network, leader),
+            Self::Unreachable(network) => network.unplug(leader),
         }
     }
 
     fn end(self, cluster: &Cluster, leader: usize) {
         match self {
             Self::Stopped => cluster.signal(leader, Signal::SIGCONT),
-            Self::Unreachable(network) => mend(network, leader),
+            Self::Unreachable(network) => network.plug(leader),
         }
     }
 }
@@ -187,7 +187,7 @@ fn writers_and_readers_of_all_nodes_are_served_soon_after_the_leaders_machine_is
     for (clients, what) in CLIENTS {
         let waits = hang(&cluster, Fault::Unreachable(&network), clients);
         assert!(waits.iter().all(|wait| *wait < BOUND), "{what}: {waits:?}");
-        report(&format!("packets lost, {what}"), waits);
+        report(&format!("unplugged, {what}"), waits);
     }
 }
 
@@ -204,6 +204,6 @@ fn ninety_nine_of_a_hundred_clients_are_served_within_one_and_a_half_seconds_of_
     };
     prove(&Cluster::start(&[Engine::Embedded; 3]), Fault::Stopped, "SIGSTOP");
     if let Some((cluster, network)) = in_namespaces(&[]) {
-        prove(&cluster, Fault::Unreachable(&network), "packets lost");
+        prove(&cluster, Fault::Unreachable(&network), "unplugged");
     }
 }

@@ -12,7 +12,7 @@ use tests::cluster::Cluster;
 use tests::engine::Engine;
 use tests::netns::Network;
 
-use super::{Told, connect, cut_off, in_namespaces, mend, told};
+use super::{Told, connect, in_namespaces, told};
 
 /// More than there are requests from one node to the leader at once: some of their writes never leave it.
 const WRITERS: usize = 16;
@@ -103,6 +103,22 @@ fn writes_to_a_leader_that_nobody_answers_are_not_done_and_do_not_come_later() {
     cluster.settle();
     assert_absent(&cluster, others[0], &writes);
     cluster.assert_equal_digests();
+}
+
+/// Cuts a node off from the others, silently. Clients reach it all the same.
+fn cut_off(network: &Network, node: usize) {
+    for other in (0..3).filter(|other| *other != node) {
+        network.lose(node, other);
+        network.lose(other, node);
+    }
+}
+
+/// Ends a [`cut_off`].
+fn mend(network: &Network, node: usize) {
+    for other in (0..3).filter(|other| *other != node) {
+        network.mend(node, other);
+        network.mend(other, node);
+    }
 }
 
 /// The bytes that a namespace's kernel has yet to deliver over TCP, of processes and of connections that were closed.

@@ -1,5 +1,5 @@
 //! A leader that hangs: its process is stopped (`SIGSTOP`), or its machine is gone without a reset, which a network
-//! namespace plays whose packets are lost. Nobody is told, and connections stay open.
+//! namespace plays whose cable is pulled. Nobody is told, and connections stay open.
 
 #![allow(
     clippy::unwrap_used,
@@ -36,22 +36,6 @@ fn in_namespaces(settings: &[(&str, &str)]) -> Option<(Cluster, Network)> {
     }
     cluster.launch_all();
     Some((cluster, network))
-}
-
-/// Cuts a node off from the others, silently.
-fn cut_off(network: &Network, node: usize) {
-    for other in (0..3).filter(|other| *other != node) {
-        network.lose(node, other);
-        network.lose(other, node);
-    }
-}
-
-/// Ends a [`cut_off`].
-fn mend(network: &Network, node: usize) {
-    for other in (0..3).filter(|other| *other != node) {
-        network.mend(node, other);
-        network.mend(other, node);
-    }
 }
 
 /// What a write was told.

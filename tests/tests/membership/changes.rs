@@ -178,7 +178,8 @@ fn a_node_takes_the_place_of_another_also_of_the_leader() {
     let leader = cluster.leader();
     let through = (leader + 1) % 3;
     let address = raft_address(&cluster, new);
-    let command = format!("RAFT.NODE REPLACE {} 0 {address}", leader + 1);
+    // The new node is not there yet.
+    let command = format!("RAFT.NODE REPLACE {} 0 {address} FORCE", leader + 1);
     let mut connection = cluster.connect(through);
     let replacing = std::thread::spawn(move || {
         let mut words = command.split(' ');

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`schema`] | the column families, and the encoding of keys and records |
 //! | [`store`] | one RocksDB instance: opening, reading, writing, flushing |
+//! | [`commit`] | committing: batches, buffered records, and when both become visible |
 //! | [`state`] | the state record: position, clock, counts |
 //! | [`commit_lock`] | the lock under which runs become visible |
 //! | [`key_range`], [`cursor`] | ranges of keys, and iterating over them |
@@ -12,6 +13,7 @@
 //! | [`record_cache`] | the writer's cache of records |
 //! | [`tombstones`] | what removals leave, kept from making everything after it dearer |
 
+mod commit;
 pub(crate) mod commit_lock;
 mod cursor;
 pub(crate) mod key_range;

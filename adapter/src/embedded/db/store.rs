@@ -11,18 +11,16 @@ use rocksdb::{
 };
 
 use crate::command::adoption;
-use crate::embedded::db::commit_lock::{CommitGuard, CommitLock, CommitPin};
+use crate::embedded::db::commit_lock::CommitLock;
 use crate::embedded::db::cursor::Cursor;
 use crate::embedded::db::key_range::KeyRange;
 use crate::embedded::db::options;
 use crate::embedded::db::record_cache::RecordCache;
 use crate::embedded::db::removal::Removal;
-use crate::embedded::db::schema::{
-    Family, KeyBuf, is_change, meta_key, split_deadline, split_meta_key, take_u64, version_start,
-};
+use crate::embedded::db::schema::{Family, KeyBuf, meta_key, split_deadline, take_u64, version_start};
 use crate::embedded::db::state::{FORMAT, STATE_KEY, State};
 use crate::embedded::db::tombstones::Tombstones;
-use crate::embedded::db::write_buffer::{BufferedRecords, WriteBuffer};
+use crate::embedded::db::write_buffer::WriteBuffer;
 use crate::embedded::error::OpenError;
 use crate::embedded::offload::dirty_log::{DirtyLog, DirtySet};
 use crate::error::{Outcome, StorageError};
@@ -33,26 +31,26 @@ const END: [u8; 9] = [0xff; 9];
 
 /// One generation of the data.
 pub(crate) struct Store {
-    db: DB,
+    pub(super) db: DB,
     reads: ReadOptions,
     writes: WriteOptions,
-    log: Log,
+    pub(super) log: Log,
     /// The changes not yet flushed, if values are offloaded to another storage.
-    dirty_log: Option<DirtyLog>,
+    pub(super) dirty_log: Option<DirtyLog>,
     /// The state as of the last commit.
-    state: Mutex<State>,
+    pub(super) state: Mutex<State>,
     now_ms: AtomicU64,
     /// Whether data is being adopted.
     loading: AtomicBool,
     /// Lock order: `commits` before `writing` before `buffer`.
-    commits: CommitLock,
+    pub(super) commits: CommitLock,
     /// Takes precedence over the database.
-    buffer: RwLock<WriteBuffer>,
+    pub(super) buffer: RwLock<WriteBuffer>,
     /// Held while the sealed buffer is written.
-    writing: Mutex<()>,
+    pub(super) writing: Mutex<()>,
     /// Lent to the run in progress, if there is one.
-    records: Mutex<RecordCache>,
-    tombstones: Tombstones,
+    pub(super) records: Mutex<RecordCache>,
+    pub(super) tombstones: Tombstones,
     /// Declared after `db`, so that the directory is removed once the database is closed.
     removal: Removal,
 }
@@ -160,7 +158,7 @@ impl Store {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn set_state(&self, state: State) {
+    pub(super) fn set_state(&self, state: State) {
         self.now_ms.store(state.applied.now_ms, Ordering::Release);
         *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
     }
@@ -206,164 +204,6 @@ impl Store {
         Ok(())
     }
 
-    /// Writes a batch together with a dirty log entry for what it changes.
-    pub(crate) fn write_tracked(&self, mut batch: WriteBatch, dirty: DirtySet) -> Result<(), StorageError> {
-        let is_tracked = |dirty_log: &&DirtyLog| !dirty.is_empty() && !dirty_log.is_paused();
-        let Some(dirty_log) = self.dirty_log.as_ref().filter(is_tracked) else { return self.write(batch) };
-        let number = dirty_log.end();
-        self.put(&mut batch, Family::DirtyLog, &number.to_be_bytes(), &dirty.encode()?)?;
-        self.write(batch)?;
-        // Only now: the next entry reuses the number of one that could not be written.
-        dirty_log.set_end(number + 1);
-        dirty_log.queue().add(dirty, number);
-        Ok(())
-    }
-
-    /// The dirty set of buffered records.
-    fn dirty_records(&self, records: &BufferedRecords) -> DirtySet {
-        let mut dirty = DirtySet::default();
-        if self.dirty_log.is_some() {
-            dirty.keys.extend(
-                records.in_order().into_iter().filter(|(_, record)| is_change(*record)).filter_map(
-                    |(place, _)| {
-                        Some((
-                            split_meta_key(place).ok()?.1.to_vec(),
-                            crate::embedded::offload::dirty_log::DirtyParts::new(),
-                        ))
-                    },
-                ),
-            );
-        }
-        dirty
-    }
-
-    /// Lends the record cache to a run. It is lost if the run fails.
-    pub(crate) fn take_record_cache(&self) -> RecordCache {
-        std::mem::take(&mut *self.records.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Returns it.
-    pub(crate) fn return_record_cache(&self, records: RecordCache) {
-        *self.records.lock().unwrap_or_else(PoisonError::into_inner) = records;
-    }
-
-    /// Commits a batch of effects together with the resulting state.
-    pub(crate) fn commit(
-        &self,
-        mut batch: WriteBatch,
-        state: State,
-        dirty: DirtySet,
-    ) -> Result<(), StorageError> {
-        self.put(&mut batch, Family::State, STATE_KEY, &state.encode())?;
-        {
-            let commits = self.lock_commits();
-            self.drain_buffer(&commits)?;
-            self.write_tracked(batch, dirty)?;
-            self.tombstones.commit_deadlines();
-            self.set_state(state);
-        }
-        // Not while readers are kept waiting.
-        if self.tombstones.is_due() { self.flush_buffers(false) } else { Ok(()) }
-    }
-
-    /// Whether record-only runs may be buffered: not if they must be durable at once.
-    pub(crate) fn may_buffer(&self) -> bool {
-        self.log != Log::EveryRun
-    }
-
-    /// Commits records to the buffer only, together with the resulting state.
-    pub(crate) fn buffer_records(
-        &self,
-        records: impl IntoIterator<Item = (Vec<u8>, Option<Vec<u8>>)>,
-        state: State,
-    ) -> Result<(), StorageError> {
-        let commits = self.lock_commits();
-        let fill = {
-            let mut buffer = self.buffer.write().unwrap_or_else(PoisonError::into_inner);
-            records.into_iter().for_each(|(place, record)| buffer.active.put(place, record));
-            buffer.has_run = true;
-            buffer.fill()
-        };
-        self.set_state(state);
-        // Far over the limit: nobody has sealed it.
-        if fill > 4 { self.drain_buffer(&commits) } else { Ok(()) }
-    }
-
-    /// Whether the buffer should be sealed and written.
-    pub(crate) fn is_buffer_full(&self) -> bool {
-        self.buffer.read().unwrap_or_else(PoisonError::into_inner).fill() > 0
-    }
-
-    /// Sets the size at which the buffer is full.
-    #[cfg(test)]
-    pub(crate) fn set_buffer_bound(&self, bytes: usize) {
-        self.buffer.write().unwrap_or_else(PoisonError::into_inner).bound = bytes;
-    }
-
-    /// Seals the buffer, for [`Store::write_sealed`].
-    pub(crate) fn seal_buffer(&self) -> Result<(), StorageError> {
-        let _commits = self.lock_commits();
-        self.write_sealed()?;
-        self.buffer.write().unwrap_or_else(PoisonError::into_inner).seal(self.state());
-        Ok(())
-    }
-
-    /// Writes the sealed buffer to the database. Readers see the same content before, during and after.
-    pub(crate) fn write_sealed(&self) -> Result<(), StorageError> {
-        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let sealed = self.buffer.read().unwrap_or_else(PoisonError::into_inner).sealed.clone();
-        let Some(sealed) = sealed else { return Ok(()) };
-        let mut batch = WriteBatch::with_capacity_bytes(sealed.records.bytes());
-        self.put_all(&mut batch, Family::Meta, sealed.records.in_order().into_iter())?;
-        self.put(&mut batch, Family::State, STATE_KEY, &sealed.state.encode())?;
-        self.write_tracked(batch, self.dirty_records(&sealed.records))?;
-        self.buffer.write().unwrap_or_else(PoisonError::into_inner).sealed = None;
-        Ok(())
-    }
-
-    /// Writes everything buffered.
-    pub(crate) fn drain_buffer(&self, _commits: &CommitGuard<'_>) -> Result<(), StorageError> {
-        self.write_sealed()?;
-        self.buffer.write().unwrap_or_else(PoisonError::into_inner).seal(self.state());
-        self.write_sealed()
-    }
-
-    /// The same, taking the commit lock.
-    fn lock_and_drain(&self) -> Result<(), StorageError> {
-        let commits = self.lock_commits();
-        self.drain_buffer(&commits)
-    }
-
-    /// Takes the commit lock.
-    pub(crate) fn lock_commits(&self) -> CommitGuard<'_> {
-        self.commits.lock()
-    }
-
-    /// Whether the record of a key is buffered.
-    pub(crate) fn is_buffered(&self, place: &[u8]) -> bool {
-        self.buffer.read().unwrap_or_else(PoisonError::into_inner).get(place).is_some()
-    }
-
-    /// Whether anything is buffered.
-    pub(crate) fn has_buffered(&self) -> bool {
-        self.buffer.read().unwrap_or_else(PoisonError::into_inner).has_buffered()
-    }
-
-    /// A RocksDB snapshot that does not include buffered records.
-    pub(crate) fn raw_snapshot(&self) -> Snapshot<'_> {
-        self.db.snapshot()
-    }
-
-    /// Keeps runs from becoming visible, so that several look-ups see one state. Hold it briefly.
-    pub(crate) fn pin_commits(&self) -> CommitPin<'_> {
-        self.commits.pin()
-    }
-
-    /// The same; none if a run is just becoming visible.
-    pub(crate) fn try_pin_commits(&self) -> Option<CommitPin<'_>> {
-        self.commits.try_pin()
-    }
-
     /// Writes effects that no reader can find before a later commit.
     pub(crate) fn write(&self, batch: WriteBatch) -> Result<(), StorageError> {
         let written = self.db.write_opt(batch, &self.writes).map_err(StorageError::engine("write a batch"));
@@ -388,7 +228,7 @@ impl Store {
     }
 
     /// Has the write buffers of all families written to files, of one position, and waits for that or not.
-    fn flush_buffers(&self, wait: bool) -> Result<(), StorageError> {
+    pub(super) fn flush_buffers(&self, wait: bool) -> Result<(), StorageError> {
         let families = Family::ALL.iter().map(|family| self.cf(*family)).collect::<Result<Vec<_>, _>>()?;
         let families: Vec<&&ColumnFamily> = families.iter().collect();
         let mut options = FlushOptions::default();

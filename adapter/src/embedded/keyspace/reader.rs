@@ -47,7 +47,7 @@ pub(crate) trait Reader {
         remote.value(place, pointer, &|place| self.readahead(place))
     }
 
-    /// See [`Readahead`]; only for full scans.
+    /// Reads ahead; only for full scans.
     fn readahead(&self, _place: &ValueId) -> Outcome<Vec<RemoteValue>> {
         Ok(Vec::new())
     }

@@ -25,7 +25,7 @@ pub(super) fn run(call: &Call<'_>) -> Result<(), Failure> {
             "the cluster uses the newest version that all nodes know",
         );
     }
-    let members = status::ask(call.address, call.password)?;
+    let members = status::ask(call.address, call.password, call.patience)?;
     if call.args.get_flag("json") {
         let rows = members.iter().map(|member| {
             let node = member.node.as_ref();

@@ -73,7 +73,18 @@ pub(crate) enum HandshakeError {
     Malformed,
     /// The connection failed.
     #[error(transparent)]
-    Connection(#[from] io::Error),
+    Connection(io::Error),
+}
+
+impl From<io::Error> for HandshakeError {
+    fn from(error: io::Error) -> Self {
+        use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
+        match error.kind() {
+            // It has closed before this side had said all; a reset may have thrown away what it said.
+            BrokenPipe | ConnectionAborted | ConnectionReset => Self::Closed { silent: true },
+            _ => Self::Connection(error),
+        }
+    }
 }
 
 /// What somebody seems to speak who is not a node.

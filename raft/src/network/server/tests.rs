@@ -35,7 +35,7 @@ impl Inbound for Behind {
     fn pre_vote(&self, _: NodeId, _: &PreVote) -> PreVoteAnswer {
         unimplemented!()
     }
-    fn propose(&self, _: Duration, _: Vec<adapter::CommandBuffer>) -> Boxed<'_, Answers> {
+    fn propose(&self, _: Vec<Forwarded>) -> Boxed<'_, Proposed> {
         unimplemented!()
     }
     fn read_index(&self, _: bool) -> Boxed<'_, ReadIndexAnswer> {
@@ -45,6 +45,9 @@ impl Inbound for Behind {
         unimplemented!()
     }
     fn report(&self, _: NodeId) -> StatusReport {
+        unimplemented!()
+    }
+    fn word(&self, _: NodeId) -> Word {
         unimplemented!()
     }
     fn health(&self) -> &HealthMonitor {
@@ -63,6 +66,9 @@ impl Inbound for Behind {
         unimplemented!()
     }
     fn transfer(&self, _: Option<NodeId>) -> Boxed<'_, Result<NodeId, ChangeError>> {
+        unimplemented!()
+    }
+    fn finalize_version(&self) -> Boxed<'_, Result<u16, ChangeError>> {
         unimplemented!()
     }
     fn view(&self) -> Option<View> {
@@ -137,7 +143,7 @@ async fn an_append_that_is_newer_than_its_vote_is_refused_and_no_leader_is_heard
 async fn who_belongs_to_no_cluster_may_ask_to_be_let_in_and_nothing_else() {
     let (address, _) = serve(Vote::default()).await;
     let (stranger, member) = (pool(of(0, ""), 0, address), pool(of(2, "c"), 1, address));
-    let join = wire::encode(&Join { id: 0, raft: "127.0.0.1:1".to_owned() });
+    let join = wire::encode(&Join { id: 0, raft: "127.0.0.1:1".to_owned(), newest_version: 1 });
     let answer = stranger.call(path::JOIN, join.clone(), soon()).await.unwrap();
     let answer: Result<Joined, ChangeError> = wire::decode(&answer).unwrap();
     assert_eq!(answer.unwrap_err(), ChangeError::NoLeader);

@@ -14,8 +14,8 @@ use crate::harness::deployment::{Deployment, remove_contents};
 use crate::harness::failure::{Failure, Result};
 use crate::harness::process::run;
 
-/// How long a node may take to find out that it must not take part.
-const FINDS_OUT: Duration = Duration::from_secs(20);
+/// How long a node may take to say how things are.
+const LOOKS: Duration = Duration::from_secs(2);
 
 /// Ends a node and what is beside it.
 fn kill(deployment: &mut Deployment, slot: usize) -> Result<()> {
@@ -24,6 +24,35 @@ fn kill(deployment: &mut Deployment, slot: usize) -> Result<()> {
         storage.kill()?;
     }
     Ok(())
+}
+
+/// How a node was refused, if it was: it has ended, or it belongs to no cluster and is let into none.
+fn refusal(deployment: &mut Deployment, slot: usize) -> Result<Option<String>> {
+    if let Some(status) = deployment.sidecar(slot)?.ended() {
+        let said = deployment.tail(slot);
+        let said = said.lines().last().unwrap_or_default();
+        if status.success() {
+            return Err(Failure::Broken(format!(
+                "a node that was to be refused ended with {status}: {said}"
+            )));
+        }
+        return Ok(Some(format!("{status}: {said}")));
+    }
+    // One that has come by JOIN knows nobody who could refuse it.
+    if !deployment.ask_within(slot, "GET any", LOOKS).is_err_and(|said| said.starts_with("NOCLUSTER")) {
+        return Ok(None);
+    }
+    let seeds = deployment.members().into_iter().filter(|other| *other != slot);
+    let seeds: Vec<String> = seeds.map(|other| deployment.slots[other].raft_address()).collect();
+    match deployment.ask(slot, &format!("RAFT.CLUSTER JOIN {}", seeds.join(" "))) {
+        Ok(answer) => Err(Failure::Broken(format!("wiped, it was let in under its old id: {answer:?}"))),
+        // It is asked again when somebody leads.
+        Err(_) if deployment.leader().is_none() => Ok(None),
+        Err(said) => {
+            kill(deployment, slot)?;
+            Ok(Some(said))
+        }
+    }
 }
 
 /// A member's directory is gone, and it is started under its old id while the others run.
@@ -45,14 +74,15 @@ impl Fault for Wiped {
     }
 
     fn end(&mut self, deployment: &mut Deployment) -> Result<String> {
-        let ended = deployment.sidecar(self.slot)?.wait(FINDS_OUT);
-        let id = deployment.id(self.slot);
-        let Some(status) = ended.filter(|status| !status.success()) else {
-            let tail = deployment.tail(self.slot);
-            return Err(Failure::Broken(format!("wiped node {id} was not refused ({ended:?})\n{tail}")));
-        };
-        let new = replace(deployment, self.slot)?;
-        Ok(format!("wiped node {id} was refused ({status}), and node {new} took its place"))
+        let (slot, id) = (self.slot, deployment.id(self.slot));
+        let mut refused = Ok(None);
+        deployment.until("a wiped node to be refused", |deployment| {
+            refused = refusal(deployment, slot);
+            !matches!(refused, Ok(None))
+        })?;
+        let refused = refused?.unwrap_or_default();
+        let new = replace(deployment, slot)?;
+        Ok(format!("wiped node {id} was refused ({refused}), and node {new} took its place"))
     }
 
     fn ends_last(&self) -> bool {
@@ -164,27 +194,18 @@ impl Fault for Damaged {
     fn end(&mut self, deployment: &mut Deployment) -> Result<String> {
         self.whole.iter().try_for_each(|slot| deployment.launch(*slot))?;
         let (slot, what) = (self.slot, &self.what);
-        let mut refused = None;
+        let mut refused = Ok(None);
         deployment.until("a damaged node to be refused, or to catch up", |deployment| {
-            refused = deployment.sidecar(slot).ok().and_then(|process| process.ended());
+            refused = refusal(deployment, slot);
             let newest = deployment.leader().and_then(|leader| deployment.status(leader));
             let own = deployment.status(slot);
             let has_caught_up =
                 newest.zip(own).is_some_and(|(newest, own)| own.applied + 50 >= newest.applied);
-            refused.is_some() || has_caught_up
+            !matches!(refused, Ok(None)) || has_caught_up
         })?;
-        match refused {
-            Some(status) if status.success() => {
-                Err(Failure::Broken(format!("{what}, and it ended with {status}")))
-            }
-            Some(status) => {
-                let said = deployment.tail(slot);
-                let said = said.lines().last().unwrap_or_default().to_owned();
-                let new = replace(deployment, slot)?;
-                Ok(format!("{what}; it was refused ({status}: {said}), and node {new} took its place"))
-            }
-            None => Ok(format!("{what}; it came back and caught up")),
-        }
+        let Some(refused) = refused? else { return Ok(format!("{what}; it came back and caught up")) };
+        let new = replace(deployment, slot)?;
+        Ok(format!("{what}; it was refused ({refused}), and node {new} took its place"))
     }
 
     fn ends_last(&self) -> bool {

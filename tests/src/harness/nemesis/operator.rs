@@ -101,10 +101,19 @@ impl Fault for Replace {
             join(deployment, new);
             votes(deployment, new, came)
         })?;
-        deployment.operate(&format!("RAFT.NODE REMOVE {goes}"), Some(self.slot))?;
-        deployment.until("a removed node to be gone", |deployment| {
-            deployment.table(new).is_some_and(|table| table.iter().all(|member| member.id != goes))
-        })?;
+        let leaves = format!("RAFT.NODE REMOVE {goes}");
+        let mut said = String::new();
+        let removed = deployment.until("a removed node to be gone", |deployment| {
+            if deployment.table(new).is_some_and(|table| table.iter().all(|member| member.id != goes)) {
+                return true;
+            }
+            // Whether it was done shows in the membership.
+            if let Err(error) = deployment.ask(new, &leaves) {
+                said = error;
+            }
+            false
+        });
+        removed.map_err(|error| Failure::Broken(format!("{error}; {leaves}: {said}")))?;
         let process = deployment.sidecar(self.slot)?;
         if process.ended().is_none() {
             process.signal(Signal::SIGTERM)?;
