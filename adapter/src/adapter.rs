@@ -1,13 +1,13 @@
 //! The storage as the state machine sees it.
 
-use std::future::Future;
 use std::io::{Read, Write};
 
+use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::batch::Batch;
 use crate::error::StorageError;
-use crate::import_source::{ImportSource, NoImport};
+use crate::import_source::ImportSource;
 use crate::position::{Applied, Digest, Position};
 use crate::reply::Reply;
 
@@ -91,6 +91,7 @@ impl std::fmt::Display for FactValue {
 ///
 /// One writer: `apply`, `flush`, `snapshot` and `install` are called by the state machine, one at a time.
 /// Reads run beside them from any task.
+#[async_trait]
 pub trait Adapter: Send + Sync + 'static {
     /// What the storage contains now; after a crash, what survived.
     fn applied(&self) -> Applied;
@@ -99,11 +100,11 @@ pub trait Adapter: Send + Sync + 'static {
     /// effects: after a crash, the data is that of some position, and [`Adapter::applied`] says which. The time
     /// of a batch is the later of its own and that of the batch before. [`StorageError::Lost`] means that nothing of
     /// the run was applied; any other error leaves the storage at an unknown place in it and is fatal to the caller.
-    fn apply(&self, run: Run) -> impl Future<Output = Result<Vec<Vec<Reply>>, StorageError>> + Send;
+    async fn apply(&self, run: Run) -> Result<Vec<Vec<Reply>>, StorageError>;
 
     /// Runs a reading command on what is applied. `now_ms` is the reader's clock: keys that are due at the later
     /// of it and the last batch's time are hidden.
-    fn read(&self, args: Vec<Bytes>, now_ms: u64) -> impl Future<Output = ReadOutcome> + Send;
+    async fn read(&self, args: Vec<Bytes>, now_ms: u64) -> ReadOutcome;
 
     /// Whether a read may have to wait for another process: then it pays to begin several at once.
     fn reads_wait(&self) -> bool {
@@ -111,36 +112,27 @@ pub trait Adapter: Send + Sync + 'static {
     }
 
     /// Keys due at `now_ms` by the deadlines that are stored, at most `limit`.
-    fn due_keys(
-        &self,
-        now_ms: u64,
-        limit: usize,
-    ) -> impl Future<Output = Result<Vec<Bytes>, StorageError>> + Send;
+    async fn due_keys(&self, now_ms: u64, limit: usize) -> Result<Vec<Bytes>, StorageError>;
 
     /// Makes everything applied durable and answers the position that is now safe.
-    fn flush(&self) -> impl Future<Output = Result<Position, StorageError>> + Send;
+    async fn flush(&self) -> Result<Position, StorageError>;
 
     /// Takes a snapshot of the current content, to be written to a stream later while writes go on.
-    fn freeze(&self) -> Result<impl Frozen + 'static, StorageError>;
+    fn snapshot(&self) -> Result<Box<dyn Snapshot>, StorageError>;
 
     /// Reads and verifies a snapshot stream, and only then replaces all content, durably. A failure or a crash
     /// leaves the old content.
-    fn install(
-        &self,
-        stream: impl Read + Send + 'static,
-    ) -> impl Future<Output = Result<Applied, StorageError>> + Send;
+    async fn install(&self, stream: Box<dyn Read + Send>) -> Result<Applied, StorageError>;
 
     /// The hash of the logical content at the current position.
-    fn digest(&self) -> impl Future<Output = Result<(Position, Digest), StorageError>> + Send;
+    async fn digest(&self) -> Result<(Position, Digest), StorageError>;
 
     /// Stops the storage's background work, while what that needs still exists. No calls follow.
-    fn close(&self) -> impl Future<Output = ()> + Send {
-        std::future::ready(())
-    }
+    async fn close(&self) {}
 
     /// A source of data that the storage already has and that belongs to no cluster yet.
-    fn import_source(&self) -> Option<impl ImportSource + 'static> {
-        None::<NoImport>
+    fn import_source(&self) -> Option<Box<dyn ImportSource>> {
+        None
     }
 
     /// Whether the storage can serve.
@@ -158,8 +150,8 @@ pub trait Adapter: Send + Sync + 'static {
 
     /// Resolves when the storage is found to have lost data, with a sentence on how that shows. To recover,
     /// [`Adapter::install`] an earlier position and apply what follows it.
-    fn lost(&self) -> impl Future<Output = String> + Send {
-        std::future::pending()
+    async fn lost(&self) -> String {
+        std::future::pending().await
     }
 
     /// Announces that the content may go back to a position before what reads have seen, so reads are refused; or
@@ -168,11 +160,15 @@ pub trait Adapter: Send + Sync + 'static {
 }
 
 /// A snapshot: a storage's content at one position.
-pub trait Frozen: Send {
+pub trait Snapshot: Send {
     /// What is in it.
     fn applied(&self) -> &Applied;
 
     /// Writes it as a snapshot stream of this cluster, or of none if the id is empty; answers the digest of the
     /// content. Blocking: call it on a thread that may block.
-    fn write(self, cluster_id: Bytes, out: &mut (dyn Write + Send)) -> Result<Digest, StorageError>;
+    fn write(
+        self: Box<Self>,
+        cluster_id: Bytes,
+        out: &mut (dyn Write + Send),
+    ) -> Result<Digest, StorageError>;
 }

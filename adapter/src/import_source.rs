@@ -1,26 +1,26 @@
 //! Data that a storage already has and that belongs to no cluster yet, to be imported
 //! ([`adoption`](crate::command::adoption)).
 
-use std::future::Future;
-
+use async_trait::async_trait;
 use tokio::sync::mpsc;
 
 use crate::command::adoption::Op;
 use crate::error::StorageError;
 
 /// Where the data comes from.
+#[async_trait]
 pub trait ImportSource: Send + Sync {
     /// Makes sure that there is data and that it is nobody's. From here on this node's own changes need not be tracked
     /// for the storage one by one: it is refilled whole, whatever becomes of the import.
-    fn prepare(&self) -> impl Future<Output = Result<(), ImportError>> + Send;
+    async fn prepare(&self) -> Result<(), ImportError>;
 
     /// Reads everything, and then once more without the values, to see whether somebody writes to it. Pieces of one key
     /// come in their order. Answers how many keys there were.
-    fn read(&self, pieces: mpsc::Sender<Op>) -> impl Future<Output = Result<u64, ImportError>> + Send;
+    async fn read(&self, pieces: mpsc::Sender<Op>) -> Result<u64, ImportError>;
 
     /// Declares the storage's data this node's, so that it may be emptied and refilled. Only once all of the data is
     /// applied here: that is made durable first. Idempotent.
-    fn hand_over(&self) -> impl Future<Output = Result<(), ImportError>> + Send;
+    async fn hand_over(&self) -> Result<(), ImportError>;
 }
 
 /// Why data is not adopted.
@@ -49,21 +49,4 @@ pub enum ImportError {
     /// Whoever took the data has gone.
     #[error("it was broken off")]
     BrokenOff,
-}
-
-/// The source of a storage that has nothing to import.
-pub(crate) enum NoImport {}
-
-impl ImportSource for NoImport {
-    async fn prepare(&self) -> Result<(), ImportError> {
-        match *self {}
-    }
-
-    async fn read(&self, _pieces: mpsc::Sender<Op>) -> Result<u64, ImportError> {
-        match *self {}
-    }
-
-    async fn hand_over(&self) -> Result<(), ImportError> {
-        match *self {}
-    }
 }

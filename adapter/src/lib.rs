@@ -33,14 +33,13 @@ pub mod reply;
 pub mod snapshot;
 
 mod adapter;
-mod any_adapter;
 mod bytes_hash;
 mod import_source;
 mod position;
 mod reserved;
+mod storage;
 
-pub use adapter::{Adapter, Fact, FactValue, Frozen, Health, ReadOutcome, Run};
-pub use any_adapter::AnyAdapter;
+pub use adapter::{Adapter, Fact, FactValue, Health, ReadOutcome, Run, Snapshot};
 pub use batch::{Batch, CommandBuffer};
 pub use command::{Call, Spec};
 pub use error::{Stop, StorageError};
@@ -49,3 +48,4 @@ pub use keyspace::{Keyspace, KeyspaceMut};
 pub use position::{Applied, Position};
 pub use reply::Reply;
 pub use reserved::RESERVED;
+pub use storage::open;

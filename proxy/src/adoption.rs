@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use adapter::command::adoption::{self, Op, State};
-use adapter::{Adapter, CommandBuffer, ImportError, ImportSource, Reply};
+use adapter::{CommandBuffer, ImportError, ImportSource, Reply};
 use bytes::Bytes;
 use conf::Consistency;
 use raft::handle::{Handle, ProposeError};
@@ -37,7 +37,7 @@ pub struct Adoption(Mutex<Option<watch::Receiver<Option<End>>>>);
 
 impl Adoption {
     /// Begins, or joins what runs; waits for the end.
-    pub async fn run<A: Adapter>(&self, handle: &Handle<A>) -> End {
+    pub async fn run(&self, handle: &Handle) -> End {
         let mut running = {
             let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             match &*running {
@@ -52,13 +52,13 @@ impl Adoption {
     }
 
     /// Gives up what this or another node has begun.
-    pub async fn abort<A: Adapter>(&self, handle: &Handle<A>) -> End {
+    pub async fn abort(&self, handle: &Handle) -> End {
         let state = state(handle).await?.ok_or("no data is being adopted")?;
         propose(handle, || adoption::abort(state.token)).await
     }
 }
 
-fn start<A: Adapter>(handle: Handle<A>) -> watch::Receiver<Option<End>> {
+fn start(handle: Handle) -> watch::Receiver<Option<End>> {
     let (ended, end) = watch::channel(None);
     tokio::spawn(async move {
         let result = adopt(&handle).await;
@@ -72,7 +72,7 @@ fn start<A: Adapter>(handle: Handle<A>) -> watch::Receiver<Option<End>> {
 }
 
 /// Goes on with what this node had begun before it was started anew.
-pub(crate) async fn resume<A: Adapter>(adoption: Arc<Adoption>, handle: Handle<A>) {
+pub(crate) async fn resume(adoption: Arc<Adoption>, handle: Handle) {
     if handle.adapter().import_source().is_none() {
         return;
     }
@@ -89,7 +89,7 @@ pub(crate) async fn resume<A: Adapter>(adoption: Arc<Adoption>, handle: Handle<A
     }
 }
 
-async fn adopt<A: Adapter>(handle: &Handle<A>) -> End {
+async fn adopt(handle: &Handle) -> End {
     let status = handle.status();
     let nothing =
         || format!("this node's storage is of kind {}: there is nothing to adopt", status.storage_kind);
@@ -97,7 +97,7 @@ async fn adopt<A: Adapter>(handle: &Handle<A>) -> End {
     let begun = state(handle).await?;
     let token = match begun {
         Some(State { node, token, complete: true, .. }) if node == status.id => token,
-        _ => bring_in(handle, &source, status.id).await?,
+        _ => bring_in(handle, &*source, status.id).await?,
     };
     // What has been committed need not be applied here yet.
     loop {
@@ -108,18 +108,14 @@ async fn adopt<A: Adapter>(handle: &Handle<A>) -> End {
         }
         sleep(RETRY).await;
     }
-    hand_over(&source).await.map_err(|error| error.to_string())?;
+    hand_over(&*source).await.map_err(|error| error.to_string())?;
     propose(handle, || adoption::open(token)).await?;
     handle.make_snapshot().await;
     Ok(())
 }
 
 /// Reads everything, and has it loaded. The token under which all of it has come.
-async fn bring_in<A: Adapter>(
-    handle: &Handle<A>,
-    source: &impl ImportSource,
-    node: u64,
-) -> Result<u64, String> {
+async fn bring_in(handle: &Handle, source: &dyn ImportSource, node: u64) -> Result<u64, String> {
     prepare(source).await.map_err(|error| error.to_string())?;
     let token = rand::random::<u64>() >> (u64::BITS - TOKEN_BITS);
     propose(handle, || adoption::begin(token, node)).await?;
@@ -135,7 +131,7 @@ async fn bring_in<A: Adapter>(
 }
 
 /// The storage may be started at the same time as this node.
-async fn prepare(source: &impl ImportSource) -> Result<(), ImportError> {
+async fn prepare(source: &dyn ImportSource) -> Result<(), ImportError> {
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {
         match source.prepare().await {
@@ -146,7 +142,7 @@ async fn prepare(source: &impl ImportSource) -> Result<(), ImportError> {
 }
 
 /// All data is the cluster's by now: nothing but the storage itself is waited for.
-async fn hand_over(source: &impl ImportSource) -> Result<(), ImportError> {
+async fn hand_over(source: &dyn ImportSource) -> Result<(), ImportError> {
     loop {
         match source.hand_over().await {
             Err(error @ ImportError::Unreachable(_)) => {
@@ -159,11 +155,7 @@ async fn hand_over(source: &impl ImportSource) -> Result<(), ImportError> {
 }
 
 /// Has pieces loaded, many at once. Answers in how many loads.
-async fn load<A: Adapter>(
-    handle: &Handle<A>,
-    token: u64,
-    mut pieces: mpsc::Receiver<Op>,
-) -> Result<u64, String> {
+async fn load(handle: &Handle, token: u64, mut pieces: mpsc::Receiver<Op>) -> Result<u64, String> {
     let (mut ops, mut bytes, mut number) = (Vec::new(), 0, 0);
     let mut news = Instant::now();
     loop {
@@ -190,7 +182,7 @@ async fn load<A: Adapter>(
 }
 
 /// Has a command applied for certain: one that may come twice.
-async fn propose<A: Adapter>(handle: &Handle<A>, command: impl Fn() -> CommandBuffer) -> End {
+async fn propose(handle: &Handle, command: impl Fn() -> CommandBuffer) -> End {
     loop {
         match handle.propose(command()).await {
             Ok(committed) => {
@@ -211,7 +203,7 @@ async fn propose<A: Adapter>(handle: &Handle<A>, command: impl Fn() -> CommandBu
 }
 
 /// How an adoption stands, as of now.
-async fn state<A: Adapter>(handle: &Handle<A>) -> Result<Option<State>, String> {
+async fn state(handle: &Handle) -> Result<Option<State>, String> {
     handle.read_barrier(Consistency::Linearizable, 0).await.map_err(|error| error.to_string())?;
     let outcome = handle.adapter().read(vec![Bytes::from_static(b"raft.adoption")], unix_ms()).await;
     match outcome.reply {

@@ -7,7 +7,6 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use adapter::Adapter;
 use raft::Handle;
 use raft::listener::{Accepted, Door, Limits, Listener, Refusal, Slot};
 use socket2::{SockRef, TcpKeepalive};
@@ -31,19 +30,19 @@ const RESERVED: usize = 16;
 const TOO_MANY_FROM_ADDRESS: &str = "ERR max number of clients from one address reached";
 
 /// A server of the Redis protocol over a storage.
-pub struct Server<A: Adapter> {
-    shared: Arc<Shared<A>>,
+pub struct Server {
+    shared: Arc<Shared>,
     connections: TaskTracker,
 }
 
-impl<A: Adapter> Server<A> {
+impl Server {
     /// A server that does not listen yet. A metrics recorder must be installed before, or nothing is recorded.
-    pub fn new(handle: Handle<A>, reloader: Arc<Reloader>) -> Self {
+    pub fn new(handle: Handle, reloader: Arc<Reloader>) -> Self {
         Self { shared: Arc::new(Shared::new(handle, reloader)), connections: TaskTracker::new() }
     }
 
     /// What its connections share.
-    pub fn shared(&self) -> Arc<Shared<A>> {
+    pub fn shared(&self) -> Arc<Shared> {
         Arc::clone(&self.shared)
     }
 

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use adapter::Adapter;
 use conf::Live;
 use raft::Handle;
 use raft::handle::{MemberStatus, Role};
@@ -18,9 +17,9 @@ use crate::stats::Stats;
 const MEMBERS_AGE: Duration = Duration::from_millis(500);
 
 /// What all connections of a server share.
-pub struct Shared<A: Adapter> {
+pub struct Shared {
     /// The way to the storage.
-    pub handle: Handle<A>,
+    pub handle: Handle,
     /// The configuration in force.
     pub config: Live,
     /// What changes it.
@@ -38,9 +37,9 @@ pub struct Shared<A: Adapter> {
     members: Mutex<Option<(Instant, Vec<MemberStatus>)>>,
 }
 
-impl<A: Adapter> Shared<A> {
+impl Shared {
     /// A server that has no connections yet.
-    pub fn new(handle: Handle<A>, reloader: Arc<Reloader>) -> Self {
+    pub fn new(handle: Handle, reloader: Arc<Reloader>) -> Self {
         let run_id = format!(
             "{:016x}{:016x}{:08x}",
             rand::random::<u64>(),

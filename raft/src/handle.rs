@@ -9,7 +9,7 @@ use conf::Consistency;
 use serde::{Deserialize, Serialize};
 
 use crate::backup::{Backups, Begun, TakeError};
-use crate::freezer::DigestError;
+use crate::checkpoint::DigestError;
 use crate::health::HealthView;
 pub use crate::membership::change::{Change, ChangeError};
 use crate::types::NodeId;
@@ -174,9 +174,9 @@ pub enum Lead {
 }
 
 /// The way to the storage, through a cluster or without one. Cheap to clone.
-pub struct Handle<A: Adapter>(Arc<dyn Service<A>>);
+pub struct Handle(Arc<dyn Service>);
 
-impl<A: Adapter> Clone for Handle<A> {
+impl Clone for Handle {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
     }
@@ -187,7 +187,7 @@ pub type Boxed<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// What a cluster node and a stand-alone node both offer. No method has a body here, so that the compiler names what an
 /// implementation that passes calls on has forgotten.
-pub trait Service<A: Adapter>: Send + Sync + 'static {
+pub trait Service: Send + Sync + 'static {
     /// Has the commands applied, in their order and next to each other, and answers one reply for each.
     fn propose(&self, commands: CommandBuffer) -> Boxed<'_, Result<Committed, ProposeError>>;
     /// When this answers, a read of the local storage keeps what the level promises. `seen` is the position that the
@@ -206,7 +206,7 @@ pub trait Service<A: Adapter>: Send + Sync + 'static {
     /// The time by which this node's reads see what has expired: that which a log entry would get now.
     fn now_ms(&self) -> u64;
     /// The local storage.
-    fn adapter(&self) -> &A;
+    fn adapter(&self) -> &dyn Adapter;
     /// How this node is.
     fn status(&self) -> NodeStatus;
     /// How all members are, each asked with a deadline of about a second.
@@ -246,15 +246,15 @@ pub trait Service<A: Adapter>: Send + Sync + 'static {
     fn shutdown(&self) -> Boxed<'_, ()>;
 }
 
-impl<A: Adapter> Handle<A> {
+impl Handle {
     /// Wraps a service.
-    pub fn new(service: Arc<dyn Service<A>>) -> Self {
+    pub fn new(service: Arc<dyn Service>) -> Self {
         Self(service)
     }
 }
 
-impl<A: Adapter> std::ops::Deref for Handle<A> {
-    type Target = dyn Service<A>;
+impl std::ops::Deref for Handle {
+    type Target = dyn Service;
 
     fn deref(&self) -> &Self::Target {
         &*self.0

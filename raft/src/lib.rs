@@ -26,7 +26,7 @@
 //! | [`recover`] | a cluster of one, from a node of a cluster that has lost its majority for good |
 //! | [`standalone`] | the same storage without a cluster |
 //! | [`version`] | which forms the members store and send |
-//! | [`freezer`] | the content between two runs |
+//! | [`checkpoint`] | the content between two runs |
 //! | [`failure`] | the end of a node that cannot go on |
 //! | [`listener`] | accepting connections, on every port alike |
 //! | [`handle`] | what the proxy sees of all this |
@@ -36,12 +36,12 @@
 mod applying;
 pub mod backup;
 mod boot_clock;
+pub mod checkpoint;
 pub mod codec;
 pub mod data_id;
 mod discovery;
 mod durable_file;
 pub mod failure;
-pub mod freezer;
 mod freshness;
 pub mod handle;
 pub mod health;

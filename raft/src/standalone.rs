@@ -16,8 +16,8 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::applying::Applying;
 use crate::backup::{Backups, Begun, TakeError};
+use crate::checkpoint::{Checkpointer, DigestError};
 use crate::failure;
-use crate::freezer::{DigestError, Freezer};
 use crate::handle::{
     Boxed, Change, ChangeError, Committed, Handle, Lead, MemberStatus, NodeStatus, ProposeError, ReadError,
     Role, Service,
@@ -40,14 +40,13 @@ pub struct Standalone;
 
 impl Standalone {
     /// Starts on `adapter`. Must be called inside a tokio runtime.
-    pub fn start<A: Adapter>(config: impl Into<Live>, adapter: A) -> Handle<A> {
+    pub fn start(config: impl Into<Live>, adapter: Arc<dyn Adapter>) -> Handle {
         let config: Live = config.into();
-        let adapter = Arc::new(adapter);
         let clock = LogClock::new(adapter.applied().now_ms);
-        let freezer = Arc::new(Freezer::new(Arc::clone(&adapter), Arc::default()));
+        let checkpointer = Arc::new(Checkpointer::new(Arc::clone(&adapter), Arc::default()));
         let direct = Direct {
             adapter: Arc::clone(&adapter),
-            freezer: Arc::clone(&freezer),
+            checkpointer: Arc::clone(&checkpointer),
             clock: Arc::clone(&clock),
             busy: Arc::default(),
         };
@@ -69,7 +68,7 @@ impl Standalone {
             adapter,
             clock,
             proposer,
-            freezer,
+            checkpointer,
             backups,
             tasks,
         }))
@@ -85,14 +84,14 @@ async fn watch_clock(id: NodeId, clock: Arc<LogClock>) {
 }
 
 /// Applies what is proposed.
-struct Direct<A> {
-    adapter: Arc<A>,
-    freezer: Arc<Freezer<A>>,
+struct Direct {
+    adapter: Arc<dyn Adapter>,
+    checkpointer: Arc<Checkpointer>,
     clock: Arc<LogClock>,
     busy: Arc<Applying>,
 }
 
-impl<A: Adapter> Consensus for Direct<A> {
+impl Consensus for Direct {
     fn route(&self) -> Route {
         Route::Here
     }
@@ -107,13 +106,13 @@ impl<A: Adapter> Consensus for Direct<A> {
 
     async fn submit(&self, groups: &[CommandBuffer]) -> Outcome {
         let batch = Batch::new(self.clock.next_ms(), rand::random(), groups);
-        let _turn = self.freezer.turn().await;
+        let _turn = self.checkpointer.turn().await;
         let index = self.adapter.applied().position.index + 1;
         let position = Position { index, ..Position::default() };
         let _running = self.busy.begin();
         match self.adapter.apply(Run { batches: vec![batch], position }).await {
             Ok(mut replies) => {
-                self.freezer.reached(index);
+                self.checkpointer.reached(index);
                 let committed = |replies| Outcome::Done(Committed { index, replies });
                 replies.pop().map_or(Outcome::Unknown, committed)
             }
@@ -132,19 +131,19 @@ impl<A: Adapter> Consensus for Direct<A> {
     }
 }
 
-struct Alone<A: Adapter> {
+struct Alone {
     id: NodeId,
     config: Live,
     started: Instant,
-    adapter: Arc<A>,
+    adapter: Arc<dyn Adapter>,
     clock: Arc<LogClock>,
-    proposer: Arc<Proposer<Direct<A>>>,
-    freezer: Arc<Freezer<A>>,
+    proposer: Arc<Proposer<Direct>>,
+    checkpointer: Arc<Checkpointer>,
     backups: Backups,
     tasks: Mutex<Vec<AbortOnDropHandle<()>>>,
 }
 
-impl<A: Adapter> Service<A> for Alone<A> {
+impl Service for Alone {
     fn propose(&self, commands: CommandBuffer) -> Boxed<'_, Result<Committed, ProposeError>> {
         Box::pin(self.proposer.propose(commands))
     }
@@ -193,8 +192,8 @@ impl<A: Adapter> Service<A> for Alone<A> {
         self.clock.now_ms()
     }
 
-    fn adapter(&self) -> &A {
-        &self.adapter
+    fn adapter(&self) -> &dyn Adapter {
+        &*self.adapter
     }
 
     fn status(&self) -> NodeStatus {
@@ -271,12 +270,12 @@ impl<A: Adapter> Service<A> for Alone<A> {
     }
 
     fn digest_at(&self, index: u64) -> Boxed<'_, Result<Digest, DigestError>> {
-        Box::pin(self.freezer.digest_at(index, self.config.load().raft.request_timeout))
+        Box::pin(self.checkpointer.digest_at(index, self.config.load().raft.request_timeout))
     }
 
     fn begin_backup(&self) -> Boxed<'_, Result<Begun, TakeError>> {
         // A write is answered after its apply, so the storage holds it.
-        Box::pin(async { self.backups.begin(self.freezer.freeze().await?, Bytes::new()) })
+        Box::pin(async { self.backups.begin(self.checkpointer.snapshot().await?, Bytes::new()) })
     }
 
     fn backups(&self) -> &Backups {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use tests::engine::Engine;
 use tests::harness::failure::Failure;
-use tests::harness::plan::{KINDS, KNOWN_TO_BREAK, Kind};
+use tests::harness::plan::{KINDS, Kind};
 use tests::harness::runner::{Options, Run};
 use tests::harness::workload::Clients;
 
@@ -30,7 +30,7 @@ struct Arguments {
     /// How many nodes
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(3..=7))]
     nodes: u8,
-    /// The kinds of faults; without it, all but those that are known to break a promise
+    /// The kinds of faults; without it, all of them
     #[arg(long, value_delimiter = ',')]
     kinds: Vec<Kind>,
     /// The first round
@@ -97,8 +97,7 @@ fn options(arguments: &Arguments) -> Result<Options, Failure> {
         now.map_or(0, |now| now.as_secs())
     });
     let kinds = if arguments.kinds.is_empty() {
-        let all = KINDS.iter().map(|(kind, _)| *kind);
-        all.filter(|kind| !KNOWN_TO_BREAK.contains(kind)).collect()
+        KINDS.iter().map(|(kind, _)| *kind).collect()
     } else {
         arguments.kinds.clone()
     };

@@ -225,8 +225,10 @@ fn visit(
         count.served += 1;
         // What it has read goes with it, also if the write is lost.
         *token = cmd("RAFT.TOKEN").query(connection)?;
-        session.written = cmd("INCR").arg(&session.key).query(connection)?;
+        let written = cmd("INCR").arg(&session.key).query(connection)?;
+        // A write whose token is lost, because its node stops in between, is promised to nobody who goes on elsewhere.
         *token = cmd("RAFT.TOKEN").query(connection)?;
+        session.written = written;
     }
     Ok(())
 }

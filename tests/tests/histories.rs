@@ -18,7 +18,7 @@ use tests::harness::deployment::Deployment;
 use tests::harness::failure::Failure;
 use tests::harness::ground::Ground;
 use tests::harness::nemesis;
-use tests::harness::plan::{KINDS, KNOWN_TO_BREAK, Kind, Planned, Target};
+use tests::harness::plan::{KINDS, Kind, Planned, Target};
 use tests::harness::runner::{Options, Run};
 use tests::harness::workload::Clients;
 
@@ -77,8 +77,7 @@ fn what_clients_are_told_under_faults_alone_and_in_pairs_can_have_been() {
     let _machine = MACHINE.lock().unwrap_or_else(PoisonError::into_inner);
     let engines = engine::all();
     if engines.contains(&Engine::Embedded) {
-        let all = KINDS.iter().map(|(kind, _)| *kind);
-        let kinds = all.filter(|kind| !KNOWN_TO_BREAK.contains(kind)).collect();
+        let kinds = KINDS.iter().map(|(kind, _)| *kind).collect();
         run(Engine::Embedded, kinds, Duration::from_secs(90));
     }
     if engines.contains(&Engine::StandIn) {

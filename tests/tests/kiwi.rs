@@ -189,7 +189,7 @@ fn write_much_while_a_kiwi_is_away(engine: Engine) {
 }
 
 fn waiting(cluster: &Cluster, index: usize) -> u64 {
-    cluster.backend(index, "waiting_changes").parse().unwrap()
+    cluster.backend(index, "pending_changes").parse().unwrap()
 }
 
 #[test]
@@ -285,7 +285,7 @@ fn ask_how_it_stands(engine: Engine) {
         ("kiwi".into(), "up".into(), "several".into())
     );
     assert_eq!(text("address"), cluster.kiwi(0).address());
-    assert_eq!(text("waiting_changes"), "0");
+    assert_eq!(text("pending_changes"), "0");
     assert!(text("cache_hits").parse::<u64>().unwrap() >= 2);
     let info: String = redis::cmd("INFO").arg("storage").query(&mut client).unwrap();
     assert!(info.contains("storage_kind:kiwi\r\n") && info.contains("storage_state:up\r\n"), "{info}");

@@ -70,8 +70,8 @@ fn recovers_from(loss: Loss, engine: Engine, settings: &[(&str, &str)]) {
     copy_dir(&cluster.kiwi(victim).data_dir(), &copy);
     cluster.kiwi_mut(victim).launch();
     cluster.settle();
-    let waves = |cluster: &Cluster| -> u64 { cluster.backend(victim, "waves").parse().unwrap() };
-    let before = waves(&cluster);
+    let flushes = |cluster: &Cluster| -> u64 { cluster.backend(victim, "flushes").parse().unwrap() };
+    let before = flushes(&cluster);
     let writers = Writers::start(8, cluster.ports());
     writers.wait_for(200);
     for field in 0..200 {
@@ -79,8 +79,8 @@ fn recovers_from(loss: Loss, engine: Engine, settings: &[(&str, &str)]) {
         let () = redis::cmd("HSET").arg("hash").arg(&name).arg(name.repeat(20)).query(&mut client).unwrap();
         let () = redis::cmd("RPUSH").arg("list").arg(name.repeat(10)).query(&mut client).unwrap();
     }
-    // If the Kiwi was stopped in the middle of a wave, there is none for a while.
-    wait_for("newer data is on the Kiwi", || waves(&cluster) > before + 1);
+    // If the Kiwi was stopped in the middle of a flush, there is none for a while.
+    wait_for("newer data is on the Kiwi", || flushes(&cluster) > before + 1);
     inflict(loss, cluster.kiwi_mut(victim), &copy);
     wait_until_rebuilt(&cluster, victim);
     writers.wait_for(100);

@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use arc_swap::ArcSwap;
+use async_trait::async_trait;
 use bytes::Bytes;
 use conf::Storage;
 use smallvec::SmallVec;
 use tokio::runtime::{Handle, RuntimeFlavor};
 
-use crate::adapter::{Adapter, Health, ReadOutcome, Run};
+use crate::adapter::{Adapter, Health, ReadOutcome, Run, Snapshot};
 use crate::batch::Batch;
 use crate::command::random::{Chance, fresh_seed};
 use crate::command::{self, Flags};
@@ -338,6 +339,7 @@ pub(crate) fn blocking<T>(work: impl FnOnce() -> T) -> T {
     }
 }
 
+#[async_trait]
 impl Adapter for EmbeddedAdapter {
     fn applied(&self) -> Applied {
         self.store.load().state().applied
@@ -369,11 +371,11 @@ impl Adapter for EmbeddedAdapter {
         })
     }
 
-    fn freeze(&self) -> Result<impl crate::Frozen + 'static, StorageError> {
-        self.take_snapshot(None)
+    fn snapshot(&self) -> Result<Box<dyn Snapshot>, StorageError> {
+        Ok(Box::new(self.take_snapshot(None)?))
     }
 
-    async fn install(&self, stream: impl Read + Send + 'static) -> Result<Applied, StorageError> {
+    async fn install(&self, stream: Box<dyn Read + Send>) -> Result<Applied, StorageError> {
         blocking(|| self.install_stream(stream))
     }
 

@@ -34,4 +34,3 @@ mod tests;
 pub use adapter::EmbeddedAdapter;
 pub use error::OpenError;
 pub(crate) use error::storage_error;
-pub(crate) use snapshot::StoreSnapshot;

@@ -10,7 +10,7 @@ use std::thread;
 
 use bytes::Bytes;
 
-use crate::adapter::Frozen;
+use crate::adapter::Snapshot;
 use crate::embedded::db::store::Store;
 use crate::embedded::error::storage_error;
 use crate::embedded::keyspace::reader::Reader;
@@ -99,22 +99,26 @@ impl StoreSnapshot {
     pub(crate) fn new(store: Arc<Store>, remote: Option<MakeRemoteValues>) -> Result<Self, StorageError> {
         let (start, started) = mpsc::channel();
         let (sender, messages) = mpsc::sync_channel(BLOCKS);
-        let (ready, frozen) = mpsc::sync_channel(1);
+        let (ready, taken) = mpsc::sync_channel(1);
         thread::Builder::new()
             .name("snapshot".to_owned())
             .spawn(move || serve(&store, remote, &ready, &started, sender))
             .map_err(StorageError::engine("start a thread for a snapshot"))?;
-        let applied = frozen.recv().map_err(StorageError::engine("freeze its content"))??;
+        let applied = taken.recv().map_err(StorageError::engine("take a snapshot"))??;
         Ok(Self { applied, start, messages })
     }
 }
 
-impl Frozen for StoreSnapshot {
+impl Snapshot for StoreSnapshot {
     fn applied(&self) -> &Applied {
         &self.applied
     }
 
-    fn write(self, cluster_id: Bytes, out: &mut (dyn Write + Send)) -> Result<Digest, StorageError> {
+    fn write(
+        self: Box<Self>,
+        cluster_id: Bytes,
+        out: &mut (dyn Write + Send),
+    ) -> Result<Digest, StorageError> {
         self.start.send(cluster_id).map_err(StorageError::engine("write a snapshot"))?;
         loop {
             match self.messages.recv().map_err(StorageError::engine("write a snapshot"))? {

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use conf::Storage;
 use tokio::runtime::Handle;
@@ -23,12 +24,12 @@ use super::snapshot_gate::SnapshotGate;
 use super::snapshot_values::SnapshotValues;
 use super::value_cache::ValueCache;
 use super::write_behind::{InlineLimits, Worker};
-use crate::adapter::{Adapter, Fact, Health, ReadOutcome, Run};
+use crate::adapter::{Adapter, Fact, Health, ReadOutcome, Run, Snapshot};
 use crate::command::adoption::LOADING;
 use crate::embedded::adapter::{applying, blocking, run_read};
 use crate::embedded::offload::remote::RemoteValue;
 use crate::embedded::offload::worker_state::WorkerState;
-use crate::embedded::{EmbeddedAdapter, OpenError, StoreSnapshot};
+use crate::embedded::{EmbeddedAdapter, OpenError};
 use crate::error::{Stop, StorageError};
 use crate::import_source::ImportSource;
 use crate::position::{Applied, Digest, Position};
@@ -197,11 +198,6 @@ impl KiwiAdapter {
         reason
     }
 
-    pub(crate) fn frozen(&self) -> Result<StoreSnapshot, StorageError> {
-        let snapshot_values = self.snapshot_values();
-        self.index.take_snapshot(Some(Box::new(move || Box::new(snapshot_values))))
-    }
-
     fn snapshot_values(&self) -> SnapshotValues {
         SnapshotValues {
             index: Arc::clone(&self.index),
@@ -260,6 +256,7 @@ impl Drop for KiwiAdapter {
     }
 }
 
+#[async_trait]
 impl Adapter for KiwiAdapter {
     fn reads_wait(&self) -> bool {
         true
@@ -331,11 +328,13 @@ impl Adapter for KiwiAdapter {
         self.index.flush().await
     }
 
-    fn freeze(&self) -> Result<impl crate::Frozen + 'static, StorageError> {
-        self.frozen()
+    fn snapshot(&self) -> Result<Box<dyn Snapshot>, StorageError> {
+        let snapshot_values = self.snapshot_values();
+        let taken = self.index.take_snapshot(Some(Box::new(move || Box::new(snapshot_values))))?;
+        Ok(Box::new(taken))
     }
 
-    async fn install(&self, stream: impl Read + Send + 'static) -> Result<Applied, StorageError> {
+    async fn install(&self, stream: Box<dyn Read + Send>) -> Result<Applied, StorageError> {
         let applied = self.index.install(stream).await?;
         // Whatever was missing has been replaced.
         self.losses.take();
@@ -380,8 +379,8 @@ impl Adapter for KiwiAdapter {
         self.stop_worker();
     }
 
-    fn import_source(&self) -> Option<impl ImportSource + 'static> {
-        Some(self.import.clone())
+    fn import_source(&self) -> Option<Box<dyn ImportSource>> {
+        Some(Box::new(self.import.clone()))
     }
 
     fn health(&self) -> Health {
@@ -416,9 +415,9 @@ impl Adapter for KiwiAdapter {
             Fact::level("request_arguments_limit", SAFE_ARGS as u64),
             Fact::level("request_bytes_limit", SAFE_BYTES as u64),
             Fact::level("reply_bytes_limit", self.safe_reply as u64),
-            Fact::level("waiting_changes", self.pending_changes() as u64),
-            Fact::level("waiting_changes_limit", MAX_PENDING_CHANGES as u64),
-            Fact::count("waves", state.sequence),
+            Fact::level("pending_changes", self.pending_changes() as u64),
+            Fact::level("pending_changes_limit", MAX_PENDING_CHANGES as u64),
+            Fact::count("flushes", state.sequence),
             Fact::level("refilling", state.refill.is_some().into()),
             Fact::level("rebuilding", self.rebuilding.load(Ordering::SeqCst).into()),
             Fact::count("cache_hits", hits),

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use super::client::{Client, Request, RequestError};
 use crate::RESERVED;
+use crate::failpoint;
 
 /// Bytes that are not UTF-8, and a line ending.
 const BYTES: &[u8] = b"\x00\xff\xfe\r\n*$";
@@ -99,7 +100,7 @@ async fn run(client: &Client, checks: Vec<Check>) -> Result<(), ProbeError> {
             ))
         };
         match client.call(request).await {
-            Ok(given) if given == answer => {}
+            Ok(given) if given == answer => failpoint::reached("kiwi-probing"),
             Ok(given) => return Err(incompatible(format!("{given:?} and not {answer:?}"))),
             Err(RequestError::Refused { error, .. }) if error.contains("unknown command") => {
                 return Err(incompatible(error));

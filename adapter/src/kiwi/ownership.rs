@@ -68,6 +68,12 @@ pub(super) async fn advance(client: &Client, state: &WorkerState) -> Result<bool
     Ok(old.is_some_and(|old| old == before || old == value))
 }
 
+/// Marks an empty Kiwi as this node's before anything else is written to it, though it is to be emptied and refilled:
+/// whatever is left there by a crash would be data without an owner. The markers are older than any flush.
+pub(super) async fn claim(client: &Client, state: &WorkerState) -> Result<(), RequestError> {
+    set(client, &WorkerState { sequence: 0, ..state.clone() }).await
+}
+
 /// Sets the markers unconditionally.
 pub(super) async fn set(client: &Client, state: &WorkerState) -> Result<(), RequestError> {
     set_from(client, state, 0).await
@@ -110,7 +116,7 @@ pub(super) async fn read(client: &Client, state: &WorkerState) -> Result<Ownersh
         let sequence: u64 = sequence.parse().unwrap_or(0);
         if sequence < state.sequence {
             return Ok(Ownership::Behind(format!(
-                "{} has the data of wave {sequence} and not of wave {}: it has lost its newest writes, or an older copy was \
+                "{} has the data of flush {sequence} and not of flush {}: it has lost its newest writes, or an older copy was \
                  put in its place",
                 client.address(),
                 state.sequence
@@ -118,7 +124,7 @@ pub(super) async fn read(client: &Client, state: &WorkerState) -> Result<Ownersh
         }
         if sequence > state.sequence + 1 {
             return Ok(Ownership::Ahead(format!(
-                "{} is ahead of this node's own data: wave {sequence} and not {}",
+                "{} is ahead of this node's own data: flush {sequence} and not {}",
                 client.address(),
                 state.sequence
             )));
@@ -131,10 +137,7 @@ pub(super) async fn read(client: &Client, state: &WorkerState) -> Result<Ownersh
 async fn unmarked(client: &Client, state: &WorkerState) -> Result<Ownership, RequestError> {
     let address = client.address();
     if is_empty(client).await? {
-        return Ok(match state.sequence {
-            0 => Ownership::Empty,
-            _ => Ownership::Behind(format!("{address} holds none of this node's data any more")),
-        });
+        return Ok(Ownership::Empty);
     }
     let reason = format!(
         "{address} holds data without this node's mark; give the node an empty Kiwi (FLUSHALL, or another data-dir), or \

@@ -3,10 +3,11 @@
 use std::io::{Read, Write};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::MemoryKeyspace;
-use crate::adapter::{Adapter, Frozen, Health, ReadOutcome, Run};
+use crate::adapter::{Adapter, Health, ReadOutcome, Run, Snapshot};
 use crate::batch::Batch;
 use crate::command;
 use crate::command::random::{Chance, fresh_seed};
@@ -65,12 +66,13 @@ impl MemoryAdapter {
         self.state.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn frozen(&self) -> FrozenMemory {
+    fn take_snapshot(&self) -> MemorySnapshot {
         let state = self.state();
-        FrozenMemory { keyspace: state.keyspace.at(0), applied: state.applied() }
+        MemorySnapshot { keyspace: state.keyspace.at(0), applied: state.applied() }
     }
 }
 
+#[async_trait]
 impl Adapter for MemoryAdapter {
     fn applied(&self) -> Applied {
         self.state().applied()
@@ -105,11 +107,11 @@ impl Adapter for MemoryAdapter {
         Ok(self.applied().position)
     }
 
-    fn freeze(&self) -> Result<impl Frozen + 'static, StorageError> {
-        Ok(self.frozen())
+    fn snapshot(&self) -> Result<Box<dyn Snapshot>, StorageError> {
+        Ok(Box::new(self.take_snapshot()))
     }
 
-    async fn install(&self, stream: impl Read + Send + 'static) -> Result<Applied, StorageError> {
+    async fn install(&self, stream: Box<dyn Read + Send>) -> Result<Applied, StorageError> {
         let loaded = tokio::task::spawn_blocking(move || load(stream)).await;
         let (keyspace, applied) = loaded.map_err(StorageError::engine("install a snapshot"))??;
         let mut state = self.state_mut();
@@ -118,8 +120,8 @@ impl Adapter for MemoryAdapter {
     }
 
     async fn digest(&self) -> Result<(Position, Digest), StorageError> {
-        let frozen = self.frozen();
-        Ok((frozen.applied.position, digest_keyspace(&frozen.keyspace)?))
+        let snapshot = self.take_snapshot();
+        Ok((snapshot.applied.position, digest_keyspace(&snapshot.keyspace)?))
     }
 
     fn health(&self) -> Health {
@@ -137,17 +139,21 @@ fn load(stream: impl Read) -> Result<(MemoryKeyspace, Applied), StorageError> {
 }
 
 /// The content at one position.
-pub(crate) struct FrozenMemory {
+struct MemorySnapshot {
     keyspace: MemoryKeyspace,
     applied: Applied,
 }
 
-impl Frozen for FrozenMemory {
+impl Snapshot for MemorySnapshot {
     fn applied(&self) -> &Applied {
         &self.applied
     }
 
-    fn write(self, cluster_id: Bytes, out: &mut (dyn Write + Send)) -> Result<Digest, StorageError> {
+    fn write(
+        self: Box<Self>,
+        cluster_id: Bytes,
+        out: &mut (dyn Write + Send),
+    ) -> Result<Digest, StorageError> {
         let header = Header { cluster_id, applied: self.applied };
         let mut writer = SnapshotWriter::new(out, &header)?;
         walk(&self.keyspace, &mut writer)?;

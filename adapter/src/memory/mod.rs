@@ -11,6 +11,5 @@ mod write;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use adapter::FrozenMemory;
 pub use adapter::MemoryAdapter;
 pub use keyspace::MemoryKeyspace;

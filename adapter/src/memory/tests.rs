@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use bytes::Bytes;
 
 use super::{MemoryAdapter, MemoryKeyspace};
-use crate::adapter::{Adapter, Frozen, Run};
+use crate::adapter::{Adapter, Run};
 use crate::batch::{Batch, CommandBuffer};
 use crate::keyspace::{Direction, End, Keyspace, KeyspaceMut, Kind, Point, ScoreStart};
 use crate::position::{Applied, Position};
@@ -178,14 +178,15 @@ async fn the_time_and_the_position_of_what_is_applied_never_go_backwards_and_tra
     let position = Position { index: 2, mark: Bytes::from_static(b"mark") };
     assert_eq!(source.applied(), Applied { position, now_ms: 500 });
 
-    let frozen = source.freeze().unwrap();
+    let taken = source.snapshot().unwrap();
     source.apply(run(3, 600, &[])).await.unwrap();
     let mut stream = Vec::new();
-    frozen.write(Bytes::from_static(b"cluster"), &mut stream).unwrap();
+    taken.write(Bytes::from_static(b"cluster"), &mut stream).unwrap();
     let target = MemoryAdapter::new();
-    assert!(target.install(std::io::Cursor::new(stream[..stream.len() - 1].to_vec())).await.is_err());
+    let cut = stream[..stream.len() - 1].to_vec();
+    assert!(target.install(Box::new(std::io::Cursor::new(cut))).await.is_err());
     assert_eq!(target.applied(), Applied::default());
-    let installed = target.install(std::io::Cursor::new(stream)).await.unwrap();
+    let installed = target.install(Box::new(std::io::Cursor::new(stream))).await.unwrap();
     assert_eq!((installed.position.index, installed.now_ms), (2, 500));
     assert_eq!(target.applied(), installed);
     assert_eq!(target.digest().await.unwrap().1, source.digest().await.unwrap().1);

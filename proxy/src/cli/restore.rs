@@ -4,7 +4,6 @@ use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use adapter::{Adapter, AnyAdapter};
 use clap::ArgMatches;
 use conf::{ClusterConfig, StorageKind};
 use raft::backup::{Restore, RestoreError};
@@ -61,7 +60,7 @@ fn fill(config: &ClusterConfig, backup: impl Read + Send + 'static) -> Result<()
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(Failure::because("cannot start the runtime"))?;
     let _inside = runtime.enter();
-    let adapter = AnyAdapter::open(config).map_err(Failure::because("cannot open the storage"))?;
-    let filled = runtime.block_on(adapter.install(backup));
+    let adapter = adapter::open(config).map_err(Failure::because("cannot open the storage"))?;
+    let filled = runtime.block_on(adapter.install(Box::new(backup)));
     filled.map(drop).map_err(Failure::because("cannot fill the storage"))
 }

@@ -9,7 +9,6 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use adapter::AnyAdapter;
 use clap::ArgMatches;
 use conf::load::Origin;
 use conf::{ClusterConfig, ConfigError, Loaded};
@@ -115,9 +114,9 @@ async fn serve(
     let registry = metrics::install();
     let http = Http::new(reloader.live().clone(), Arc::clone(&registry), descriptors.http);
     let _http = serve_http(&http, listeners.http)?;
-    let adapter = AnyAdapter::open(&config).map_err(Failure::because("cannot open the storage"))?;
+    let adapter = adapter::open(&config).map_err(Failure::because("cannot open the storage"))?;
     let live = reloader.live();
-    let (handle, arrival): (Handle<AnyAdapter>, _) = match listeners.raft {
+    let (handle, arrival): (Handle, _) = match listeners.raft {
         Some(raft) => {
             let raft = tokio::net::TcpListener::from_std(raft).map_err(Failure::because("cannot listen"))?;
             let begun = Node::begin(live.clone(), adapter, raft);
@@ -170,7 +169,7 @@ async fn serve(
 
 /// Serves HTTP, if it has a listener, until the answer is dropped.
 fn serve_http(
-    http: &Arc<Http<AnyAdapter>>,
+    http: &Arc<Http>,
     listener: Option<TcpListener>,
 ) -> Result<Option<AbortOnDropHandle<()>>, Failure> {
     let Some(listener) = listener else { return Ok(None) };

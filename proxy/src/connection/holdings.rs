@@ -3,7 +3,6 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use adapter::Adapter;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{Closed, Connection};
@@ -32,7 +31,7 @@ impl From<&Requests> for Running {
     }
 }
 
-impl<A: Adapter, S: AsyncRead + AsyncWrite + Unpin + Send> Connection<A, S> {
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     /// Counts what the connection holds now. `stalled`: its client takes none of its replies.
     pub(super) fn count_memory(&mut self, stalled: bool) {
         let (reply, reply_capacity) = self.output.open_bytes();

@@ -24,7 +24,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use adapter::{Adapter, Reply, Spec};
+use adapter::{Reply, Spec};
 use raft::listener::{Refusal, Slot};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
@@ -68,8 +68,8 @@ enum Closed {
 }
 
 /// A client's connection.
-pub struct Connection<A: Adapter, S> {
-    shared: Arc<Shared<A>>,
+pub struct Connection<S> {
+    shared: Arc<Shared>,
     client: Arc<Client>,
     stream: S,
     session: Session,
@@ -100,16 +100,16 @@ struct Counted {
     group: Vec<(&'static Spec, u64)>,
 }
 
-impl<A: Adapter, S> Drop for Connection<A, S> {
+impl<S> Drop for Connection<S> {
     fn drop(&mut self) {
         self.shared.clients.remove(&self.client);
         self.shared.stats.disconnected();
     }
 }
 
-impl<A: Adapter, S: AsyncRead + AsyncWrite + Unpin + Send> Connection<A, S> {
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     /// A connection that is registered as `client`. It leaves the registry, and its place, when it is dropped.
-    pub fn new(shared: Arc<Shared<A>>, client: Arc<Client>, stream: S, slot: Slot) -> Self {
+    pub fn new(shared: Arc<Shared>, client: Arc<Client>, stream: S, slot: Slot) -> Self {
         shared.stats.connected();
         let session = Session::new(&shared.config.load());
         Self {

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use adapter::command::{self, Flags, Run, text};
 use adapter::error::Outcome;
-use adapter::{Adapter, CommandBuffer, ReadOutcome, Reply, Spec};
+use adapter::{CommandBuffer, ReadOutcome, Reply, Spec};
 use bytes::Bytes;
 use conf::Consistency;
 use futures_util::{StreamExt, stream};
@@ -84,7 +84,7 @@ pub(crate) struct Found {
     pub(crate) parent: Option<&'static Spec>,
 }
 
-impl<A: Adapter, S: AsyncRead + AsyncWrite + Unpin + Send> Connection<A, S> {
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     /// Runs all commands of a pipeline.
     pub(super) async fn run_pipeline(&mut self, requests: &Requests) -> Result<(), Closed> {
         let mut args: Vec<&[u8]> = Vec::with_capacity(8);

@@ -7,13 +7,13 @@
 //! are never redirected; a client would not know to which slot they belong.
 
 use adapter::command::{Run, slot};
-use adapter::{Adapter, Reply, Spec};
+use adapter::{Reply, Spec};
 use conf::Routing;
 use raft::handle::Lead;
 
 use super::Connection;
 
-impl<A: Adapter, S> Connection<A, S> {
+impl<S> Connection<S> {
     /// The redirect that answers a command, if its client is to send it elsewhere.
     pub(super) fn redirect(&self, spec: &Spec, args: &[&[u8]]) -> Option<Reply> {
         let applies = match self.shared.config.load().cluster.routing {

@@ -4,7 +4,6 @@ use std::future::pending;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use adapter::Adapter;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{sleep_until, timeout_at};
 
@@ -20,7 +19,7 @@ const RESERVED_IDLE: Duration = Duration::from_secs(60);
 /// A client that takes nothing of many replies for so long may be closed where memory is short.
 const STALLED: Duration = Duration::from_secs(1);
 
-impl<A: Adapter, S: AsyncRead + AsyncWrite + Unpin + Send> Connection<A, S> {
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     /// Waits for more input, and sends meanwhile.
     pub(super) async fn wait(&mut self) -> Result<(), Closed> {
         self.wait_for_memory().await?;

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use adapter::command::arg;
 use adapter::command::text::SYNTAX;
 use adapter::error::Outcome;
-use adapter::{Adapter, Reply, Stop};
+use adapter::{Reply, Stop};
 use bytes::Bytes;
 
 use super::{Context, client_kill, help};
@@ -14,11 +14,7 @@ use super::{Context, client_kill, help};
 const TYPES: [&str; 5] = ["normal", "master", "replica", "slave", "pubsub"];
 
 /// Runs a subcommand.
-pub(super) fn run<A: Adapter>(
-    context: &mut Context<'_, A>,
-    name: &str,
-    args: &[&[u8]],
-) -> Outcome<Option<Reply>> {
+pub(super) fn run(context: &mut Context<'_>, name: &str, args: &[&[u8]]) -> Outcome<Option<Reply>> {
     let reply = match name {
         "reply" => return reply(context, args[2]),
         "getname" => {
@@ -79,7 +75,7 @@ fn on_or_off(word: &[u8]) -> Outcome<bool> {
 }
 
 /// `CLIENT REPLY ON|OFF|SKIP`; only ON is answered.
-fn reply<A: Adapter>(context: &mut Context<'_, A>, mode: &[u8]) -> Outcome<Option<Reply>> {
+fn reply(context: &mut Context<'_>, mode: &[u8]) -> Outcome<Option<Reply>> {
     let session = &mut context.session;
     if arg::is(mode, "on") {
         (session.muted, session.skip) = (false, false);
@@ -96,7 +92,7 @@ fn reply<A: Adapter>(context: &mut Context<'_, A>, mode: &[u8]) -> Outcome<Optio
 }
 
 /// `CLIENT SETINFO LIB-NAME|LIB-VER value`
-fn set_info<A: Adapter>(context: &Context<'_, A>, args: &[&[u8]]) -> Outcome<Reply> {
+fn set_info(context: &Context<'_>, args: &[&[u8]]) -> Outcome<Reply> {
     let (option, value) = (args[2], args[3]);
     let mut shown = context.client.shown();
     let (slot, name) = if arg::is(option, "lib-name") {
@@ -114,7 +110,7 @@ fn set_info<A: Adapter>(context: &Context<'_, A>, args: &[&[u8]]) -> Outcome<Rep
 }
 
 /// `CLIENT LIST [TYPE type] [ID id [id ...]]`
-fn list<A: Adapter>(context: &Context<'_, A>, args: &[&[u8]]) -> Outcome<Reply> {
+fn list(context: &Context<'_>, args: &[&[u8]]) -> Outcome<Reply> {
     let all = context.shared.clients.all();
     let chosen: Vec<_> = match &args[2..] {
         [] => all,

@@ -3,7 +3,7 @@
 use adapter::command::arg;
 use adapter::command::text::SYNTAX;
 use adapter::error::Outcome;
-use adapter::{Adapter, Reply, Stop};
+use adapter::{Reply, Stop};
 
 use super::Context;
 use super::client::is_our_type;
@@ -31,7 +31,7 @@ impl Filter {
 }
 
 /// `CLIENT KILL ip:port` or `CLIENT KILL option value [option value ...]`
-pub(super) fn kill<A: Adapter>(context: &mut Context<'_, A>, args: &[&[u8]]) -> Outcome<Reply> {
+pub(super) fn kill(context: &mut Context<'_>, args: &[&[u8]]) -> Outcome<Reply> {
     let old_form = args.len() == 3;
     let filter = if old_form {
         Filter { address: Some(text(args[2])), ours: true, ..Filter::default() }

@@ -2,13 +2,13 @@
 
 use adapter::command::{arg, text};
 use adapter::error::Outcome;
-use adapter::{Adapter, FactValue, Reply, Stop};
+use adapter::{FactValue, Reply, Stop};
 use raft::handle::{Change, ChangeError, NodeStatus, Role};
 
 use super::{Context, help, nodes};
 
 /// Runs a subcommand of `RAFT.CLUSTER`.
-pub(super) async fn run<A: Adapter>(context: &Context<'_, A>, name: &str, args: &[&[u8]]) -> Outcome<Reply> {
+pub(super) async fn run(context: &Context<'_>, name: &str, args: &[&[u8]]) -> Outcome<Reply> {
     match (name, &args[2..]) {
         ("help", _) => Ok(help::reply(help::RAFT_CLUSTER)),
         ("init", [adopt, rest @ ..]) if arg::is(adopt, "adopt") => init_adopt(context, rest).await,
@@ -36,14 +36,14 @@ pub(super) async fn run<A: Adapter>(context: &Context<'_, A>, name: &str, args: 
 
 /// `RAFT.CLUSTER INIT [cluster-id]`: makes this node the first of a cluster. Members in the configuration form one by
 /// themselves.
-async fn init<A: Adapter>(context: &Context<'_, A>, id: Option<String>) -> Outcome<Reply> {
+async fn init(context: &Context<'_>, id: Option<String>) -> Outcome<Reply> {
     let id = context.shared.handle.init_cluster(id).await.map_err(nodes::failed)?;
     Ok(Reply::Status(format!("OK {id}").into()))
 }
 
 /// `RAFT.CLUSTER VERSION`: the cluster version here, the newest that this node's program knows, and the same of every
 /// member that answers. `RAFT.CLUSTER VERSION FINALIZE` raises the first to the second.
-async fn version<A: Adapter>(context: &Context<'_, A>) -> Reply {
+async fn version(context: &Context<'_>) -> Reply {
     let text = |text: &str| Reply::bulk(text.as_bytes());
     let (status, members) = (context.shared.handle.status(), context.shared.handle.members().await);
     let members = members.iter().map(|member| {
@@ -77,7 +77,7 @@ fn cluster_id(given: &[u8]) -> Outcome<String> {
 }
 
 /// `RAFT.CLUSTER INIT ADOPT [ABORT]`: makes the data that this node's storage has the cluster's.
-async fn init_adopt<A: Adapter>(context: &Context<'_, A>, rest: &[&[u8]]) -> Outcome<Reply> {
+async fn init_adopt(context: &Context<'_>, rest: &[&[u8]]) -> Outcome<Reply> {
     let shared = context.shared;
     let status = shared.handle.status();
     if status.role == Role::Standalone {
@@ -100,14 +100,14 @@ async fn init_adopt<A: Adapter>(context: &Context<'_, A>, rest: &[&[u8]]) -> Out
 }
 
 /// `RAFT.STATUS`: how all members are, as JSON.
-pub(super) async fn status<A: Adapter>(context: &Context<'_, A>) -> Outcome<Reply> {
+pub(super) async fn status(context: &Context<'_>) -> Outcome<Reply> {
     let members = context.shared.handle.members().await;
     let json = serde_json::to_vec(&members).map_err(|error| Stop::say(format!("ERR {error}")))?;
     Ok(Reply::Bulk(json.into()))
 }
 
 /// `RAFT.BACKEND`: what this node's storage is, how it stands with it, and its limits.
-pub(super) fn backend<A: Adapter>(context: &Context<'_, A>) -> Reply {
+pub(super) fn backend(context: &Context<'_>) -> Reply {
     let field = |name: &str| Reply::Bulk(name.to_owned().into());
     let kind = context.shared.handle.status().storage_kind;
     let mut fields = vec![(field("kind"), Reply::Bulk(kind.into()))];
@@ -124,7 +124,7 @@ pub(super) fn backend<A: Adapter>(context: &Context<'_, A>) -> Reply {
 /// `RAFT.DIGEST`: the log index that this node has applied and the digest of its data there, in 32 hexadecimal
 /// digits. Without a barrier: nodes are compared at equal indices. With `AT index` it is the digest at exactly this
 /// index, which is waited for; so nodes can be compared while they move on.
-pub(super) async fn digest<A: Adapter>(context: &Context<'_, A>, args: &[&[u8]]) -> Outcome<Reply> {
+pub(super) async fn digest(context: &Context<'_>, args: &[&[u8]]) -> Outcome<Reply> {
     let handle = &context.shared.handle;
     let (index, digest) = match args {
         [_] => {

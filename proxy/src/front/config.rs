@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use adapter::command::{glob, text};
 use adapter::error::Outcome;
-use adapter::{Adapter, Reply, Stop};
+use adapter::{Reply, Stop};
 use conf::options::ConfigOption;
 
 use super::parameters::{self, Meaning};
 use super::{Context, help};
 
 /// Runs a subcommand.
-pub(super) async fn run<A: Adapter>(context: &Context<'_, A>, name: &str, args: &[&[u8]]) -> Outcome<Reply> {
+pub(super) async fn run(context: &Context<'_>, name: &str, args: &[&[u8]]) -> Outcome<Reply> {
     match name {
         "get" => Ok(get(context, &args[2..])),
         "set" => set(context, &args[2..]),
@@ -27,7 +27,7 @@ pub(super) async fn run<A: Adapter>(context: &Context<'_, A>, name: &str, args: 
 }
 
 /// `CONFIG GET pattern [pattern ...]`: each parameter once.
-fn get<A: Adapter>(context: &Context<'_, A>, patterns: &[&[u8]]) -> Reply {
+fn get(context: &Context<'_>, patterns: &[&[u8]]) -> Reply {
     let patterns: Vec<_> = patterns.iter().map(|pattern| pattern.to_ascii_lowercase()).collect();
     let chosen = parameters::all(&context.shared.config.load())
         .into_iter()
@@ -40,7 +40,7 @@ fn get<A: Adapter>(context: &Context<'_, A>, patterns: &[&[u8]]) -> Reply {
 }
 
 /// `CONFIG SET parameter value [parameter value ...]`: all of them or none.
-fn set<A: Adapter>(context: &Context<'_, A>, pairs: &[&[u8]]) -> Outcome<Reply> {
+fn set(context: &Context<'_>, pairs: &[&[u8]]) -> Outcome<Reply> {
     if !pairs.len().is_multiple_of(2) {
         return Err(text::SYNTAX);
     }
@@ -72,7 +72,7 @@ fn set<A: Adapter>(context: &Context<'_, A>, pairs: &[&[u8]]) -> Outcome<Reply> 
 }
 
 /// `CONFIG REWRITE`: what was set is written into the file.
-async fn rewrite<A: Adapter>(context: &Context<'_, A>) -> Outcome<Reply> {
+async fn rewrite(context: &Context<'_>) -> Outcome<Reply> {
     let reloader = Arc::clone(&context.shared.reloader);
     let rewritten = tokio::task::spawn_blocking(move || reloader.rewrite()).await;
     let rewritten = rewritten.map_err(|error| Stop::say(format!("ERR Rewriting config file: {error}")))?;

@@ -18,7 +18,7 @@ use std::time::Duration;
 use adapter::command::spec::Run;
 use adapter::command::{arg, text};
 use adapter::error::Outcome;
-use adapter::{Adapter, Reply, Stop};
+use adapter::{Reply, Stop};
 use conf::{Consistency, Durability};
 use tokio::time::Instant;
 
@@ -31,11 +31,7 @@ use crate::connection::find;
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
 /// Runs one of these commands; `RAFT.READ` is one of the commands that it contains.
-pub(super) async fn run<A: Adapter>(
-    context: &mut Context<'_, A>,
-    name: &str,
-    args: &[&[u8]],
-) -> Outcome<Reply> {
+pub(super) async fn run(context: &mut Context<'_>, name: &str, args: &[&[u8]]) -> Outcome<Reply> {
     match name {
         "raft.consistency" => consistency(context, &args[1..]),
         "raft.token" => Ok(Reply::count(context.session.seen)),
@@ -75,7 +71,7 @@ pub(crate) fn leveled(args: &[&[u8]]) -> Outcome<(Consistency, usize)> {
     )))
 }
 
-fn consistency<A: Adapter>(context: &mut Context<'_, A>, args: &[&[u8]]) -> Outcome<Reply> {
+fn consistency(context: &mut Context<'_>, args: &[&[u8]]) -> Outcome<Reply> {
     let level = match args {
         [] => return Ok(Reply::Bulk(context.session.consistency.to_string().into())),
         [level] => named(level, None)?,
@@ -102,7 +98,7 @@ fn patience(given: &[u8]) -> Outcome<Duration> {
     Ok(if ms == 0 { LONGEST_WAIT } else { Duration::from_millis(ms).min(LONGEST_WAIT) })
 }
 
-async fn wait_for_token<A: Adapter>(context: &mut Context<'_, A>, token: &[u8], ms: &[u8]) -> Outcome<Reply> {
+async fn wait_for_token(context: &mut Context<'_>, token: &[u8], ms: &[u8]) -> Outcome<Reply> {
     let token =
         number(token).map_err(|_| Stop::text("ERR a token is a number that RAFT.TOKEN has answered"))?;
     let patience = patience(ms)?;
@@ -115,14 +111,14 @@ async fn wait_for_token<A: Adapter>(context: &mut Context<'_, A>, token: &[u8], 
     Err(Stop::say(raft::ReadError::NotApplied(token).to_string()))
 }
 
-async fn wait<A: Adapter>(context: &Context<'_, A>, replicas: &[u8], ms: &[u8]) -> Outcome<Reply> {
+async fn wait(context: &Context<'_>, replicas: &[u8], ms: &[u8]) -> Outcome<Reply> {
     let replicas = usize::try_from(arg::int(replicas)?).unwrap_or(0);
     let patience = patience(ms)?;
     let known = context.shared.handle.wait_replicated(context.session.written, replicas, patience);
     Ok(Reply::count(unless_asked(context, known).await.unwrap_or(0) as u64))
 }
 
-async fn wait_aof<A: Adapter>(context: &Context<'_, A>, args: &[&[u8]]) -> Outcome<Reply> {
+async fn wait_aof(context: &Context<'_>, args: &[&[u8]]) -> Outcome<Reply> {
     let local = match arg::int(args[1])? {
         0 => false,
         1 => true,
@@ -145,10 +141,7 @@ async fn wait_aof<A: Adapter>(context: &Context<'_, A>, args: &[&[u8]]) -> Outco
 }
 
 /// Waits, but not for a connection that is to end; none if so.
-async fn unless_asked<A: Adapter, T>(
-    context: &Context<'_, A>,
-    waiting: impl Future<Output = T>,
-) -> Option<T> {
+async fn unless_asked<T>(context: &Context<'_>, waiting: impl Future<Output = T>) -> Option<T> {
     let mut waiting = std::pin::pin!(waiting);
     loop {
         tokio::select! {

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use adapter::command::arg;
 use adapter::command::text::SYNTAX;
 use adapter::error::Outcome;
-use adapter::{Adapter, Reply, Stop};
+use adapter::{Reply, Stop};
 use bytes::Bytes;
 
 use super::{Context, client};
@@ -27,7 +27,7 @@ const HELLO_NEEDS_AUTH: Stop = Stop::text(
 );
 
 /// `AUTH [username] password`
-pub(super) fn auth<A: Adapter>(context: &mut Context<'_, A>, args: &[&[u8]]) -> Outcome<Reply> {
+pub(super) fn auth(context: &mut Context<'_>, args: &[&[u8]]) -> Outcome<Reply> {
     match args {
         [_, _] if context.shared.config.load().listen.password.is_empty() => Err(NO_PASSWORD),
         [_, password] => log_in(context, b"default", password),
@@ -38,7 +38,7 @@ pub(super) fn auth<A: Adapter>(context: &mut Context<'_, A>, args: &[&[u8]]) -> 
 }
 
 /// There is one user, `default`; without a password it takes any.
-fn log_in<A: Adapter>(context: &mut Context<'_, A>, user: &[u8], password: &[u8]) -> Outcome<()> {
+fn log_in(context: &mut Context<'_>, user: &[u8], password: &[u8]) -> Outcome<()> {
     let config = context.shared.config.load();
     let wanted = config.listen.password.as_bytes();
     if user != b"default" || !(wanted.is_empty() || password::is(wanted, password)) {
@@ -49,7 +49,7 @@ fn log_in<A: Adapter>(context: &mut Context<'_, A>, user: &[u8], password: &[u8]
 }
 
 /// `HELLO [protover [AUTH username password] [SETNAME clientname]]`
-pub(super) fn hello<A: Adapter>(context: &mut Context<'_, A>, args: &[&[u8]]) -> Outcome<Reply> {
+pub(super) fn hello(context: &mut Context<'_>, args: &[&[u8]]) -> Outcome<Reply> {
     let protocol = match args.get(1) {
         None => None,
         Some(version) => Some(protocol(version)?),
@@ -97,7 +97,7 @@ fn protocol(version: &[u8]) -> Outcome<Protocol> {
     }
 }
 
-fn greeting<A: Adapter>(context: &Context<'_, A>) -> Reply {
+fn greeting(context: &Context<'_>) -> Reply {
     let text = |text: &'static str| Reply::Bulk(Bytes::from_static(text.as_bytes()));
     Reply::Map(vec![
         (text("server"), text("redis")),
@@ -112,7 +112,7 @@ fn greeting<A: Adapter>(context: &Context<'_, A>) -> Reply {
 }
 
 /// `RESET`: as if the connection were new.
-pub(super) fn reset<A: Adapter>(context: &mut Context<'_, A>) -> Reply {
+pub(super) fn reset(context: &mut Context<'_>) -> Reply {
     *context.session = Session::new(&context.shared.config.load());
     let mut shown = context.client.shown();
     shown.name = Bytes::new();

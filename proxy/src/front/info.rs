@@ -2,9 +2,9 @@
 
 use std::fmt::{Display, Write as _};
 
+use adapter::Reply;
 use adapter::command::adoption::State;
 use adapter::command::arg;
-use adapter::{Adapter, Reply};
 use bytes::Bytes;
 use raft::handle::Role;
 
@@ -37,7 +37,7 @@ fn lines(text: &mut String, fields: &[(&str, &dyn Display)]) {
 }
 
 /// `INFO [section [section ...]]`
-pub(super) async fn info<A: Adapter>(context: &Context<'_, A>, asked: &[&[u8]]) -> Reply {
+pub(super) async fn info(context: &Context<'_>, asked: &[&[u8]]) -> Reply {
     let every = asked.is_empty()
         || asked.iter().any(|name| ["all", "default", "everything"].iter().any(|all| arg::is(name, all)));
     let mut text = String::with_capacity(2048);
@@ -61,7 +61,7 @@ fn title(text: &mut String, section: &str) {
     text.push_str("\r\n");
 }
 
-async fn write_section<A: Adapter>(shared: &Shared<A>, section: &str, text: &mut String) {
+async fn write_section(shared: &Shared, section: &str, text: &mut String) {
     match section {
         "server" => server(shared, text),
         "clients" => clients(shared, text),
@@ -85,7 +85,7 @@ async fn write_section<A: Adapter>(shared: &Shared<A>, section: &str, text: &mut
     }
 }
 
-fn server<A: Adapter>(shared: &Shared<A>, text: &mut String) {
+fn server(shared: &Shared, text: &mut String) {
     let (uptime, now) = (shared.started.elapsed().as_secs(), unix_time());
     let config_file =
         shared.reloader.file().map(std::path::absolute).and_then(Result::ok).unwrap_or_default();
@@ -113,7 +113,7 @@ fn server<A: Adapter>(shared: &Shared<A>, text: &mut String) {
     );
 }
 
-fn clients<A: Adapter>(shared: &Shared<A>, text: &mut String) {
+fn clients(shared: &Shared, text: &mut String) {
     let (input, output) = shared.clients.largest_buffers();
     lines(
         text,
@@ -129,7 +129,7 @@ fn clients<A: Adapter>(shared: &Shared<A>, text: &mut String) {
     );
 }
 
-fn memory<A: Adapter>(shared: &Shared<A>, text: &mut String) {
+fn memory(shared: &Shared, text: &mut String) {
     let resident = resident_bytes();
     lines(
         text,
@@ -146,7 +146,7 @@ fn memory<A: Adapter>(shared: &Shared<A>, text: &mut String) {
     );
 }
 
-fn stats<A: Adapter>(shared: &Shared<A>, text: &mut String) {
+fn stats(shared: &Shared, text: &mut String) {
     let stats = &shared.stats;
     lines(
         text,
@@ -163,7 +163,7 @@ fn stats<A: Adapter>(shared: &Shared<A>, text: &mut String) {
     );
 }
 
-fn storage<A: Adapter>(shared: &Shared<A>, text: &mut String) {
+fn storage(shared: &Shared, text: &mut String) {
     lines(text, &[("storage_kind", &shared.handle.status().storage_kind)]);
     for fact in shared.handle.adapter().facts() {
         // Writing to a string cannot fail.
@@ -172,18 +172,18 @@ fn storage<A: Adapter>(shared: &Shared<A>, text: &mut String) {
 }
 
 /// Whether this node cannot serve yet: clients that look here before they send anything wait.
-fn is_starting<A: Adapter>(shared: &Shared<A>) -> bool {
+fn is_starting(shared: &Shared) -> bool {
     shared.handle.status().role == Role::Starting
 }
 
 /// Whether data is being adopted.
-pub(crate) async fn is_loading<A: Adapter>(shared: &Shared<A>) -> bool {
+pub(crate) async fn is_loading(shared: &Shared) -> bool {
     let read = shared.handle.adapter().read(vec![Bytes::from_static(b"raft.adoption")], 0).await;
     State::from_reply(&read.reply).is_some()
 }
 
 /// Without a read barrier: INFO describes this node, also when it has no leader.
-async fn keyspace<A: Adapter>(shared: &Shared<A>, text: &mut String) {
+async fn keyspace(shared: &Shared, text: &mut String) {
     let read = shared.handle.adapter().read(vec![Bytes::from_static(b"raft.keyspace")], 0).await;
     let Reply::Array(counts) = read.reply else { return };
     if let [Reply::Integer(keys @ 1..), Reply::Integer(deadlines)] = counts[..] {

@@ -2,14 +2,13 @@
 
 use std::fmt::Write as _;
 
-use adapter::Adapter;
 use raft::handle::{MemberStatus, Role};
 use raft::health::{MemberHealth, MemberState};
 
 use crate::shared::Shared;
 
 /// Writes the section's lines.
-pub(super) async fn write<A: Adapter>(shared: &Shared<A>, text: &mut String) {
+pub(super) async fn write(shared: &Shared, text: &mut String) {
     let status = shared.handle.status();
     let members = shared.members().await;
     let voter = members.iter().any(|member| member.id == status.id && member.voter);

@@ -20,7 +20,7 @@ mod snapshot;
 use adapter::command::text::unknown_command;
 use adapter::command::{Flags, arg};
 use adapter::error::Outcome;
-use adapter::{Adapter, Reply, Stop};
+use adapter::{Reply, Stop};
 
 use crate::clients::Client;
 use crate::connection::{Found, Session};
@@ -30,9 +30,9 @@ use adapter::clock::unix_time;
 pub(crate) use info::is_loading;
 
 /// Where a command of this kind runs.
-pub struct Context<'a, A: Adapter> {
+pub struct Context<'a> {
     /// The server.
-    pub shared: &'a Shared<A>,
+    pub shared: &'a Shared,
     /// The connection's state.
     pub session: &'a mut Session,
     /// The connection, as others see it.
@@ -40,11 +40,7 @@ pub struct Context<'a, A: Adapter> {
 }
 
 /// Runs a command; `None` is no reply (`CLIENT REPLY OFF`).
-pub(crate) async fn run<A: Adapter>(
-    context: &mut Context<'_, A>,
-    found: Found,
-    args: &[&[u8]],
-) -> Outcome<Option<Reply>> {
+pub(crate) async fn run(context: &mut Context<'_>, found: Found, args: &[&[u8]]) -> Outcome<Option<Reply>> {
     let (peer, local) = (context.client.address, context.client.local);
     if changes(found) && protection::denies_changes(&context.shared.config.load(), peer, local) {
         return Err(Stop::say(format!("DENIED {}", protection::CHANGES_DENIED)));

@@ -12,14 +12,14 @@
 
 use adapter::command::{arg, text};
 use adapter::error::Outcome;
-use adapter::{Adapter, Reply, Stop};
+use adapter::{Reply, Stop};
 use raft::handle::{Change, ChangeError, MemberStatus};
 use raft::health::HealthView;
 
 use super::{Context, help};
 
 /// Runs a subcommand of `RAFT.NODE`.
-pub(super) async fn run<A: Adapter>(context: &Context<'_, A>, name: &str, args: &[&[u8]]) -> Outcome<Reply> {
+pub(super) async fn run(context: &Context<'_>, name: &str, args: &[&[u8]]) -> Outcome<Reply> {
     let answers_ids = matches!(name, "add" | "replace");
     let change = match (name, &args[2..]) {
         ("help", _) => return Ok(help::reply(help::RAFT_NODE)),
@@ -51,7 +51,7 @@ pub(super) async fn run<A: Adapter>(context: &Context<'_, A>, name: &str, args: 
 }
 
 /// `RAFT.TRANSFER_LEADER [id]`
-pub(super) async fn transfer<A: Adapter>(context: &Context<'_, A>, args: &[&[u8]]) -> Outcome<Reply> {
+pub(super) async fn transfer(context: &Context<'_>, args: &[&[u8]]) -> Outcome<Reply> {
     let target = match args {
         [_] => None,
         [_, id] => Some(node_id(id)?),

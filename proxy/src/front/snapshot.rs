@@ -13,7 +13,7 @@
 
 use adapter::command::text;
 use adapter::error::Outcome;
-use adapter::{Adapter, Reply, Stop};
+use adapter::{Reply, Stop};
 use raft::backup::TakeError;
 use raft::handle::{ChangeError, Role};
 
@@ -22,11 +22,7 @@ use super::cluster::number;
 use super::nodes;
 
 /// Runs a subcommand.
-pub(super) async fn run<A: Adapter>(
-    context: &mut Context<'_, A>,
-    name: &str,
-    args: &[&[u8]],
-) -> Outcome<Reply> {
+pub(super) async fn run(context: &mut Context<'_>, name: &str, args: &[&[u8]]) -> Outcome<Reply> {
     let handle = &context.shared.handle;
     match (name, args) {
         ("create", _) => {

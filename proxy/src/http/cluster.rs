@@ -1,6 +1,5 @@
 //! `/cluster/…`: what `RAFT.STATUS` and the health monitor say, and `RAFT.NODE ADD`, `REPLACE` and `REMOVE`, as JSON.
 
-use adapter::Adapter;
 use hyper::StatusCode;
 use raft::handle::{Change, ChangeError, MemberStatus, NodeStatus};
 use raft::health::HealthView;
@@ -58,7 +57,7 @@ struct Health {
     view: HealthView,
 }
 
-pub(super) async fn status<A: Adapter>(shared: &Shared<A>) -> Result<Answer, Failure> {
+pub(super) async fn status(shared: &Shared) -> Result<Answer, Failure> {
     let (node, view) = (shared.handle.status(), shared.handle.health_view());
     Answer::json(&Status {
         cluster_id: node.cluster_id.clone(),
@@ -70,11 +69,11 @@ pub(super) async fn status<A: Adapter>(shared: &Shared<A>) -> Result<Answer, Fai
     })
 }
 
-pub(super) async fn members<A: Adapter>(shared: &Shared<A>) -> Result<Answer, Failure> {
+pub(super) async fn members(shared: &Shared) -> Result<Answer, Failure> {
     Answer::json(&Members { members: shared.members().await })
 }
 
-pub(super) async fn add_member<A: Adapter>(shared: &Shared<A>, call: &Call) -> Result<Answer, Failure> {
+pub(super) async fn add_member(shared: &Shared, call: &Call) -> Result<Answer, Failure> {
     let NewMember { id, raft, replaces, force } = call.json()?;
     let raft = conf::value::host_port(&raft)
         .map_err(|wanted| Failure::bad(format!("raft must be {wanted}, not {raft:?}")))?;
@@ -85,13 +84,13 @@ pub(super) async fn add_member<A: Adapter>(shared: &Shared<A>, call: &Call) -> R
     changed(shared, change).await
 }
 
-pub(super) async fn remove_member<A: Adapter>(shared: &Shared<A>, call: &Call) -> Result<Answer, Failure> {
+pub(super) async fn remove_member(shared: &Shared, call: &Call) -> Result<Answer, Failure> {
     let id = call.argument("id").and_then(|id| id.parse().ok());
     let id = id.ok_or_else(|| Failure::bad("id must be the number of a member"))?;
     changed(shared, Change::Remove { id, force: call.switch("force")? }).await
 }
 
-async fn changed<A: Adapter>(shared: &Shared<A>, change: Change) -> Result<Answer, Failure> {
+async fn changed(shared: &Shared, change: Change) -> Result<Answer, Failure> {
     let id = shared.handle.change_membership(change).await.map_err(refused)?;
     Answer::json(&Changed { id, cluster_id: shared.handle.status().cluster_id })
 }
@@ -109,7 +108,7 @@ fn refused(error: ChangeError) -> Failure {
     Failure::new(status, error.to_string())
 }
 
-pub(super) fn health<A: Adapter>(shared: &Shared<A>) -> Result<Answer, Failure> {
+pub(super) fn health(shared: &Shared) -> Result<Answer, Failure> {
     let view = shared.handle.health_view();
     Answer::json(&Health { healthy: view.is_healthy(), view })
 }

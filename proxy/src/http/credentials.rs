@@ -4,7 +4,6 @@
 
 use std::net::SocketAddr;
 
-use adapter::Adapter;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use conf::ClusterConfig;
@@ -37,7 +36,7 @@ fn at(config: &ClusterConfig) -> SocketAddr {
 }
 
 /// Refuses who may not change anything.
-pub(super) fn check<A: Adapter>(shared: &Shared<A>, call: &Call) -> Result<(), Failure> {
+pub(super) fn check(shared: &Shared, call: &Call) -> Result<(), Failure> {
     let config = shared.config.load();
     if protection::denies_changes(&config, call.peer, at(&config)) {
         return Err(Failure::new(StatusCode::FORBIDDEN, protection::CHANGES_DENIED));

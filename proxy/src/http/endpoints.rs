@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use adapter::Adapter;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -77,8 +76,8 @@ const ENDPOINTS: &[Endpoint] = &[
 ];
 
 /// Answers a request, whatever it is.
-pub(super) async fn answer<A: Adapter>(
-    http: &Http<A>,
+pub(super) async fn answer(
+    http: &Http,
     peer: SocketAddr,
     request: Request<Incoming>,
 ) -> Response<Full<Bytes>> {
@@ -89,7 +88,7 @@ pub(super) async fn answer<A: Adapter>(
     answered.unwrap_or_else(Failure::into_answer).into_response()
 }
 
-async fn route<A: Adapter>(http: &Http<A>, call: &Call) -> Result<Answer, Failure> {
+async fn route(http: &Http, call: &Call) -> Result<Answer, Failure> {
     let endpoint = find(call)?;
     // Probes say nothing of the data, and come from wherever the orchestrator is.
     if !matches!(endpoint.path, "/livez" | "/readyz") {
@@ -141,7 +140,7 @@ fn find(call: &Call) -> Result<&'static Endpoint, Failure> {
 }
 
 /// The node, or that there is none yet.
-fn node<A: Adapter>(http: &Http<A>) -> Result<&Arc<Shared<A>>, Failure> {
+fn node(http: &Http) -> Result<&Arc<Shared>, Failure> {
     http.node.get().ok_or_else(|| {
         Failure::new(StatusCode::SERVICE_UNAVAILABLE, "this node is starting: it waits for the other members")
     })
@@ -159,7 +158,7 @@ fn index() -> Result<Answer, Failure> {
     Answer::json(&json!({ "endpoints": rows.collect::<Vec<_>>() }))
 }
 
-fn scrape<A: Adapter>(http: &Http<A>) -> Answer {
+fn scrape(http: &Http) -> Answer {
     if let Some(shared) = http.node.get() {
         metrics::publish(&shared.handle);
         shared.clients.memory.publish(shared.config.load().limits.max_client_memory);

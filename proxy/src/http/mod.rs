@@ -30,7 +30,6 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use adapter::Adapter;
 use conf::Live;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -50,15 +49,15 @@ const RESERVED: usize = 16;
 const PER_ADDRESS: usize = 4;
 
 /// The server. See the module.
-pub struct Http<A: Adapter> {
+pub struct Http {
     config: Live,
     registry: Arc<Registry>,
     /// The node, once there is one.
-    node: OnceLock<Arc<Shared<A>>>,
+    node: OnceLock<Arc<Shared>>,
     limits: Limits,
 }
 
-impl<A: Adapter> Http<A> {
+impl Http {
     /// A server without a node behind it, for so many connections at once.
     pub fn new(config: Live, registry: Arc<Registry>, connections: usize) -> Arc<Self> {
         let reserved = connections / RESERVED;
@@ -73,7 +72,7 @@ impl<A: Adapter> Http<A> {
     }
 
     /// Puts the node behind it. Only the first one counts.
-    pub fn open(&self, node: Arc<Shared<A>>) {
+    pub fn open(&self, node: Arc<Shared>) {
         let _ = self.node.set(node);
     }
 

@@ -13,7 +13,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use adapter::Adapter;
 use conf::Consistency;
 use hyper::StatusCode;
 use raft::handle::Role;
@@ -48,7 +47,7 @@ pub(super) fn live(call: &Call) -> Result<Answer, Failure> {
 }
 
 /// `/readyz`: with `timeout`, waits up to this long until all checks pass.
-pub(super) async fn ready<A: Adapter>(node: Option<&Arc<Shared<A>>>, call: &Call) -> Result<Answer, Failure> {
+pub(super) async fn ready(node: Option<&Arc<Shared>>, call: &Call) -> Result<Answer, Failure> {
     let verbose = call.switch("verbose")?;
     let patience = call.duration("timeout", LONGEST)?.unwrap_or_default();
     let excluded: Vec<&str> = call.all("exclude").collect();
@@ -77,7 +76,7 @@ impl Check {
     }
 }
 
-async fn checks<A: Adapter>(shared: &Shared<A>, excluded: &[&str]) -> Vec<Check> {
+async fn checks(shared: &Shared, excluded: &[&str]) -> Vec<Check> {
     let status = shared.handle.status();
     let health = shared.handle.adapter().health();
     let read = if excluded.contains(&"linearizable_read") { Ok(()) } else { read(shared).await };
@@ -98,7 +97,7 @@ async fn checks<A: Adapter>(shared: &Shared<A>, excluded: &[&str]) -> Vec<Check>
     ]
 }
 
-async fn read<A: Adapter>(shared: &Shared<A>) -> Result<(), String> {
+async fn read(shared: &Shared) -> Result<(), String> {
     match timeout(READ_TIMEOUT, shared.handle.read_barrier(Consistency::Linearizable, 0)).await {
         Ok(answer) => answer.map_err(|error| error.to_string()),
         Err(_) => Err("TIMEOUT no quorum for read".to_owned()),

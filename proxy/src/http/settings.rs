@@ -1,6 +1,5 @@
 //! `/config` and `/log-level`.
 
-use adapter::Adapter;
 use conf::options::{OPTIONS, SECTIONS, by_name};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -19,12 +18,12 @@ struct LogLevel {
 }
 
 /// `/log-level`: what is logged.
-pub(super) fn log_level<A: Adapter>(http: &Http<A>) -> Result<Answer, Failure> {
+pub(super) fn log_level(http: &Http) -> Result<Answer, Failure> {
     Answer::json(&LogLevel { level: http.config.load().log.level.clone() })
 }
 
 /// `/log-level`: changes what is logged, until the configuration is read again.
-pub(super) fn set_log_level<A: Adapter>(shared: &Shared<A>, call: &Call) -> Result<Answer, Failure> {
+pub(super) fn set_log_level(shared: &Shared, call: &Call) -> Result<Answer, Failure> {
     let LogLevel { level } = call.json()?;
     let option = by_name("log.level").ok_or_else(|| Failure::bad("there is no option log.level"))?;
     let changed = shared.reloader.set(&[(option, level.clone())]);
@@ -33,7 +32,7 @@ pub(super) fn set_log_level<A: Adapter>(shared: &Shared<A>, call: &Call) -> Resu
 }
 
 /// `/config`: an object for each section of `cluster.conf`, with every option as it would be written there.
-pub(super) fn config<A: Adapter>(http: &Http<A>) -> Result<Answer, Failure> {
+pub(super) fn config(http: &Http) -> Result<Answer, Failure> {
     let (mut sections, config) = (Map::new(), http.config.load());
     for (section, _) in SECTIONS {
         let options = OPTIONS.iter().filter(|option| option.section == *section);

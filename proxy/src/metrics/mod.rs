@@ -20,7 +20,7 @@ pub mod text;
 use std::sync::Arc;
 
 use adapter::clock::unix_time;
-use adapter::{Adapter, Fact, FactValue};
+use adapter::{Fact, FactValue};
 use raft::Handle;
 
 pub use registry::Registry;
@@ -38,7 +38,7 @@ pub fn install() -> Arc<Registry> {
 }
 
 /// Sets what is looked up rather than counted.
-pub fn publish<A: Adapter>(node: &Handle<A>) {
+pub fn publish(node: &Handle) {
     node.publish_metrics();
     let storage = node.adapter().health();
     metrics::gauge!("raft_proxy_storage_up").set(u8::from(storage.ok));

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use adapter::Adapter;
 use raft::Handle;
 use tokio::time::sleep;
 
@@ -38,7 +37,7 @@ impl Seen {
 }
 
 /// Writes the lines. For ever, or not at all if the interval is zero.
-pub async fn tell<A: Adapter>(registry: Arc<Registry>, node: Handle<A>, interval: Duration) {
+pub async fn tell(registry: Arc<Registry>, node: Handle, interval: Duration) {
     if interval.is_zero() {
         return;
     }
@@ -51,7 +50,7 @@ pub async fn tell<A: Adapter>(registry: Arc<Registry>, node: Handle<A>, interval
     }
 }
 
-fn line<A: Adapter>(before: &Seen, now: &Seen, node: &Handle<A>) {
+fn line(before: &Seen, now: &Seen, node: &Handle) {
     let seconds = now.at.duration_since(before.at).as_secs_f64();
     let rate = |count: u64| (count as f64 / seconds).round();
     let (writes, reads) = (now.writes.since(&before.writes), now.reads.since(&before.reads));

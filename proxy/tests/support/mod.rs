@@ -13,7 +13,7 @@ use adapter::snapshot::Digest;
 use adapter::{Adapter, Batch, CommandBuffer, Position, Run};
 use conf::ClusterConfig;
 use raft::backup::{Backups, Begun, TakeError};
-use raft::freezer::{DigestError, Freezer};
+use raft::checkpoint::{Checkpointer, DigestError};
 use raft::handle::{Boxed, Change, ChangeError, Lead, MemberStatus, NodeStatus, Role, Service};
 use raft::health::HealthView;
 use raft::{Committed, Consistency, Handle, ProposeError, ReadError};
@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 
 /// A storage without a cluster, which counts what it is asked and can be told to fail or to wait.
 pub(crate) struct TestService {
-    pub(crate) adapter: Arc<MemoryAdapter>,
+    pub(crate) adapter: Arc<dyn Adapter>,
     pub(crate) proposals: AtomicUsize,
     /// The level and the position of each barrier.
     pub(crate) barriers: Mutex<Vec<(Consistency, u64)>>,
@@ -38,15 +38,15 @@ pub(crate) struct TestService {
     /// Proposals wait for a permit each.
     pub(crate) gate: Semaphore,
     index: tokio::sync::Mutex<u64>,
-    freezer: Freezer<MemoryAdapter>,
+    checkpointer: Checkpointer,
     backups: Backups,
 }
 
 impl TestService {
     fn new() -> Self {
-        let adapter = Arc::new(MemoryAdapter::new());
+        let adapter: Arc<dyn Adapter> = Arc::new(MemoryAdapter::new());
         Self {
-            freezer: Freezer::new(Arc::clone(&adapter), Arc::default()),
+            checkpointer: Checkpointer::new(Arc::clone(&adapter), Arc::default()),
             backups: Backups::new(&std::env::temp_dir()),
             adapter,
             proposals: AtomicUsize::new(0),
@@ -69,14 +69,14 @@ impl TestService {
         let index = *last;
         let batch = Batch::new(unix_ms(), index, [&commands]);
         let position = Position { index, ..Position::default() };
-        let _turn = self.freezer.turn().await;
+        let _turn = self.checkpointer.turn().await;
         let replies = self.adapter.apply(Run { batches: vec![batch], position }).await.unwrap();
-        self.freezer.reached(index);
+        self.checkpointer.reached(index);
         Ok(Committed { index, replies: replies.concat() })
     }
 }
 
-impl Service<MemoryAdapter> for TestService {
+impl Service for TestService {
     fn propose(&self, commands: CommandBuffer) -> Boxed<'_, Result<Committed, ProposeError>> {
         Box::pin(self.apply(commands))
     }
@@ -119,8 +119,8 @@ impl Service<MemoryAdapter> for TestService {
         unix_ms()
     }
 
-    fn adapter(&self) -> &MemoryAdapter {
-        &self.adapter
+    fn adapter(&self) -> &dyn Adapter {
+        &*self.adapter
     }
 
     fn status(&self) -> NodeStatus {
@@ -173,11 +173,11 @@ impl Service<MemoryAdapter> for TestService {
     }
 
     fn digest_at(&self, index: u64) -> Boxed<'_, Result<Digest, DigestError>> {
-        Box::pin(self.freezer.digest_at(index, Duration::from_millis(200)))
+        Box::pin(self.checkpointer.digest_at(index, Duration::from_millis(200)))
     }
 
     fn begin_backup(&self) -> Boxed<'_, Result<Begun, TakeError>> {
-        Box::pin(async { self.backups.begin(self.freezer.freeze().await?, bytes::Bytes::new()) })
+        Box::pin(async { self.backups.begin(self.checkpointer.snapshot().await?, bytes::Bytes::new()) })
     }
 
     fn backups(&self) -> &Backups {
@@ -232,7 +232,7 @@ impl TestServer {
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
         let reloader = Arc::new(Reloader::without_sources(&config));
-        let server = Server::new(Handle::new(Arc::clone(&service) as Arc<dyn Service<_>>), reloader);
+        let server = Server::new(Handle::new(Arc::clone(&service) as Arc<dyn Service>), reloader);
         let stopped = stop.clone();
         let served = tokio::spawn(async move {
             server.run(listener, stopped.cancelled_owned(), Duration::from_millis(500)).await

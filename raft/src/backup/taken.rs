@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use adapter::{Frozen, StorageError};
+use adapter::{Snapshot, StorageError};
 use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -139,8 +139,8 @@ impl Backups {
         Self(Arc::new(Inner { directory: directory.to_owned(), taken: Mutex::default() }))
     }
 
-    /// Has what is frozen written, and answers at once. Must be called on a runtime.
-    pub fn begin(&self, frozen: impl Frozen + 'static, cluster_id: Bytes) -> Result<Begun, TakeError> {
+    /// Has a snapshot written, and answers at once. Must be called on a runtime.
+    pub fn begin(&self, snapshot: Box<dyn Snapshot>, cluster_id: Bytes) -> Result<Begun, TakeError> {
         let taken = Arc::new(Taken {
             file: tempfile::tempfile_in(&self.0.directory)?,
             written: watch::Sender::default(),
@@ -156,10 +156,10 @@ impl Backups {
             all.insert(name.clone(), Arc::clone(&taken));
         }
         let hold = Hold { name: name.clone(), backups: Arc::downgrade(&self.0) };
-        let begun = Begun { name: name.clone(), index: frozen.applied().position.index, hold };
+        let begun = Begun { name: name.clone(), index: snapshot.applied().position.index, hold };
         tokio::spawn(self.clone().give_up_when_idle(name, Arc::downgrade(&taken)));
         tokio::task::spawn_blocking(move || {
-            let written = write(&taken, frozen, cluster_id);
+            let written = write(&taken, snapshot, cluster_id);
             if let Err(error) = &written {
                 tracing::warn!(%error, "a snapshot for a backup could not be written");
             }
@@ -229,9 +229,9 @@ impl Taken {
     }
 }
 
-fn write(taken: &Taken, frozen: impl Frozen, cluster_id: Bytes) -> Result<(), StorageError> {
+fn write(taken: &Taken, snapshot: Box<dyn Snapshot>, cluster_id: Bytes) -> Result<(), StorageError> {
     let mut out = BufWriter::with_capacity(BUFFER, Followed(taken));
-    frozen.write(cluster_id, &mut out)?;
+    snapshot.write(cluster_id, &mut out)?;
     out.flush().map_err(StorageError::engine("write a snapshot"))
 }
 

@@ -88,6 +88,7 @@ impl Listener {
     /// The next connection. `limits` is asked for each, so limits can change. Dropping the future loses no connection.
     pub async fn accept(&self, limits: impl Fn() -> Limits) -> Accepted {
         loop {
+            self.slots.settle().await;
             let (stream, address) = match self.socket.accept().await {
                 Ok(accepted) => accepted,
                 Err(error) => {
@@ -175,6 +176,20 @@ mod tests {
         drop(second);
         let _next = TcpStream::connect(address).await.unwrap();
         assert!(matches!(listener.accept(|| LIMITS).await, Accepted::Connection(..)));
+    }
+
+    #[tokio::test]
+    async fn a_burst_of_silent_ones_does_not_keep_out_who_comes_behind_them() {
+        let (listener, address) = listener().await;
+        let _silent: Vec<_> = (0..100).map(|_| std::net::TcpStream::connect(address).unwrap()).collect();
+        for _ in 0..100 {
+            let accepted = listener.accept(|| Limits { connections: 20, ..LIMITS }).await;
+            let Accepted::Connection(stream, _, slot) = accepted else { panic!("{accepted:?}") };
+            tokio::spawn(async move {
+                slot.given_up().await;
+                drop(stream);
+            });
+        }
     }
 
     #[tokio::test]

@@ -11,10 +11,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
+use tokio::time::timeout;
 
 /// Connections that have been told to go and are not gone yet, at most. Beyond it nobody is told to make room: places
 /// are descriptors, and there is a bound on those.
 const LEAVING: usize = 16;
+/// How long those who were told to go are waited for. They only have to be scheduled.
+const LEAVING_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// What a port takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +73,11 @@ impl fmt::Display for Refusal {
 
 /// The places of one port.
 #[derive(Debug, Default)]
-pub(super) struct Slots(Mutex<Table>);
+pub(super) struct Slots {
+    table: Mutex<Table>,
+    /// Rings when one that was told to go is gone.
+    left: Notify,
+}
 
 #[derive(Debug, Default)]
 struct Table {
@@ -119,7 +126,19 @@ pub struct Slot {
 
 impl Slots {
     fn table(&self) -> MutexGuard<'_, Table> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until another connection can be told to go, so that a burst of silent ones keeps nobody out that comes
+    /// behind them.
+    pub(super) async fn settle(&self) {
+        let left = async {
+            while self.table().leaving >= LEAVING {
+                self.left.notified().await;
+            }
+        };
+        // One that does not go costs those who come behind it their place, and no more.
+        drop(timeout(LEAVING_TIMEOUT, left).await);
     }
 
     /// A place for a connection from `address`.
@@ -237,6 +256,7 @@ impl Drop for Slot {
             table.reserved -= 1;
         } else if self.told.to_go.load(Ordering::Acquire) {
             table.leaving -= 1;
+            self.slots.left.notify_one();
         } else {
             table.taken -= 1;
         }

@@ -34,13 +34,13 @@ const RETRY: Duration = Duration::from_millis(300);
 type Error = RaftError<NodeId, ClientWriteError<NodeId, Peer>>;
 
 /// Takes changes of the members on, one at a time, and finishes them, whoever began them.
-pub(crate) struct ConfigChangeManager<A: Adapter> {
+pub(crate) struct ConfigChangeManager {
     pub(crate) id: NodeId,
     pub(crate) raft: Raft,
     pub(crate) leadership: Leadership,
-    pub(crate) adapter: Arc<A>,
+    pub(crate) adapter: Arc<dyn Adapter>,
     pub(crate) progress: watch::Receiver<Progress>,
-    pub(crate) transfer: Arc<Transfer<RaftConsensus<A>>>,
+    pub(crate) transfer: Arc<Transfer<RaftConsensus>>,
     pub(crate) config: Live,
     /// Finds dead voters, if they are to be removed.
     pub(crate) dead: Dead,
@@ -52,7 +52,7 @@ pub(crate) struct ConfigChangeManager<A: Adapter> {
     pub(crate) is_new: AtomicBool,
 }
 
-impl<A: Adapter> ConfigChangeManager<A> {
+impl ConfigChangeManager {
     /// Takes a change on: when this answers, it is committed what is to be, and whoever leads makes it so. Answers the
     /// id of the node that it is about. To be called on the leader.
     pub(crate) async fn accept(&self, change: &Change) -> Result<NodeId, ChangeError> {

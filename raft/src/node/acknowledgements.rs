@@ -5,7 +5,6 @@
 
 use std::time::Duration;
 
-use adapter::Adapter;
 use conf::Durability;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
@@ -24,7 +23,7 @@ const RETRY_PAUSE: Duration = Duration::from_millis(20);
 /// How often this node's log is looked at.
 const SYNC_PAUSE: Duration = Duration::from_millis(2);
 
-impl<A: Adapter> Member<A> {
+impl Member {
     /// Waits until `wanted` members besides the leader have an entry that is committed, or for that long; how many
     /// are known to have it.
     pub(super) async fn acknowledged(&self, index: u64, wanted: usize, patience: Duration) -> usize {

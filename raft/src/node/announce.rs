@@ -8,7 +8,6 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use adapter::Adapter;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
@@ -51,7 +50,7 @@ pub(super) fn own_place(config: &conf::ClusterConfig) -> Peer {
     }
 }
 
-impl<A: Adapter> Member<A> {
+impl Member {
     /// Tells the leader where this member is, whenever the membership says otherwise. For ever.
     pub(super) async fn keep_announced(member: Weak<Self>) {
         let (mut pause, longest) = PAUSE;

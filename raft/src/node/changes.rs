@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use adapter::Adapter;
 use tokio::time::Instant;
 
 use super::Member;
@@ -14,7 +13,7 @@ use crate::types::NodeId;
 /// How long a node that is to come in has to prove itself.
 const PROBE_TIMEOUT: Duration = Duration::from_millis(2500);
 
-impl<A: Adapter> Member<A> {
+impl Member {
     /// Has the leader take a change on.
     async fn ask_for(&self, change: &Change) -> Result<NodeId, ChangeError> {
         let timeout = self.config.load().raft.request_timeout;

@@ -238,17 +238,9 @@ impl Leadership {
 }
 
 /// See the module.
-pub(crate) struct RaftConsensus<A> {
+pub(crate) struct RaftConsensus {
     pub(crate) leadership: Leadership,
-    pub(crate) raft: Raft,
-    pub(crate) adapter: Arc<A>,
-    busy: Arc<Applying>,
-    pub(crate) config: Live,
-    log: LogStore,
-    lease: Arc<Lease>,
-    clock: Arc<LogClock>,
-    /// How many snapshots of other leaders have arrived. One can hold an entry that this node's log loses to it.
-    snapshots: Arc<AtomicU64>,
+    pub(crate) means: Means,
     /// In which term the last batch was made.
     vote: Mutex<Vote>,
     /// There is one upload at a time.
@@ -258,36 +250,26 @@ pub(crate) struct RaftConsensus<A> {
 }
 
 /// What the consensus is made of, besides who leads.
-pub(crate) struct Means<A> {
+pub(crate) struct Means {
     pub(crate) raft: Raft,
-    pub(crate) adapter: Arc<A>,
+    pub(crate) adapter: Arc<dyn Adapter>,
     pub(crate) busy: Arc<Applying>,
     pub(crate) log: LogStore,
     pub(crate) lease: Arc<Lease>,
     pub(crate) clock: Arc<LogClock>,
-    /// See [`RaftConsensus::snapshots`].
+    /// How many snapshots of other leaders have arrived. One can hold an entry that this node's log loses to it.
     pub(crate) snapshots: Arc<AtomicU64>,
     pub(crate) config: Live,
 }
 
-impl<A: Adapter> RaftConsensus<A> {
-    pub(crate) fn new(leadership: Leadership, means: Means<A>) -> Self {
-        let Means { raft, adapter, busy, log, lease, clock, snapshots, config } = means;
-        let (vote, uploading) = (Mutex::default(), tokio::sync::Mutex::default());
-        let pieces = Arc::default();
+impl RaftConsensus {
+    pub(crate) fn new(leadership: Leadership, means: Means) -> Self {
         Self {
             leadership,
-            raft,
-            adapter,
-            busy,
-            config,
-            log,
-            lease,
-            clock,
-            snapshots,
-            vote,
-            uploading,
-            pieces,
+            means,
+            vote: Mutex::default(),
+            uploading: tokio::sync::Mutex::default(),
+            pieces: Arc::default(),
         }
     }
 
@@ -297,20 +279,21 @@ impl<A: Adapter> RaftConsensus<A> {
         let mut last = self.vote.lock().unwrap_or_else(PoisonError::into_inner);
         if *last != vote {
             *last = vote;
-            self.clock.applied(self.adapter.applied().now_ms);
+            self.means.clock.applied(self.means.adapter.applied().now_ms);
         }
-        self.clock.next_ms()
+        self.means.clock.next_ms()
     }
 
     /// Proposes a batch behind all that were proposed before; what is answered ends with its outcome. `patience` is what it
     /// may take longer than others.
     async fn begin(&self, batch: Batch, patience: Duration) -> Boxed<'_, Outcome> {
-        let (snapshots, truncations) = (self.snapshots.load(Ordering::Acquire), self.log.truncations());
+        let (snapshots, truncations) =
+            (self.means.snapshots.load(Ordering::Acquire), self.means.log.truncations());
         // An error here means that openraft's core has ended before it took the batch.
-        let Ok(answer) = self.raft.client_write_ff(batch).await else {
+        let Ok(answer) = self.means.raft.client_write_ff(batch).await else {
             return Box::pin(std::future::ready(Outcome::NotDone));
         };
-        let patience = self.config.load().raft.request_timeout + patience;
+        let patience = self.means.config.load().raft.request_timeout + patience;
         Box::pin(async move {
             match self.patiently(patience, answer).await {
                 Ok(Ok(Ok(response))) => {
@@ -319,7 +302,7 @@ impl<A: Adapter> RaftConsensus<A> {
                 // Truncated for a snapshot, which may hold it: openraft removes everything that it does not know to be
                 // committed from a log that ends otherwise.
                 Ok(Ok(Err(ClientWriteError::ForwardToLeader(_))))
-                    if self.snapshots.load(Ordering::Acquire) != snapshots =>
+                    if self.means.snapshots.load(Ordering::Acquire) != snapshots =>
                 {
                     Outcome::Unknown
                 }
@@ -336,7 +319,7 @@ impl<A: Adapter> RaftConsensus<A> {
         let (mut answer, mut patience) = (pin!(answer), patience);
         loop {
             match timeout(patience, &mut answer).await {
-                Err(_) if self.busy.is_long() => patience = applying::PAUSE,
+                Err(_) if self.means.busy.is_long() => patience = applying::PAUSE,
                 answered => return answered,
             }
         }
@@ -345,7 +328,7 @@ impl<A: Adapter> RaftConsensus<A> {
     /// Returns at `deadline`, or later if the storages are busy then with what takes long.
     async fn patience_ends(&self, deadline: Instant) {
         sleep_until(deadline).await;
-        while self.busy.is_long() {
+        while self.means.busy.is_long() {
             sleep(applying::PAUSE).await;
         }
     }
@@ -396,7 +379,8 @@ impl<A: Adapter> RaftConsensus<A> {
 
     /// Whether every member knows what pieces are.
     fn may_upload(&self) -> bool {
-        Mark::of(&self.adapter.applied().position).is_ok_and(|mark| mark.version >= version::WITH_PIECES)
+        Mark::of(&self.means.adapter.applied().position)
+            .is_ok_and(|mark| mark.version >= version::WITH_PIECES)
     }
 
     /// Has the nodes forget the pieces of an upload, unless they do so because another leads.
@@ -437,7 +421,7 @@ impl<A: Adapter> RaftConsensus<A> {
     /// What became of a batch that openraft refuses: it was not appended, or it was cut off. `truncations` were counted
     /// before it was handed over.
     fn refused(&self, truncations: u64) -> Outcome {
-        if self.log.truncations() == truncations {
+        if self.means.log.truncations() == truncations {
             return Outcome::NotDone;
         }
         let most = self.leadership.voters().iter().map(|config| config.len()).max().unwrap_or(0);
@@ -451,11 +435,11 @@ impl<A: Adapter> RaftConsensus<A> {
         let within = self.leadership.silence * UNHEARD_TIMEOUTS;
         let metrics = self.leadership.metrics.borrow();
         let configs = metrics.membership_config.membership().get_joint_config();
-        self.lease.hears_quorum(metrics.vote, configs, now, within)
+        self.means.lease.hears_quorum(metrics.vote, configs, now, within)
     }
 }
 
-impl<A: Adapter> Consensus for RaftConsensus<A> {
+impl Consensus for RaftConsensus {
     fn route(&self) -> Route {
         match self.leadership.route() {
             Route::Here if !self.is_heard() => Route::Nowhere,
@@ -464,7 +448,7 @@ impl<A: Adapter> Consensus for RaftConsensus<A> {
     }
 
     fn busy(&self) -> Arc<Applying> {
-        Arc::clone(&self.busy)
+        Arc::clone(&self.means.busy)
     }
 
     async fn hold_uploads(&self) -> Option<OwnedRwLockWriteGuard<()>> {

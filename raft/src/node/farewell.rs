@@ -8,7 +8,6 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use adapter::Adapter;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Member;
@@ -25,7 +24,7 @@ const FITNESS_INTERVAL: Duration = Duration::from_millis(500);
 /// How long openraft's core has to end.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
-impl<A: Adapter> Member<A> {
+impl Member {
     pub(super) async fn leave(&self) {
         self.proposer.close();
         self.proposer.drain(Instant::now() + DRAIN_TIMEOUT).await;

@@ -84,15 +84,15 @@ impl Listening {
 }
 
 /// See the module.
-pub(super) struct Lone<A: Adapter> {
+pub(super) struct Lone {
     config: Live,
-    adapter: Arc<A>,
+    adapter: Arc<dyn Adapter>,
     listener: Listening,
     /// None for a node without a cluster.
     arriving: Option<Arriving>,
     /// Ends the attempt to become a member.
     closing: CancellationToken,
-    member: OnceLock<Arc<Member<A>>>,
+    member: OnceLock<Arc<Member>>,
     /// Held while it becomes a member.
     turn: tokio::sync::Mutex<()>,
     /// How many are having it join right now.
@@ -105,10 +105,10 @@ pub(super) struct Lone<A: Adapter> {
     answering: Mutex<Option<AbortOnDropHandle<()>>>,
 }
 
-impl<A: Adapter> Lone<A> {
+impl Lone {
     pub(super) fn start(
         config: Live,
-        adapter: Arc<A>,
+        adapter: Arc<dyn Adapter>,
         listener: TcpListener,
     ) -> Result<Arc<Self>, StartError> {
         let listener = listener.into_std().map_err(|error| StartError::Config(error.to_string()))?;
@@ -126,7 +126,7 @@ impl<A: Adapter> Lone<A> {
     pub(super) fn arrive(
         config: Live,
         place: Place,
-        adapter: Arc<A>,
+        adapter: Arc<dyn Adapter>,
         listener: TcpListener,
     ) -> (Arc<Self>, AbortOnDropHandle<Result<(), StartError>>) {
         let (end, ended) = watch::channel(());
@@ -160,7 +160,7 @@ impl<A: Adapter> Lone<A> {
         (lone, AbortOnDropHandle::new(task))
     }
 
-    fn new(config: Live, adapter: Arc<A>, listener: Listening, arriving: Option<Arriving>) -> Self {
+    fn new(config: Live, adapter: Arc<dyn Adapter>, listener: Listening, arriving: Option<Arriving>) -> Self {
         let backups = Backups::new(&config.load().node.data_dir);
         Self {
             config,
@@ -180,7 +180,7 @@ impl<A: Adapter> Lone<A> {
     }
 
     /// The member, if it is one by now. One that has just been started and is on its way is waited for, for a moment.
-    async fn soon(&self) -> Option<&Arc<Member<A>>> {
+    async fn soon(&self) -> Option<&Arc<Member>> {
         if let (None, Some(arriving)) = (self.member.get(), &self.arriving) {
             let mut ended = arriving.ended.clone();
             // It only ever ends, and nothing is sent.

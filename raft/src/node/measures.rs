@@ -4,7 +4,6 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use adapter::Adapter;
 use metrics::{Counter, Histogram};
 
 use super::Member;
@@ -59,7 +58,7 @@ impl LeaderChanges {
     }
 }
 
-impl<A: Adapter> Member<A> {
+impl Member {
     pub(super) fn set_metrics(&self) {
         let gauge = |name: &'static str, value: f64| metrics::gauge!(name).set(value);
         let count = |name: &'static str, value: u64| metrics::counter!(name).absolute(value);

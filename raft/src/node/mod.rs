@@ -45,7 +45,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use adapter::snapshot::Digest;
-use adapter::{Adapter, CommandBuffer, Frozen};
+use adapter::{Adapter, CommandBuffer};
 use bytes::Bytes;
 use conf::{Consistency, Live};
 use tokio::net::TcpListener;
@@ -53,8 +53,8 @@ use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::backup::{Backups, Begun, TakeError};
+use crate::checkpoint::{Checkpointer, DigestError};
 use crate::data_id::DataId;
-use crate::freezer::{DigestError, Freezer};
 use crate::handle::{
     Boxed, Committed, Handle, Lead, MemberStatus, NodeStatus, ProposeError, ReadError, Service,
 };
@@ -201,11 +201,11 @@ impl Node {
     /// Starts a member on `adapter`, serving its peers on `raft_listener`. A node that has no data yet returns from
     /// here once all members are up, or a leader has answered it. Without members in the configuration and without an identity in the data
     /// directory the node belongs to no cluster, and waits to be the first of one or to join one.
-    pub async fn start<A: Adapter>(
+    pub async fn start(
         config: impl Into<Live>,
-        adapter: A,
+        adapter: Arc<dyn Adapter>,
         raft_listener: TcpListener,
-    ) -> Result<Handle<A>, StartError> {
+    ) -> Result<Handle, StartError> {
         let (handle, arrival) = Self::begin(config, adapter, raft_listener)?;
         arrival.await?;
         Ok(handle)
@@ -213,12 +213,12 @@ impl Node {
 
     /// As [`Self::start`], and returns at once: clients can be told how the node is while it is on its way into its
     /// cluster. Must be called inside a tokio runtime.
-    pub fn begin<A: Adapter>(
+    pub fn begin(
         config: impl Into<Live>,
-        adapter: A,
+        adapter: Arc<dyn Adapter>,
         raft_listener: TcpListener,
-    ) -> Result<(Handle<A>, Arrival), StartError> {
-        let (live, adapter): (Live, _) = (config.into(), Arc::new(adapter));
+    ) -> Result<(Handle, Arrival), StartError> {
+        let live = config.into();
         let place = entry::find(&live.load())?;
         Ok(match place {
             Some(place) => {
@@ -246,7 +246,7 @@ impl IntoFuture for Arrival {
 }
 
 /// What a running member consists of.
-struct Member<A: Adapter> {
+struct Member {
     id: NodeId,
     /// Which data directory it has.
     data: DataId,
@@ -255,7 +255,7 @@ struct Member<A: Adapter> {
     cluster_id: String,
     config: Live,
     started: Instant,
-    adapter: Arc<A>,
+    adapter: Arc<dyn Adapter>,
     clock: Arc<LogClock>,
     raft: Raft,
     log: LogStore,
@@ -263,14 +263,14 @@ struct Member<A: Adapter> {
     leadership: Leadership,
     health: Arc<HealthMonitor>,
     progress: watch::Receiver<Progress>,
-    proposer: Arc<Proposer<RaftConsensus<A>>>,
+    proposer: Arc<Proposer<RaftConsensus>>,
     reads: Arc<Reads>,
-    transfer: Arc<Transfer<RaftConsensus<A>>>,
-    manager: Arc<ConfigChangeManager<A>>,
+    transfer: Arc<Transfer<RaftConsensus>>,
+    manager: Arc<ConfigChangeManager>,
     elections: Arc<Elections>,
     campaign: Arc<Campaign>,
-    freezer: Arc<Freezer<A>>,
-    keeper: Keeper<A>,
+    checkpointer: Arc<Checkpointer>,
+    keeper: Keeper,
     backups: Backups,
     sight: Sight,
     stopping: Arc<AtomicBool>,
@@ -281,7 +281,7 @@ struct Member<A: Adapter> {
     tasks: Mutex<Vec<AbortOnDropHandle<()>>>,
 }
 
-impl<A: Adapter> Member<A> {
+impl Member {
     fn tasks(&self) -> std::sync::MutexGuard<'_, Vec<AbortOnDropHandle<()>>> {
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -309,7 +309,7 @@ pub(crate) fn limits(
     }
 }
 
-impl<A: Adapter> Service<A> for Member<A> {
+impl Service for Member {
     fn propose(&self, commands: CommandBuffer) -> Boxed<'_, Result<Committed, ProposeError>> {
         if self.elections.is_removed() {
             return Box::pin(std::future::ready(Err(ProposeError::NoCluster)));
@@ -344,8 +344,8 @@ impl<A: Adapter> Service<A> for Member<A> {
         self.clock.now_ms()
     }
 
-    fn adapter(&self) -> &A {
-        &self.adapter
+    fn adapter(&self) -> &dyn Adapter {
+        &*self.adapter
     }
 
     fn status(&self) -> NodeStatus {
@@ -380,18 +380,18 @@ impl<A: Adapter> Service<A> for Member<A> {
     }
 
     fn digest_at(&self, index: u64) -> Boxed<'_, Result<Digest, DigestError>> {
-        Box::pin(self.freezer.digest_at(index, self.config.load().raft.request_timeout))
+        Box::pin(self.checkpointer.digest_at(index, self.config.load().raft.request_timeout))
     }
 
     fn begin_backup(&self) -> Boxed<'_, Result<Begun, TakeError>> {
         Box::pin(async {
             self.reads.barrier(Consistency::Linearizable, 0).await?;
             let applied = reads::applied_index(&self.progress.borrow());
-            let frozen = self.freezer.freeze().await?;
-            if frozen.applied().position.index < applied {
+            let snapshot = self.checkpointer.snapshot().await?;
+            if snapshot.applied().position.index < applied {
                 return Err(TakeError::Behind);
             }
-            self.backups.begin(frozen, Bytes::copy_from_slice(self.cluster_id.as_bytes()))
+            self.backups.begin(snapshot, Bytes::copy_from_slice(self.cluster_id.as_bytes()))
         })
     }
 
@@ -424,7 +424,7 @@ impl<A: Adapter> Service<A> for Member<A> {
     }
 }
 
-impl<A: Adapter> Inbound for Member<A> {
+impl Inbound for Member {
     fn raft(&self) -> &Raft {
         &self.raft
     }

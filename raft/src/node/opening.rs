@@ -19,9 +19,9 @@ use crate::state_machine::KiwiStateMachine;
 use crate::types::{LogId, NodeId, Vote};
 
 /// What a member finds in its data directory.
-pub(super) struct Opened<A: Adapter> {
+pub(super) struct Opened {
     pub(super) log: LogStore,
-    pub(super) state_machine: KiwiStateMachine<A>,
+    pub(super) state_machine: KiwiStateMachine,
     /// The end of the log.
     last: Option<LogId>,
     /// What the storage has applied.
@@ -30,12 +30,12 @@ pub(super) struct Opened<A: Adapter> {
     origin: String,
 }
 
-impl<A: Adapter> Opened<A> {
+impl Opened {
     pub(super) async fn open(
         config: &ClusterConfig,
         id: NodeId,
         cluster_id: &str,
-        adapter: Arc<A>,
+        adapter: Arc<dyn Adapter>,
     ) -> Result<Self, StartError> {
         let data_dir = &config.node.data_dir;
         let (mut log, identity, is_new) = open_log(data_dir, Options::new(id, &config.raft)).await?;
@@ -165,7 +165,7 @@ async fn fits(
 }
 
 /// The members, as the storage knows them, or else the configuration.
-fn known_members<A: Adapter>(state_machine: &KiwiStateMachine<A>, how: &How) -> Members {
+fn known_members(state_machine: &KiwiStateMachine, how: &How) -> Members {
     let membership = state_machine.mark().membership.membership();
     let members: Members = membership.nodes().map(|(id, peer)| (*id, peer.clone())).collect();
     if members.is_empty() { how.members().cloned().unwrap_or_default() } else { members }

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use adapter::Adapter;
 use openraft::ServerState;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -19,7 +18,7 @@ use crate::types::{NodeId, Peer, Raft};
 /// How long a member that has not answered the health monitor may take to answer after all.
 const DOWN_TIMEOUT: Duration = Duration::from_millis(50);
 
-impl<A: Adapter> Member<A> {
+impl Member {
     pub(super) fn node_status(&self) -> NodeStatus {
         let progress = *self.progress.borrow();
         let metrics = self.raft.metrics();

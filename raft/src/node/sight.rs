@@ -8,7 +8,6 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use adapter::Adapter;
 use tokio::time::Instant;
 
 use super::Member;
@@ -38,7 +37,7 @@ impl Sight {
     }
 }
 
-impl<A: Adapter> Member<A> {
+impl Member {
     /// How all members are, as far as they say so within a moment.
     pub(super) async fn glance_around(&self) -> Vec<MemberStatus> {
         let mut seen = self.sight.seen.lock().await;

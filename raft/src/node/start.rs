@@ -22,8 +22,8 @@ use super::word::Beginning;
 use super::{Member, StartError, limits, report, spawn, upkeep};
 use crate::applying::Applying;
 use crate::backup::Backups;
+use crate::checkpoint::Checkpointer;
 use crate::data_id::DataId;
-use crate::freezer::Freezer;
 use crate::health::HealthMonitor;
 use crate::lease::Lease;
 use crate::log_clock::LogClock;
@@ -45,12 +45,12 @@ use crate::types::{NodeId, Raft};
 const MAX_BODY_BYTES: usize = (4 << 30) + (1 << 20);
 
 /// What a member is put together from.
-struct Parts<A: Adapter> {
+struct Parts {
     id: NodeId,
     data: DataId,
     beginning: Option<Beginning>,
     live: Live,
-    adapter: Arc<A>,
+    adapter: Arc<dyn Adapter>,
     clock: Arc<LogClock>,
     busy: Arc<Applying>,
     raft: Raft,
@@ -60,16 +60,16 @@ struct Parts<A: Adapter> {
     health: Arc<HealthMonitor>,
     elections: Arc<Elections>,
     progress: watch::Receiver<Progress>,
-    freezer: Arc<Freezer<A>>,
-    keeper: Keeper<A>,
+    checkpointer: Arc<Checkpointer>,
+    keeper: Keeper,
     /// Whether the node forms a new cluster.
     is_founder: bool,
 }
 
-impl<A: Adapter> Parts<A> {
-    fn assemble(self) -> Arc<Member<A>> {
+impl Parts {
+    fn assemble(self) -> Arc<Member> {
         let Self { id, data, beginning, live, adapter, clock, busy, raft, is_founder, .. } = self;
-        let Self { log, peers, lease, health, elections, progress, freezer, keeper, .. } = self;
+        let Self { log, peers, lease, health, elections, progress, checkpointer, keeper, .. } = self;
         let leadership = Leadership::new(id, &raft, peers.clone(), &elections);
         let means = Means {
             raft: raft.clone(),
@@ -135,7 +135,7 @@ impl<A: Adapter> Parts<A> {
             manager: Arc::new(manager),
             elections,
             campaign: Arc::new(campaign),
-            freezer,
+            checkpointer,
             keeper,
             backups,
             sight: Sight::default(),
@@ -147,11 +147,11 @@ impl<A: Adapter> Parts<A> {
     }
 }
 
-impl<A: Adapter> Member<A> {
+impl Member {
     pub(super) async fn start(
         live: Live,
         Place { id, cluster_id, how }: Place,
-        adapter: Arc<A>,
+        adapter: Arc<dyn Adapter>,
         listener: TcpListener,
     ) -> Result<Arc<Self>, StartError> {
         let config = &ClusterConfig::clone(&live.load());
@@ -171,7 +171,8 @@ impl<A: Adapter> Member<A> {
         let admission = opened.come_in(candidacy.as_ref(), id, &how, &peers).await?;
         let Opened { log, state_machine, applied, .. } = opened;
         let (progress, rebuilder) = (state_machine.progress(), state_machine.rebuilder());
-        let (freezer, keeper, busy) = (state_machine.freezer(), state_machine.keeper(), state_machine.busy());
+        let (checkpointer, keeper, busy) =
+            (state_machine.checkpointer(), state_machine.keeper(), state_machine.busy());
 
         let raft_config = Arc::new(openraft_config(config, &cluster_id)?);
         let interval = config.raft.heartbeat_interval;
@@ -200,7 +201,7 @@ impl<A: Adapter> Member<A> {
             health,
             elections,
             progress,
-            freezer,
+            checkpointer,
             keeper,
             is_founder: matches!(admission, Some(Admission::Form(_))),
         };

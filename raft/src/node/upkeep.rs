@@ -79,8 +79,8 @@ async fn purge(raft: &Raft, keep_entries: u64) -> bool {
 }
 
 /// Has keys removed whose deadline has passed, while this node leads. For ever.
-pub(crate) async fn expire_keys<A: Adapter, C: Consensus>(
-    adapter: Arc<A>,
+pub(crate) async fn expire_keys<C: Consensus>(
+    adapter: Arc<dyn Adapter>,
     proposer: Arc<Proposer<C>>,
     clock: Arc<LogClock>,
     route: impl Fn() -> Route + Send,
@@ -94,7 +94,7 @@ pub(crate) async fn expire_keys<A: Adapter, C: Consensus>(
 }
 
 /// Answers whether there may be more to remove at once.
-async fn expire_some<A: Adapter, C: Consensus>(adapter: &A, proposer: &Proposer<C>, now_ms: u64) -> bool {
+async fn expire_some<C: Consensus>(adapter: &dyn Adapter, proposer: &Proposer<C>, now_ms: u64) -> bool {
     let due = match adapter.due_keys(now_ms, EXPIRE_KEYS).await {
         Ok(due) => due,
         Err(error) => {
@@ -117,10 +117,10 @@ async fn expire_some<A: Adapter, C: Consensus>(adapter: &A, proposer: &Proposer<
 }
 
 /// Has this node's clock of the log follow the leader's, and know what the others' wall clocks say. For ever.
-pub(super) async fn keep_time<A: Adapter>(
+pub(super) async fn keep_time(
     me: NodeId,
     clock: Arc<LogClock>,
-    adapter: Arc<A>,
+    adapter: Arc<dyn Adapter>,
     health: Arc<HealthMonitor>,
     leadership: Leadership,
 ) {

@@ -4,7 +4,6 @@
 
 use std::collections::BTreeSet;
 
-use adapter::Adapter;
 use serde::{Deserialize, Serialize};
 
 use super::Member;
@@ -72,7 +71,7 @@ pub(super) fn is_beginning(last: Option<LogId>) -> bool {
     last.is_none_or(|last| last.leader_id.term == 0)
 }
 
-impl<A: Adapter> Member<A> {
+impl Member {
     pub(super) fn word_to(&self, asker: NodeId) -> Word {
         let mark = Mark::of(&self.adapter.applied().position);
         let removed = mark.is_ok_and(|mark| mark.has_lost(asker));

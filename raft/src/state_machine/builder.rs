@@ -5,7 +5,6 @@ use std::io::{BufWriter, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use adapter::{Adapter, Frozen};
 use openraft::{AnyError, RaftSnapshotBuilder, Snapshot, StorageIOError};
 use tokio::sync::OwnedMutexGuard;
 
@@ -20,8 +19,8 @@ const BUFFER: usize = 1024 * 1024;
 const RETRY: Duration = Duration::from_secs(1);
 
 /// Builds one snapshot, in a task of its own.
-pub struct SnapshotBuilder<A: Adapter> {
-    pub(super) shared: Arc<Shared<A>>,
+pub struct SnapshotBuilder {
+    pub(super) shared: Arc<Shared>,
 }
 
 /// Why there is no snapshot.
@@ -47,7 +46,7 @@ impl BuildError {
     }
 }
 
-impl<A: Adapter> RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder<A> {
+impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
     async fn build_snapshot(&mut self) -> Result<Snapshot<TypeConfig>, StorageError> {
         let (meta, snapshot) = loop {
             let began = Instant::now();
@@ -75,7 +74,7 @@ impl<A: Adapter> RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder<A> {
     }
 }
 
-impl<A: Adapter> SnapshotBuilder<A> {
+impl SnapshotBuilder {
     async fn build(&self) -> Result<(Meta, SnapshotFile), BuildError> {
         // The log up to the snapshot may be given up once it exists. So what the snapshot holds must be durable in
         // the storage too, or a crash would take the storage back to before the log begins.
@@ -86,7 +85,7 @@ impl<A: Adapter> SnapshotBuilder<A> {
     }
 }
 
-impl<A: Adapter> SnapshotBuilder<A> {
+impl SnapshotBuilder {
     /// The turn, at a moment when no commands are there in part: whoever begins with the snapshot would lack the rest.
     async fn turn_between_uploads(&self) -> Result<OwnedMutexGuard<()>, BuildError> {
         let mut progress = self.shared.progress.subscribe();
@@ -103,19 +102,19 @@ impl<A: Adapter> SnapshotBuilder<A> {
     }
 }
 
-/// Freezes the storage, lets writes go on, and writes the snapshot; answers the newest snapshot.
-fn write<A: Adapter>(
-    shared: &Shared<A>,
+/// Takes a snapshot of the storage, lets writes go on, and writes the snapshot; answers the newest snapshot.
+fn write(
+    shared: &Shared,
     turn: OwnedMutexGuard<()>,
     durable: u64,
 ) -> Result<(Meta, SnapshotFile), BuildError> {
-    let frozen = shared.adapter.freeze()?;
+    let content = shared.adapter.snapshot()?;
     drop(turn);
-    let mark = Mark::of(&frozen.applied().position).map_err(BuildError::Position)?;
-    let frozen_at = frozen.applied().position.index;
-    if frozen_at > durable {
+    let mark = Mark::of(&content.applied().position).map_err(BuildError::Position)?;
+    let taken_at = content.applied().position.index;
+    if taken_at > durable {
         return Err(BuildError::Position(format!(
-            "after a flush the storage is durable up to {durable} and applied up to {frozen_at}"
+            "after a flush the storage is durable up to {durable} and applied up to {taken_at}"
         )));
     }
     let began = Instant::now();
@@ -123,7 +122,7 @@ fn write<A: Adapter>(
     let meta = files::meta(&mark);
     let file = shared.files.unfinished(&meta);
     let mut out = BufWriter::with_capacity(BUFFER, File::create(&file.path)?);
-    frozen.write(shared.cluster_id.clone(), &mut out)?;
+    content.write(shared.cluster_id.clone(), &mut out)?;
     out.flush()?;
     out.get_ref().sync_all()?;
     let bytes = out.get_ref().metadata()?.len();

@@ -7,7 +7,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use adapter::Adapter;
 use adapter::snapshot::survey;
 
 use super::mark::Mark;
@@ -30,17 +29,17 @@ pub(crate) enum KeepError {
 }
 
 /// Takes received snapshots in.
-pub(crate) struct Keeper<A: Adapter> {
-    pub(super) shared: Arc<Shared<A>>,
+pub(crate) struct Keeper {
+    pub(super) shared: Arc<Shared>,
 }
 
-impl<A: Adapter> Clone for Keeper<A> {
+impl Clone for Keeper {
     fn clone(&self) -> Self {
         Self { shared: Arc::clone(&self.shared) }
     }
 }
 
-impl<A: Adapter> Keeper<A> {
+impl Keeper {
     /// Counts the snapshots that have arrived, each before openraft hears of it.
     pub(crate) fn taken(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.shared.taken)

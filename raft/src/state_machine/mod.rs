@@ -41,7 +41,7 @@ pub(crate) use self::mark::Mark;
 use self::pieces::Pieces;
 use crate::TypeConfig;
 use crate::applying::Applying;
-use crate::freezer::Freezer;
+use crate::checkpoint::Checkpointer;
 use crate::log_store::LogReader;
 use crate::logger::RaftLogger;
 use crate::types::{Entry, LogId, NodeId, Peer, Replies, SnapshotFile, StorageError, StoredMembership};
@@ -86,11 +86,11 @@ pub enum OpenError {
 }
 
 /// What the state machine and its snapshot builders share.
-struct Shared<A> {
-    adapter: Arc<A>,
+struct Shared {
+    adapter: Arc<dyn Adapter>,
     /// The adapter has one writer at a time: whoever holds this. Not held while a snapshot is being written.
     turn: Arc<tokio::sync::Mutex<()>>,
-    freezer: Arc<Freezer<A>>,
+    checkpointer: Arc<Checkpointer>,
     files: Files,
     log: LogReader,
     logger: RaftLogger,
@@ -139,17 +139,17 @@ impl Prepared {
 }
 
 /// Applies committed entries to an adapter.
-pub struct KiwiStateMachine<A: Adapter> {
-    shared: Arc<Shared<A>>,
+pub struct KiwiStateMachine {
+    shared: Arc<Shared>,
     mark: Mark,
     pieces: Pieces,
 }
 
-impl<A: Adapter> KiwiStateMachine<A> {
+impl KiwiStateMachine {
     /// Puts an adapter under a Raft log, with snapshots in `<data_dir>/snapshots`. A storage that is behind the
     /// newest snapshot, as one in memory is after a restart, is restored from it.
     pub async fn open(
-        adapter: Arc<A>,
+        adapter: Arc<dyn Adapter>,
         data_dir: &Path,
         cluster_id: &str,
         log: LogReader,
@@ -164,7 +164,7 @@ impl<A: Adapter> KiwiStateMachine<A> {
         if let Some((meta, file)) = newest.filter(|(meta, _)| meta.last_log_id > found.applied) {
             tracing::info!(snapshot = %meta, "the storage is behind the newest snapshot and is restored from it");
             let stream = stream::open(&file.path, cluster_id.as_bytes()).map_err(OpenError::Restore)?;
-            applied = adapter.install(stream).await.map_err(OpenError::Restore)?;
+            applied = adapter.install(Box::new(stream)).await.map_err(OpenError::Restore)?;
         }
         let mark = Mark::of(&applied.position).map_err(OpenError::Position)?;
         let unread = |error: StorageError| OpenError::Position(error.to_string());
@@ -172,12 +172,12 @@ impl<A: Adapter> KiwiStateMachine<A> {
         let pieces = Pieces::of(&mark, &log).await.map_err(unread)?;
         let (progress, _) = watch::channel(Progress { applied: mark.applied, snapshot });
         let (turn, cluster_id) = (Arc::default(), Bytes::copy_from_slice(cluster_id.as_bytes()));
-        let freezer = Arc::new(Freezer::new(Arc::clone(&adapter), Arc::clone(&turn)));
+        let checkpointer = Arc::new(Checkpointer::new(Arc::clone(&adapter), Arc::clone(&turn)));
         Ok(Self {
             shared: Arc::new(Shared {
                 adapter,
                 turn,
-                freezer,
+                checkpointer,
                 files,
                 logger: RaftLogger::new(log.node_id()),
                 log,
@@ -210,18 +210,18 @@ impl<A: Adapter> KiwiStateMachine<A> {
     }
 
     /// What rebuilds the storage when it has lost data.
-    pub fn rebuilder(&self) -> Rebuilder<A> {
+    pub fn rebuilder(&self) -> Rebuilder {
         Rebuilder { shared: Arc::clone(&self.shared) }
     }
 
     /// What takes received snapshots in.
-    pub(crate) fn keeper(&self) -> Keeper<A> {
+    pub(crate) fn keeper(&self) -> Keeper {
         Keeper { shared: Arc::clone(&self.shared) }
     }
 
     /// Fixes the content between two runs.
-    pub(crate) fn freezer(&self) -> Arc<Freezer<A>> {
-        Arc::clone(&self.shared.freezer)
+    pub(crate) fn checkpointer(&self) -> Arc<Checkpointer> {
+        Arc::clone(&self.shared.checkpointer)
     }
 
     /// Applies one run and answers its replies, one list per entry.
@@ -263,7 +263,7 @@ impl<A: Adapter> KiwiStateMachine<A> {
             Replies(list.unwrap_or_default())
         }));
         self.shared.applying.record(began.elapsed());
-        self.shared.freezer.reached(last.index);
+        self.shared.checkpointer.reached(last.index);
         self.shared.progress.send_modify(|progress| progress.applied = Some(last));
         Ok(())
     }
@@ -277,8 +277,8 @@ fn bytes(entry: &Entry) -> usize {
     }
 }
 
-impl<A: Adapter> RaftStateMachine<TypeConfig> for KiwiStateMachine<A> {
-    type SnapshotBuilder = SnapshotBuilder<A>;
+impl RaftStateMachine<TypeConfig> for KiwiStateMachine {
+    type SnapshotBuilder = SnapshotBuilder;
 
     async fn applied_state(&mut self) -> Result<(Option<LogId>, StoredMembership), StorageError> {
         let mark = Mark::of(&self.shared.adapter.applied().position);
@@ -302,7 +302,7 @@ impl<A: Adapter> RaftStateMachine<TypeConfig> for KiwiStateMachine<A> {
                 run_bytes = 0;
             }
             run_bytes += more;
-            let is_awaited = self.shared.freezer.is_awaited(entry.log_id.index);
+            let is_awaited = self.shared.checkpointer.is_awaited(entry.log_id.index);
             run.push(entry);
             if is_awaited {
                 self.apply_run(std::mem::take(&mut run), &mut replies).await?;
@@ -313,7 +313,7 @@ impl<A: Adapter> RaftStateMachine<TypeConfig> for KiwiStateMachine<A> {
         Ok(replies)
     }
 
-    async fn get_snapshot_builder(&mut self) -> SnapshotBuilder<A> {
+    async fn get_snapshot_builder(&mut self) -> SnapshotBuilder {
         SnapshotBuilder { shared: Arc::clone(&self.shared) }
     }
 
@@ -338,8 +338,12 @@ impl<A: Adapter> RaftStateMachine<TypeConfig> for KiwiStateMachine<A> {
         let stream = stream::open(&snapshot.path, &self.shared.cluster_id);
         let stream = stream.map_err(|error| failed(AnyError::new(&error)))?;
         stream.sync_all().map_err(|error| failed(AnyError::new(&error)))?;
-        let installed =
-            self.shared.adapter.install(stream).await.map_err(|error| failed(AnyError::new(&error)))?;
+        let installed = self
+            .shared
+            .adapter
+            .install(Box::new(stream))
+            .await
+            .map_err(|error| failed(AnyError::new(&error)))?;
         let mark = Mark::of(&installed.position).map_err(|error| failed(AnyError::error(error)))?;
         if mark.applied != meta.last_log_id {
             let error =
@@ -354,7 +358,7 @@ impl<A: Adapter> RaftStateMachine<TypeConfig> for KiwiStateMachine<A> {
         // No snapshot is made while an upload is under way.
         (self.mark, self.pieces) = (mark, Pieces::default());
         self.shared.logger.snapshot_installed(applied);
-        self.shared.freezer.reached(applied.map_or(0, |applied| applied.index));
+        self.shared.checkpointer.reached(applied.map_or(0, |applied| applied.index));
         self.shared.progress.send_modify(|progress| {
             *progress = Progress { applied, snapshot: progress.snapshot.max(applied) };
         });

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use adapter::Applied;
 use adapter::snapshot::{Header, SnapshotWriter};
-use adapter::{Adapter, Applied};
 use openraft::RaftLogReader;
 
 use super::mark::Mark;
@@ -35,11 +35,11 @@ pub(super) enum RebuildError {
 }
 
 /// Rebuilds the storage whenever it is found to have lost data.
-pub struct Rebuilder<A: Adapter> {
-    pub(super) shared: Arc<Shared<A>>,
+pub struct Rebuilder {
+    pub(super) shared: Arc<Shared>,
 }
 
-impl<A: Adapter> Rebuilder<A> {
+impl Rebuilder {
     /// For ever.
     pub async fn run(self) {
         loop {
@@ -57,7 +57,7 @@ impl<A: Adapter> Rebuilder<A> {
 }
 
 /// Brings the storage from the newest snapshot to where it was. The caller has the turn.
-pub(super) async fn rebuild<A: Adapter>(shared: &Shared<A>, reason: &str) -> Result<(), RebuildError> {
+pub(super) async fn rebuild(shared: &Shared, reason: &str) -> Result<(), RebuildError> {
     let goal = shared.progress.borrow().applied;
     tracing::warn!(reason, ?goal, "the storage is rebuilt from the newest snapshot and the log");
     shared.adapter.set_rebuilding(true);
@@ -97,12 +97,14 @@ pub(super) async fn rebuild<A: Adapter>(shared: &Shared<A>, reason: &str) -> Res
 }
 
 /// Takes the storage back to the newest snapshot, or to the beginning of the log.
-async fn install<A: Adapter>(shared: &Shared<A>) -> Result<Mark, RebuildError> {
+async fn install(shared: &Shared) -> Result<Mark, RebuildError> {
     let installed: Applied = match shared.files.newest() {
-        Some((_, file)) => shared.adapter.install(stream::open(&file.path, &shared.cluster_id)?).await?,
+        Some((_, file)) => {
+            shared.adapter.install(Box::new(stream::open(&file.path, &shared.cluster_id)?)).await?
+        }
         None => {
             let (nothing, _) = SnapshotWriter::new(Vec::new(), &Header::default())?.finish()?;
-            shared.adapter.install(Cursor::new(nothing)).await?
+            shared.adapter.install(Box::new(Cursor::new(nothing))).await?
         }
     };
     Mark::of(&installed.position).map_err(RebuildError::Position)

@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use adapter::keyspace::Kind;
 use adapter::snapshot::{ContentSink, Digest, Header, Item, SnapshotReader, SnapshotWriter};
-use adapter::{Applied, CommandBuffer, Frozen, Health, Position, ReadOutcome, Reply};
+use adapter::{Applied, CommandBuffer, Health, Position, ReadOutcome, Reply, Snapshot};
+use async_trait::async_trait;
 use bytes::Bytes;
 use openraft::testing::{StoreBuilder, Suite};
 use openraft::{CommittedLeaderId, Membership, RaftSnapshotBuilder};
@@ -52,12 +53,16 @@ fn content(stream: impl Read) -> Result<Content, adapter::StorageError> {
 
 struct Page(Applied, Content);
 
-impl Frozen for Page {
+impl Snapshot for Page {
     fn applied(&self) -> &Applied {
         &self.0
     }
 
-    fn write(self, cluster_id: Bytes, out: &mut (dyn Write + Send)) -> Result<Digest, adapter::StorageError> {
+    fn write(
+        self: Box<Self>,
+        cluster_id: Bytes,
+        out: &mut (dyn Write + Send),
+    ) -> Result<Digest, adapter::StorageError> {
         // Somebody who wants to write meanwhile gets the time to.
         std::thread::sleep(std::time::Duration::from_millis(20));
         let bytes = postcard::to_stdvec(&self.1).unwrap();
@@ -69,6 +74,7 @@ impl Frozen for Page {
     }
 }
 
+#[async_trait]
 impl Adapter for Book {
     fn applied(&self) -> Applied {
         Applied { position: self.position(), now_ms: 0 }
@@ -103,11 +109,11 @@ impl Adapter for Book {
         Ok(self.position())
     }
 
-    fn freeze(&self) -> Result<impl Frozen + 'static, adapter::StorageError> {
-        Ok(Page(self.applied(), self.content.lock().unwrap().clone()))
+    fn snapshot(&self) -> Result<Box<dyn Snapshot>, adapter::StorageError> {
+        Ok(Box::new(Page(self.applied(), self.content.lock().unwrap().clone())))
     }
 
-    async fn install(&self, stream: impl Read + Send + 'static) -> Result<Applied, adapter::StorageError> {
+    async fn install(&self, stream: Box<dyn Read + Send>) -> Result<Applied, adapter::StorageError> {
         *self.content.lock().unwrap() = content(stream)?;
         Ok(self.applied())
     }
@@ -140,8 +146,8 @@ fn members(index: u64, ids: impl IntoIterator<Item = NodeId>) -> Entry {
     Entry { log_id: id(index), payload: EntryPayload::Membership(membership) }
 }
 
-async fn open(book: &Arc<Book>, directory: &Path) -> KiwiStateMachine<Book> {
-    KiwiStateMachine::open(Arc::clone(book), directory, "ours", empty_log()).await.unwrap()
+async fn open(book: &Arc<Book>, directory: &Path) -> KiwiStateMachine {
+    KiwiStateMachine::open(book.clone(), directory, "ours", empty_log()).await.unwrap()
 }
 
 /// It is closed, and its directory gone, when its last reader is.
@@ -162,8 +168,8 @@ fn files(directory: &Path) -> Vec<String> {
 
 struct Stores;
 
-impl StoreBuilder<TypeConfig, LogStore, KiwiStateMachine<Book>, tempfile::TempDir> for Stores {
-    async fn build(&self) -> Result<(tempfile::TempDir, LogStore, KiwiStateMachine<Book>), StorageError> {
+impl StoreBuilder<TypeConfig, LogStore, KiwiStateMachine, tempfile::TempDir> for Stores {
+    async fn build(&self) -> Result<(tempfile::TempDir, LogStore, KiwiStateMachine), StorageError> {
         let directory = tempfile::tempdir().unwrap();
         let log = LogStore::open(directory.path(), options()).unwrap();
         let state_machine = open(&Arc::default(), directory.path()).await;
@@ -400,7 +406,7 @@ async fn a_node_that_is_started_again_during_an_upload_reads_its_pieces_back_fro
     let book = Arc::default();
     open(&book, directory.path()).await.apply(entries).await.unwrap();
     let log = LogStore::open(directory.path(), options()).unwrap();
-    let machine = KiwiStateMachine::open(Arc::clone(&book), directory.path(), "ours", log.reader()).await;
+    let machine = KiwiStateMachine::open(book.clone(), directory.path(), "ours", log.reader()).await;
     let replies = machine.unwrap().apply([last.clone()]).await.unwrap();
     assert_eq!(replies, [Replies(vec![Reply::Integer(1001)])]);
     assert_eq!(book.batches(), [Batch::new(1001, 9, [&commands]).raw().to_vec()]);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use adapter::memory::MemoryAdapter;
-use adapter::{Adapter, CommandBuffer, Reply};
+use adapter::{CommandBuffer, Reply};
 use conf::{ClusterConfig, Member};
 use raft::handle::Role;
 use raft::{Consistency, Handle, Node, ProposeError, StartError};
@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 pub struct Running {
     runtime: Runtime,
-    pub handle: Handle<MemoryAdapter>,
+    pub handle: Handle,
 }
 
 pub struct Cluster {
@@ -189,7 +189,7 @@ pub fn start(config: &ClusterConfig) -> Result<Running, StartError> {
                 TcpListener::from_std(listener).ok()
             })
         });
-        Node::start(config, MemoryAdapter::new(), listener).await
+        Node::start(config, Arc::new(MemoryAdapter::new()), listener).await
     });
     match handle {
         Ok(handle) => Ok(Running { runtime, handle }),

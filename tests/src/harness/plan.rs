@@ -79,9 +79,6 @@ pub const KINDS: [(Kind, &str); 18] = [
     (CutLog, "cut-log"),
 ];
 
-/// Kinds that are known to break a promise as of today. They run when they are asked for by name.
-pub const KNOWN_TO_BREAK: [Kind; 5] = [Clock, WipeAmidRestart, RollBack, LoseLog, CutLog];
-
 impl Kind {
     /// Its name.
     pub fn name(self) -> &'static str {
@@ -102,7 +99,7 @@ impl Kind {
     /// Whether it can last beside another one. What takes a majority away, or restarts nodes in an order of its own,
     /// leaves no room for that.
     fn pairs(self) -> bool {
-        !matches!(self, KillAll | Wipe | WipeAmidRestart | RollBack | LoseLog | CutLog)
+        !matches!(self, KillAll | WipeAmidRestart | RollBack | LoseLog | CutLog)
     }
 }
 

@@ -8,6 +8,7 @@ use crate::embedded::db::store::Store;
 use crate::embedded::error::storage_error;
 use crate::error::StorageError;
 
+/// Its name from the first version on.
 const WORKER_STATE_KEY: &[u8] = b"carrier";
 
 /// Durable state of the write-behind worker.
@@ -39,7 +40,7 @@ impl Store {
     pub(crate) fn worker_state(&self) -> Result<WorkerState, StorageError> {
         let decode = |bytes: &[u8]| {
             postcard::from_bytes(bytes)
-                .map_err(|error| StorageError::Corrupt(format!("what the carrier remembers: {error}")))
+                .map_err(|error| StorageError::Corrupt(format!("the write-behind worker's state: {error}")))
         };
         let found = self.get(None, Family::State, WORKER_STATE_KEY, decode).map_err(storage_error)?;
         found.transpose().map(Option::unwrap_or_default)
@@ -58,8 +59,8 @@ impl Store {
         batch: &mut WriteBatch,
         worker_state: &WorkerState,
     ) -> Result<(), StorageError> {
-        let encoded =
-            postcard::to_allocvec(worker_state).map_err(StorageError::engine("write down the carrier"))?;
+        let encoded = postcard::to_allocvec(worker_state)
+            .map_err(StorageError::engine("write down the write-behind worker's state"))?;
         self.put(batch, Family::State, WORKER_STATE_KEY, &encoded)
     }
 }

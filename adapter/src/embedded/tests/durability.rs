@@ -6,7 +6,7 @@ use std::path::Path;
 use bytes::Bytes;
 
 use super::{copy_of, new_store, position, setup, wait};
-use crate::adapter::{Adapter, Frozen, Run};
+use crate::adapter::{Adapter, Run, Snapshot};
 use crate::batch::{Batch, CommandBuffer};
 use crate::embedded::EmbeddedAdapter;
 use crate::embedded::data_dir::DataDir;
@@ -105,9 +105,9 @@ fn stream() -> (Vec<u8>, Digest) {
     let (_dir, store) = new_store();
     (1..=30).for_each(|index| change(&store, index));
     let digest = digest(&store);
-    let frozen = crate::embedded::snapshot::StoreSnapshot::new(store.into(), None).unwrap();
+    let taken = crate::embedded::snapshot::StoreSnapshot::new(store.into(), None).unwrap();
     let mut out = Vec::new();
-    frozen.write(Bytes::from_static(b"cluster"), &mut out).unwrap();
+    Box::new(taken).write(Bytes::from_static(b"cluster"), &mut out).unwrap();
     (out, digest)
 }
 
@@ -117,7 +117,7 @@ fn a_snapshot_replaces_all_content_and_survives_a_crash_right_after() {
     let dir = tempfile::tempdir().unwrap();
     let adapter = open(dir.path()).unwrap();
     change(&adapter.store_for_tests(), 7);
-    let applied = wait(adapter.install(io::Cursor::new(stream))).unwrap();
+    let applied = wait(adapter.install(Box::new(io::Cursor::new(stream)))).unwrap();
     assert_eq!((applied.position.clone(), applied.now_ms), (position(30), 1030));
     assert_eq!(wait(adapter.digest()).unwrap(), (position(30), digest));
     assert_eq!(adapter.applied(), applied);
@@ -176,30 +176,30 @@ fn a_damaged_or_cut_stream_is_refused_and_changes_nothing() {
     let mut flipped = stream.clone();
     flipped[stream.len() / 2] ^= 1;
     for bad in [stream[..stream.len() - 1].to_vec(), stream[..40].to_vec(), Vec::new(), flipped] {
-        wait(adapter.install(io::Cursor::new(bad))).unwrap_err();
+        wait(adapter.install(Box::new(io::Cursor::new(bad)))).unwrap_err();
         assert_eq!(wait(adapter.digest()).unwrap(), before);
     }
     let generations = std::fs::read_dir(dir.path()).unwrap().count();
     assert_eq!(generations, 3, "LOCK, CURRENT and one generation");
-    wait(adapter.install(io::Cursor::new(stream))).unwrap();
+    wait(adapter.install(Box::new(io::Cursor::new(stream)))).unwrap();
 }
 
 #[test]
-fn a_frozen_position_stays_as_it_is_while_writes_and_an_install_go_on() {
+fn a_snapshot_stays_as_it_is_while_writes_and_an_install_go_on() {
     let (other, _) = stream();
     let dir = tempfile::tempdir().unwrap();
     let adapter = open(dir.path()).unwrap();
     (1..=10).for_each(|index| change(&adapter.store_for_tests(), index));
     let at_10 = wait(adapter.digest()).unwrap();
-    let frozen = adapter.freeze().unwrap();
-    let given_up = adapter.freeze().unwrap();
+    let taken = adapter.snapshot().unwrap();
+    let given_up = adapter.snapshot().unwrap();
     (11..=20).for_each(|index| change(&adapter.store_for_tests(), index));
-    wait(adapter.install(io::Cursor::new(other))).unwrap();
+    wait(adapter.install(Box::new(io::Cursor::new(other)))).unwrap();
     drop(given_up);
-    assert_eq!(frozen.applied().position, position(10));
+    assert_eq!(taken.applied().position, position(10));
     let mut out = Vec::new();
-    frozen.write(Bytes::from_static(b"cluster"), &mut out).unwrap();
-    wait(adapter.install(io::Cursor::new(out))).unwrap();
+    taken.write(Bytes::from_static(b"cluster"), &mut out).unwrap();
+    wait(adapter.install(Box::new(io::Cursor::new(out)))).unwrap();
     assert_eq!(wait(adapter.digest()).unwrap(), at_10);
 }
 

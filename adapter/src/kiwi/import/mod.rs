@@ -11,6 +11,7 @@ mod scan;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use async_trait::async_trait;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 
@@ -76,6 +77,7 @@ pub(super) struct KiwiImport {
     pub(super) work: Arc<Notify>,
 }
 
+#[async_trait]
 impl ImportSource for KiwiImport {
     async fn prepare(&self) -> Result<(), ImportError> {
         compatibility::refuse_raft_mode(&self.client).await?;

@@ -184,6 +184,9 @@ impl Worker {
             Ownership::Foreign(reason) | Ownership::Unmarked(reason) => {
                 return Err(self.refuse(&store, will_be_emptied, reason));
             }
+            Ownership::Empty if will_be_emptied => {
+                self.runtime.block_on(ownership::claim(&self.client, &state))?;
+            }
             _ if will_be_emptied => {}
             Ownership::Ahead(reason) | Ownership::Adopted(reason) => return Err(FlushError::Refused(reason)),
             Ownership::Behind(reason) => return Err(self.record_loss(&store, reason)),
@@ -191,6 +194,9 @@ impl Worker {
                 return Err(FlushError::Lost(self.emptied_reason()));
             }
             Ownership::Ours => {}
+            Ownership::Empty if state.sequence > 0 => {
+                return Err(self.record_loss(&store, self.emptied_reason()));
+            }
             Ownership::Empty => self.runtime.block_on(ownership::set(&self.client, &state))?,
         }
         store.set_tracking(true)?;

@@ -3,7 +3,7 @@
 
 use adapter::command::{arg, text};
 use adapter::error::Outcome;
-use adapter::{Adapter, Reply, Stop};
+use adapter::{Reply, Stop};
 use raft::handle::Change;
 
 use super::map::{Entry, Map};
@@ -33,12 +33,7 @@ pub(super) fn check(name: &str, args: &[&[u8]]) -> Outcome<()> {
 }
 
 /// Runs a subcommand that changes something.
-pub(super) async fn run<A: Adapter>(
-    context: &Context<'_, A>,
-    map: &Map,
-    name: &str,
-    args: &[&[u8]],
-) -> Outcome<Reply> {
+pub(super) async fn run(context: &Context<'_>, map: &Map, name: &str, args: &[&[u8]]) -> Outcome<Reply> {
     match name {
         "meet" => meet(context, args).await,
         "forget" => {
@@ -86,7 +81,7 @@ fn wrong_number(sub: &[u8]) -> Stop {
 }
 
 /// A node that waits for a cluster joins that of the node it meets; a member lets the node it meets in.
-async fn meet<A: Adapter>(context: &Context<'_, A>, args: &[&[u8]]) -> Outcome<Reply> {
+async fn meet(context: &Context<'_>, args: &[&[u8]]) -> Outcome<Reply> {
     let (handle, raft) = (&context.shared.handle, bus_address(args)?);
     if handle.status().cluster_id.is_empty() {
         handle.join_cluster(vec![raft]).await.map_err(failed)?;
@@ -99,7 +94,7 @@ async fn meet<A: Adapter>(context: &Context<'_, A>, args: &[&[u8]]) -> Outcome<R
     Ok(Reply::OK)
 }
 
-async fn forget<A: Adapter>(context: &Context<'_, A>, id: u64) -> Outcome<Reply> {
+async fn forget(context: &Context<'_>, id: u64) -> Outcome<Reply> {
     let change = Change::Remove { id, force: false };
     context.shared.handle.change_membership(change).await.map_err(failed)?;
     Ok(Reply::OK)
@@ -107,7 +102,7 @@ async fn forget<A: Adapter>(context: &Context<'_, A>, id: u64) -> Outcome<Reply>
 
 /// `CLUSTER FAILOVER [FORCE | TAKEOVER]`: this node leads in the end. Nobody leads without a majority, so to take over is
 /// no more than to insist: it waits for somebody to hand leadership over, if nobody leads right now.
-async fn failover<A: Adapter>(context: &Context<'_, A>, map: &Map, insists: bool) -> Outcome<Reply> {
+async fn failover(context: &Context<'_>, map: &Map, insists: bool) -> Outcome<Reply> {
     if !map.is_led && !insists {
         return Err(Stop::text("ERR Master is down or failed, please use CLUSTER FAILOVER FORCE"));
     }

@@ -3,7 +3,6 @@
 
 use std::net::SocketAddr;
 
-use adapter::Adapter;
 use raft::handle::{MemberStatus, Role};
 use raft::types::NodeId;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
@@ -70,7 +69,7 @@ pub(super) struct Map {
 
 impl Map {
     /// Looks around. A node that does not answer costs a quarter of a second.
-    pub(super) async fn look<A: Adapter>(context: &Context<'_, A>) -> Self {
+    pub(super) async fn look(context: &Context<'_>) -> Self {
         let handle = &context.shared.handle;
         let (status, members) = (handle.status(), handle.glance().await);
         let leader = members

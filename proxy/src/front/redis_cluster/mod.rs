@@ -14,7 +14,7 @@ use adapter::clock::unix_ms;
 use adapter::command::slot::{self, SLOTS};
 use adapter::command::{arg, text};
 use adapter::error::Outcome;
-use adapter::{Adapter, Reply, Stop};
+use adapter::{Reply, Stop};
 use bytes::Bytes;
 
 use super::{Context, help};
@@ -25,7 +25,7 @@ const INVALID_SLOT: Stop = Stop::text("ERR Invalid slot");
 const INVALID_SLOT_OR_COUNT: Stop = Stop::text("ERR Invalid slot or number of keys");
 
 /// `ASKING`: no slot is ever on its way from one node to another, so there is nothing to be asked for.
-pub(super) fn asking<A: Adapter>(context: &mut Context<'_, A>) -> Outcome<Reply> {
+pub(super) fn asking(context: &mut Context<'_>) -> Outcome<Reply> {
     if !context.shared.is_clustered() {
         return Err(DISABLED);
     }
@@ -34,11 +34,7 @@ pub(super) fn asking<A: Adapter>(context: &mut Context<'_, A>) -> Outcome<Reply>
 }
 
 /// Runs a subcommand of `CLUSTER`.
-pub(super) async fn run<A: Adapter>(
-    context: &mut Context<'_, A>,
-    name: &str,
-    args: &[&[u8]],
-) -> Outcome<Reply> {
+pub(super) async fn run(context: &mut Context<'_>, name: &str, args: &[&[u8]]) -> Outcome<Reply> {
     if !context.shared.is_clustered() {
         return Err(DISABLED);
     }
@@ -60,7 +56,7 @@ pub(super) async fn run<A: Adapter>(
 }
 
 /// The subcommands that need the map.
-async fn with_map<A: Adapter>(context: &Context<'_, A>, name: &str, args: &[&[u8]]) -> Outcome<Reply> {
+async fn with_map(context: &Context<'_>, name: &str, args: &[&[u8]]) -> Outcome<Reply> {
     if let ("meet", Err(stop)) | ("failover", Err(stop)) = (name, manage::check(name, args)) {
         return Err(stop);
     }
@@ -83,13 +79,13 @@ async fn with_map<A: Adapter>(context: &Context<'_, A>, name: &str, args: &[&[u8
     }
 }
 
-fn own_name<A: Adapter>(context: &Context<'_, A>, thing: impl Fn(u64) -> String) -> Reply {
+fn own_name(context: &Context<'_>, thing: impl Fn(u64) -> String) -> Reply {
     let status = context.shared.handle.status();
     Reply::Bulk(map::name(&status.cluster_id, &thing(status.id)).into())
 }
 
 /// `CLUSTER COUNTKEYSINSLOT slot`
-async fn count_keys<A: Adapter>(context: &Context<'_, A>, args: &[&[u8]]) -> Outcome<Reply> {
+async fn count_keys(context: &Context<'_>, args: &[&[u8]]) -> Outcome<Reply> {
     let slot = arg::int(args[2])?;
     if !(0..i64::from(SLOTS)).contains(&slot) {
         return Err(INVALID_SLOT);
@@ -98,7 +94,7 @@ async fn count_keys<A: Adapter>(context: &Context<'_, A>, args: &[&[u8]]) -> Out
 }
 
 /// `CLUSTER GETKEYSINSLOT slot count`
-async fn get_keys<A: Adapter>(context: &Context<'_, A>, args: &[&[u8]]) -> Outcome<Reply> {
+async fn get_keys(context: &Context<'_>, args: &[&[u8]]) -> Outcome<Reply> {
     let (slot, most) = (arg::int(args[2])?, arg::int(args[3])?);
     if !(0..i64::from(SLOTS)).contains(&slot) || most < 0 {
         return Err(INVALID_SLOT_OR_COUNT);
@@ -107,7 +103,7 @@ async fn get_keys<A: Adapter>(context: &Context<'_, A>, args: &[&[u8]]) -> Outco
 }
 
 /// What this node has in a slot now, as in Redis: without a read barrier.
-async fn look_into<A: Adapter>(context: &Context<'_, A>, args: &[&[u8]]) -> Reply {
+async fn look_into(context: &Context<'_>, args: &[&[u8]]) -> Reply {
     let mut call = vec![Bytes::from_static(slot::LOOK.as_bytes())];
     call.extend(args.iter().map(|arg| Bytes::copy_from_slice(arg)));
     context.shared.handle.adapter().read(call, unix_ms()).await.reply

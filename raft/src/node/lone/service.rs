@@ -10,13 +10,13 @@ use conf::Consistency;
 
 use super::Lone;
 use crate::backup::{Backups, Begun, TakeError};
-use crate::freezer::DigestError;
+use crate::checkpoint::DigestError;
 use crate::handle::{Boxed, Committed, Lead, MemberStatus, NodeStatus, ProposeError, ReadError, Service};
 use crate::health::HealthView;
 use crate::membership::change::{Change, ChangeError};
 use crate::types::NodeId;
 
-impl<A: Adapter> Service<A> for Lone<A> {
+impl Service for Lone {
     fn propose(&self, commands: CommandBuffer) -> Boxed<'_, Result<Committed, ProposeError>> {
         match self.member.get() {
             Some(member) => Service::propose(&**member, commands),
@@ -70,8 +70,8 @@ impl<A: Adapter> Service<A> for Lone<A> {
         self.member.get().map_or_else(|| self.adapter.applied().now_ms, |member| member.now_ms())
     }
 
-    fn adapter(&self) -> &A {
-        &self.adapter
+    fn adapter(&self) -> &dyn Adapter {
+        &*self.adapter
     }
 
     fn health_view(&self) -> HealthView {

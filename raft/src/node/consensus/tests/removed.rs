@@ -69,8 +69,8 @@ impl RaftNetwork<TypeConfig> for Silent {
 
 /// Node 1 of three, which leads in term 1.
 struct Leader {
-    consensus: Arc<RaftConsensus<MemoryAdapter>>,
-    keeper: Keeper<MemoryAdapter>,
+    consensus: Arc<RaftConsensus>,
+    keeper: Keeper,
     raft: Raft,
     _directory: tempfile::TempDir,
 }
@@ -91,7 +91,7 @@ async fn leader() -> Leader {
     let directory = tempfile::tempdir().unwrap();
     let config = conf::ClusterConfig::default();
     let log = LogStore::open(directory.path(), Options::new(1, &config.raft)).unwrap();
-    let adapter = Arc::new(MemoryAdapter::new());
+    let adapter: Arc<dyn Adapter> = Arc::new(MemoryAdapter::new());
     let machine =
         KiwiStateMachine::open(Arc::clone(&adapter), directory.path(), "c", log.reader()).await.unwrap();
     let keeper = machine.keeper();

@@ -15,13 +15,13 @@ use crate::network::credentials::Credentials;
 use crate::state_machine::KiwiStateMachine;
 
 /// The first of so many voters, of which no other runs: it never leads.
-async fn one_of(voters: u64, directory: &Path) -> RaftConsensus<MemoryAdapter> {
+async fn one_of(voters: u64, directory: &Path) -> RaftConsensus {
     let config = ClusterConfig::default();
     let elections = Elections::new((config.raft.election_timeout_min, config.raft.election_timeout_max));
     let lease = Arc::new(Lease::new(1, &config.raft));
     let peers = Peers::new(Credentials::new(1, "cluster", "secret").unwrap(), HashMap::new());
     let log = LogStore::open(directory, Options::new(1, &config.raft)).unwrap();
-    let adapter = Arc::new(MemoryAdapter::new());
+    let adapter: Arc<dyn Adapter> = Arc::new(MemoryAdapter::new());
     let machine =
         KiwiStateMachine::open(Arc::clone(&adapter), directory, "cluster", log.reader()).await.unwrap();
     let interval = config.raft.heartbeat_interval;
@@ -48,18 +48,18 @@ async fn what_was_never_appended_is_not_done_however_many_voters_there_are() {
         group.push(&[b"SET", b"k", b"v"]);
         assert_eq!(consensus.submit(&[group]).await, Outcome::NotDone, "{voters} voters");
         // Of five, one that is not heard of may still have what was cut off here.
-        let before = consensus.log.truncations() + 1;
+        let before = consensus.means.log.truncations() + 1;
         assert_eq!(consensus.refused(before), cut_off, "{voters} voters");
-        consensus.raft.shutdown().await.unwrap();
+        consensus.means.raft.shutdown().await.unwrap();
     }
 }
 
 /// Has this node follow another one, as the first append of that leader does.
-async fn follow(consensus: &RaftConsensus<MemoryAdapter>, leader: NodeId) {
+async fn follow(consensus: &RaftConsensus, leader: NodeId) {
     let vote = Vote::new_committed(leader + 1, leader);
     let heartbeat =
         AppendEntriesRequest { vote, prev_log_id: None, entries: Vec::new(), leader_commit: None };
-    consensus.raft.append_entries(heartbeat).await.unwrap();
+    consensus.means.raft.append_entries(heartbeat).await.unwrap();
     let mut leadership = consensus.leadership.clone();
     while leadership.route() != Route::To(leader) {
         assert!(leadership.changed().await);
@@ -83,5 +83,5 @@ async fn nobody_waits_for_a_leader_when_another_leads() {
     timeout(Duration::from_secs(10), consensus.leadership.lost(2, Patience::NONE)).await.unwrap();
     timeout(Duration::from_secs(10), waits).await.unwrap();
     assert!(changed.elapsed() >= patience.elsewhere, "the answer may be on its way");
-    consensus.raft.shutdown().await.unwrap();
+    consensus.means.raft.shutdown().await.unwrap();
 }

@@ -1,14 +1,14 @@
 //! The content between two runs: now, for a backup, or when a certain index is reached, to compare replicas.
 //!
-//! Whoever applies holds the turn, ends a run at every index that [`Freezer::is_awaited`], and tells with
-//! [`Freezer::reached`] how far it is. So the digest at an index is that of exactly this index, also under load.
+//! Whoever applies holds the turn, ends a run at every index that [`Checkpointer::is_awaited`], and tells with
+//! [`Checkpointer::reached`] how far it is. So the digest at an index is that of exactly this index, also under load.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use adapter::snapshot::Digest;
-use adapter::{Adapter, Frozen, StorageError};
+use adapter::{Adapter, Snapshot, StorageError};
 use bytes::Bytes;
 use tokio::sync::{OwnedMutexGuard, oneshot};
 use tokio::time::timeout;
@@ -41,7 +41,7 @@ pub enum DigestError {
     Storage(#[from] StorageError),
 }
 
-/// Makes the digest of what was frozen. Blocking.
+/// Makes the digest of a snapshot. Blocking.
 type Seal = Box<dyn FnOnce() -> Result<Digest, StorageError> + Send>;
 
 struct Awaited {
@@ -49,16 +49,16 @@ struct Awaited {
     tell: oneshot::Sender<Result<Seal, DigestError>>,
 }
 
-/// Fixes an adapter's content while nothing is being applied.
-pub struct Freezer<A> {
-    adapter: Arc<A>,
+/// Takes snapshots of an adapter's content while nothing is being applied.
+pub struct Checkpointer {
+    adapter: Arc<dyn Adapter>,
     turn: Arc<tokio::sync::Mutex<()>>,
     awaited: Mutex<Vec<Awaited>>,
 }
 
-impl<A: Adapter> Freezer<A> {
+impl Checkpointer {
     /// `turn` is held by whoever changes the adapter.
-    pub fn new(adapter: Arc<A>, turn: Arc<tokio::sync::Mutex<()>>) -> Self {
+    pub fn new(adapter: Arc<dyn Adapter>, turn: Arc<tokio::sync::Mutex<()>>) -> Self {
         Self { adapter, turn, awaited: Mutex::default() }
     }
 
@@ -67,10 +67,10 @@ impl<A: Adapter> Freezer<A> {
         Arc::clone(&self.turn).lock_owned().await
     }
 
-    /// Fixes the present content.
-    pub async fn freeze(&self) -> Result<impl Frozen + 'static, StorageError> {
+    /// A snapshot of the present content.
+    pub async fn snapshot(&self) -> Result<Box<dyn Snapshot>, StorageError> {
         let _turn = self.turn().await;
-        self.adapter.freeze()
+        self.adapter.snapshot()
     }
 
     /// The digest of the content at exactly this index, which is waited for.
@@ -87,7 +87,7 @@ impl<A: Adapter> Freezer<A> {
         Ok(digest.map_err(StorageError::engine("make a digest"))??)
     }
 
-    /// Freezes at once if the storage is there, else answers who will tell.
+    /// Takes the snapshot at once if the storage is there, else answers who will tell.
     async fn await_index(
         &self,
         index: u64,
@@ -130,8 +130,8 @@ impl<A: Adapter> Freezer<A> {
     }
 
     fn seal(&self) -> Result<Seal, StorageError> {
-        let frozen = self.adapter.freeze()?;
-        Ok(Box::new(move || frozen.write(Bytes::new(), &mut io::sink())))
+        let snapshot = self.adapter.snapshot()?;
+        Ok(Box::new(move || snapshot.write(Bytes::new(), &mut io::sink())))
     }
 
     fn applied(&self) -> u64 {
