@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::batch::Batch;
+use crate::batch::{Batch, LongArgument};
 use crate::error::StorageError;
 use crate::import_source::ImportSource;
 use crate::position::{Applied, Digest, Position};
@@ -101,6 +101,18 @@ pub trait Adapter: Send + Sync + 'static {
     /// of a batch is the later of its own and that of the batch before. [`StorageError::Lost`] means that nothing of
     /// the run was applied; any other error leaves the storage at an unknown place in it and is fatal to the caller.
     async fn apply(&self, run: Run) -> Result<Vec<Vec<Reply>>, StorageError>;
+
+    /// Takes the bytes of a long argument as they arrive, before the batch that they belong to is applied
+    /// ([`Batch::upload`]). Nobody sees them until then, and the batch has all of them again: a storage may write them
+    /// ahead, or do nothing. Called between runs, as `apply` is.
+    async fn stage(&self, _arrived: LongArgument<'_>) -> Result<(), StorageError> {
+        Ok(())
+    }
+
+    /// The upload whose arguments were staged was given up.
+    async fn unstage(&self) -> Result<(), StorageError> {
+        Ok(())
+    }
 
     /// Runs a reading command on what is applied. `now_ms` is the reader's clock: keys that are due at the later
     /// of it and the last batch's time are hidden.

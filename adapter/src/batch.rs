@@ -26,6 +26,8 @@ const RAISE: u8 = 4;
 pub const HEADER: usize = 1 + 8 + 8 + 4;
 /// Bytes of a piece before those that it carries.
 const PIECE_HEADER: usize = HEADER + 8 + 8;
+/// Arguments of at least so many bytes are told of while they arrive.
+const LONG: usize = 1 << 20;
 /// Bytes of what ends an upload.
 const LAST_SIZE: usize = HEADER + 8 + 8;
 
@@ -97,6 +99,9 @@ impl CommandBuffer {
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Batch {
     raw: Bytes,
+    /// The upload in which it came.
+    #[serde(skip)]
+    upload: Option<u64>,
 }
 
 impl Batch {
@@ -113,7 +118,7 @@ impl Batch {
         for group in groups {
             raw.put_slice(&group.bytes);
         }
-        Self { raw: raw.freeze() }
+        Self { raw: raw.freeze(), upload: None }
     }
 
     /// Some bytes of commands that come in pieces: `total` is how many there are, `upload` what the pieces are known by.
@@ -123,7 +128,7 @@ impl Batch {
         raw.put_u64_le(total);
         raw.put_u64_le(offset);
         raw.put_slice(bytes);
-        Self { raw: raw.freeze() }
+        Self { raw: raw.freeze(), upload: None }
     }
 
     /// Has the commands take effect whose pieces are all there; there are `count` of them.
@@ -132,14 +137,14 @@ impl Batch {
         put_header(&mut raw, LAST, now_ms, seed, count);
         raw.put_u64_le(upload);
         raw.put_u64_le(total);
-        Self { raw: raw.freeze() }
+        Self { raw: raw.freeze(), upload: None }
     }
 
     /// Raises the version of the cluster's stored and sent forms. It is the log owner's: no storage is given it.
     pub fn raise(version: u16) -> Self {
         let mut raw = BytesMut::with_capacity(HEADER);
         put_header(&mut raw, RAISE, 0, version.into(), 0);
-        Self { raw: raw.freeze() }
+        Self { raw: raw.freeze(), upload: None }
     }
 
     /// Takes a batch from the log or the network. Only the header is checked here; [`Batch::commands`] checks
@@ -147,10 +152,10 @@ impl Batch {
     pub fn decode(raw: Bytes) -> Result<Self, StorageError> {
         match (raw.first(), raw.len()) {
             (Some(&COMMANDS), HEADER..) | (Some(&PIECE), PIECE_HEADER..) | (Some(&LAST), LAST_SIZE) => {
-                Ok(Self { raw })
+                Ok(Self { raw, upload: None })
             }
             (Some(&RAISE), HEADER) => {
-                let batch = Self { raw };
+                let batch = Self { raw, upload: None };
                 let is_raise = batch.count() == 0 && u16::try_from(batch.seed()).is_ok();
                 if is_raise { Ok(batch) } else { Err(malformed("not a cluster version")) }
             }
@@ -177,6 +182,11 @@ impl Batch {
             LAST => Form::Last { upload: number(HEADER), total: number(HEADER + 8) },
             _ => Form::Commands,
         }
+    }
+
+    /// The upload in which its commands came, if they came in pieces.
+    pub fn upload(&self) -> Option<u64> {
+        self.upload
     }
 
     /// The encoded form.
@@ -242,6 +252,8 @@ pub struct Assembly {
     total: u64,
     /// Begins with room for the header.
     raw: BytesMut,
+    scan: Scan,
+    long: Vec<Long>,
 }
 
 impl Assembly {
@@ -250,7 +262,8 @@ impl Assembly {
         let room = usize::try_from(total).unwrap_or(0).saturating_add(HEADER);
         let mut raw = BytesMut::with_capacity(room);
         raw.put_bytes(0, HEADER);
-        Self { upload, total, raw }
+        let scan = Scan { at: HEADER, arguments: 0 };
+        Self { upload, total, raw, scan, long: Vec::new() }
     }
 
     /// What it is known by.
@@ -264,8 +277,29 @@ impl Assembly {
         let follows = there == offset && there + bytes.len() as u64 <= self.total;
         if follows {
             self.raw.put_slice(bytes);
+            while let Some(long) = self.scan.step(&self.raw) {
+                self.long.extend(long);
+            }
         }
         follows
+    }
+
+    /// What has come of long arguments since this was called last.
+    pub fn take_arrived(&mut self) -> Vec<LongArgument<'_>> {
+        let (upload, raw) = (self.upload, &self.raw);
+        let arrived = self.long.iter_mut().filter_map(|long| {
+            let there = raw.len().min(long.place + long.length) - long.place;
+            let from = std::mem::replace(&mut long.told, there);
+            let bytes = &raw[long.place + from..long.place + there];
+            (!bytes.is_empty()).then_some(LongArgument {
+                upload,
+                place: long.place,
+                length: long.length,
+                from,
+                bytes,
+            })
+        });
+        arrived.collect()
     }
 
     /// The commands, as one batch with the time, the seed and the count of what ends the upload. None if a piece is
@@ -279,7 +313,56 @@ impl Assembly {
         let mut header = BytesMut::with_capacity(HEADER);
         put_header(&mut header, COMMANDS, last.now_ms(), last.seed(), last.count());
         self.raw[..HEADER].copy_from_slice(&header);
-        Some(Batch { raw: self.raw.freeze() })
+        Some(Batch { raw: self.raw.freeze(), upload: Some(self.upload) })
+    }
+}
+
+/// Bytes of an argument, as they arrive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LongArgument<'a> {
+    /// The upload that it belongs to.
+    pub upload: u64,
+    /// Where the argument stands in the batch that the upload becomes, and how long it is.
+    pub place: usize,
+    /// Its length, bytes.
+    pub length: usize,
+    /// Where in the argument these bytes belong: behind those that came before.
+    pub from: usize,
+    /// The bytes.
+    pub bytes: &'a [u8],
+}
+
+/// A long argument that has begun.
+#[derive(Debug)]
+struct Long {
+    place: usize,
+    length: usize,
+    /// Bytes that [`Assembly::take_arrived`] has told of.
+    told: usize,
+}
+
+/// Finds the arguments of commands that are still arriving.
+#[derive(Debug)]
+struct Scan {
+    /// Where the next number stands: a count of arguments, or the length of one.
+    at: usize,
+    /// Arguments to come of the present command.
+    arguments: u32,
+}
+
+impl Scan {
+    /// Reads the next number, if it has come; a long argument if it is the length of one.
+    fn step(&mut self, raw: &[u8]) -> Option<Option<Long>> {
+        let number = u32::from_le_bytes(*raw.get(self.at..)?.first_chunk()?);
+        self.at += size_of::<u32>();
+        if self.arguments == 0 {
+            self.arguments = number;
+            return Some(None);
+        }
+        let (place, length) = (self.at, number as usize);
+        self.arguments -= 1;
+        self.at += length;
+        Some((length >= LONG).then_some(Long { place, length, told: 0 }))
     }
 }
 

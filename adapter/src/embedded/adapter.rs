@@ -13,7 +13,7 @@ use smallvec::SmallVec;
 use tokio::runtime::{Handle, RuntimeFlavor};
 
 use crate::adapter::{Adapter, Health, ReadOutcome, Run, Snapshot};
-use crate::batch::Batch;
+use crate::batch::{Batch, LongArgument};
 use crate::command::random::{Chance, fresh_seed};
 use crate::command::{self, Flags};
 use crate::embedded::data_dir::{DataDir, Generation};
@@ -28,6 +28,7 @@ use crate::embedded::offload::flush_batch::FlushBatch;
 use crate::embedded::offload::remote::RemoteValues;
 use crate::embedded::offload::worker_state::{Refill, WorkerState};
 use crate::embedded::snapshot::{MakeRemoteValues, StoreSnapshot, scan_content};
+use crate::embedded::staging::Staging;
 use crate::error::{Stop, StorageError};
 use crate::failpoint;
 use crate::keyspace::Keyspace;
@@ -51,6 +52,7 @@ struct Writer {
     generation: u64,
     /// Writes the sealed buffer while further runs are applied.
     background_write: Option<JoinHandle<Result<(), StorageError>>>,
+    staging: Staging,
 }
 
 impl Writer {
@@ -102,7 +104,12 @@ impl EmbeddedAdapter {
     fn open_with(dir: &Path, setup: Setup) -> Result<Self, OpenError> {
         let (data_dir, generation) = DataDir::open(dir, setup)?;
         let Generation { number, store } = generation;
-        let writer = Mutex::new(Writer { data_dir, generation: number, background_write: None });
+        let writer = Mutex::new(Writer {
+            data_dir,
+            generation: number,
+            background_write: None,
+            staging: Staging::default(),
+        });
         Ok(Self { store: ArcSwap::from_pointee(store), writer })
     }
 
@@ -119,6 +126,9 @@ impl EmbeddedAdapter {
         let mut replies = Vec::with_capacity(run.batches.len());
         for batch in &run.batches {
             txn.advance(batch.now_ms());
+            if writer.staging.is_of(batch.upload()) {
+                txn.source.offered = writer.staging.offer(batch);
+            }
             let answered = apply_batch(&mut txn, batch, remote)?;
             if remote.is_some_and(|remote| remote.has_missing() && !remote.keep_looking()) {
                 break;
@@ -130,12 +140,29 @@ impl EmbeddedAdapter {
             return Ok(None);
         }
         failpoint::reached("apply-begun");
+        let is_over = run.batches.iter().any(|batch| writer.staging.is_of(batch.upload()));
+        let (is_cleared, left) = (txn.source.is_cleared(), txn.source.offered.left().to_vec());
         txn.commit(run.position.clone())?;
         failpoint::reached("apply-committed");
+        if is_over {
+            writer.staging.keep(&store, &left)?;
+        } else if is_cleared {
+            writer.staging.drop_all(&store)?;
+        }
         if store.is_buffer_full() {
             writer.start_background_write(&store)?;
         }
         Ok(Some(replies))
+    }
+
+    /// Writes what has come of a long argument.
+    pub(crate) fn stage_argument(&self, arrived: &LongArgument<'_>) -> Result<(), StorageError> {
+        self.lock_writer().staging.add(&self.store.load_full(), arrived)
+    }
+
+    /// Removes what was written of an upload that was given up.
+    pub(crate) fn drop_staging(&self) -> Result<(), StorageError> {
+        self.lock_writer().staging.drop_all(&self.store.load_full())
     }
 
     fn apply_run(&self, run: &Run) -> Result<Vec<Vec<Reply>>, StorageError> {
@@ -211,6 +238,7 @@ impl EmbeddedAdapter {
         writer.data_dir.switch_to(next.number).map_err(install_error)?;
         failpoint::reached("install-switched");
         writer.generation = next.number;
+        writer.staging = Staging::default();
         let old = self.store.swap(Arc::new(next.store));
         old.remove_when_closed();
         Ok(applied)
@@ -347,6 +375,14 @@ impl Adapter for EmbeddedAdapter {
 
     async fn apply(&self, run: Run) -> Result<Vec<Vec<Reply>>, StorageError> {
         applying(&run, || self.apply_run(&run))
+    }
+
+    async fn stage(&self, arrived: LongArgument<'_>) -> Result<(), StorageError> {
+        blocking(|| self.stage_argument(&arrived))
+    }
+
+    async fn unstage(&self) -> Result<(), StorageError> {
+        self.drop_staging()
     }
 
     async fn read(&self, args: Vec<Bytes>, now_ms: u64) -> ReadOutcome {

@@ -27,6 +27,7 @@ mod error;
 pub(crate) mod keyspace;
 pub(crate) mod offload;
 mod snapshot;
+pub(crate) mod staging;
 
 #[cfg(test)]
 mod tests;

@@ -25,6 +25,7 @@ use super::snapshot_values::SnapshotValues;
 use super::value_cache::ValueCache;
 use super::write_behind::{InlineLimits, Worker};
 use crate::adapter::{Adapter, Fact, Health, ReadOutcome, Run, Snapshot};
+use crate::batch::LongArgument;
 use crate::command::adoption::LOADING;
 use crate::embedded::adapter::{applying, blocking, run_read};
 use crate::embedded::offload::remote::RemoteValue;
@@ -292,6 +293,14 @@ impl Adapter for KiwiAdapter {
                 }
             }
         }
+    }
+
+    async fn stage(&self, arrived: LongArgument<'_>) -> Result<(), StorageError> {
+        self.index.stage(arrived).await
+    }
+
+    async fn unstage(&self) -> Result<(), StorageError> {
+        self.index.unstage().await
     }
 
     async fn read(&self, args: Vec<Bytes>, now_ms: u64) -> ReadOutcome {

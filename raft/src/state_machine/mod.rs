@@ -262,6 +262,8 @@ impl KiwiStateMachine {
             let list = if has_batch { applied.next() } else { None };
             Replies(list.unwrap_or_default())
         }));
+        let staged = self.pieces.stage(&*self.shared.adapter).await;
+        staged.map_err(|error| failed(AnyError::new(&error)))?;
         self.shared.applying.record(began.elapsed());
         self.shared.checkpointer.reached(last.index);
         self.shared.progress.send_modify(|progress| progress.applied = Some(last));

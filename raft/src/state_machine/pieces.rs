@@ -2,15 +2,16 @@
 //!
 //! What is too large for one entry is proposed as one entry for each piece and one that ends the upload. Entries of
 //! others come between them, so nothing waits for all of the bytes: no heartbeat, no vote, and no small write. Pieces
-//! are not given to the storage; they are gathered here, on every node alike, and in the log. The storage's position
+//! are gathered here, on every node alike, and in the log. The storage is given long arguments as they come, so that it
+//! can write them ahead ([`Adapter::stage`]); nobody sees them before the last entry. The storage's position
 //! says where the upload began ([`Mark::upload`]), so a node that is started again reads them back from the log. No
 //! snapshot is made while an upload is under way: whoever begins with it would lack the first pieces.
 //!
 //! There is one upload at a time. It ends with its last entry; with the first piece of another; and with the first
 //! entry of another term, because then nothing of its leader can follow. All of this follows from the log alone.
 
-use adapter::Batch;
 use adapter::batch::{Assembly, Form};
+use adapter::{Adapter, Batch};
 
 use super::mark::{Mark, Upload};
 use crate::log_store::LogReader;
@@ -19,7 +20,11 @@ use openraft::{EntryPayload, RaftLogReader as _};
 
 /// What is there of the upload that the mark names.
 #[derive(Debug, Default)]
-pub(super) struct Pieces(Option<Assembly>);
+pub(super) struct Pieces {
+    assembly: Option<Assembly>,
+    /// The storage has been given something of an upload that was given up since.
+    is_stale: bool,
+}
 
 impl Pieces {
     /// Reads back what is there of the upload that a mark names. The log may lack it, as that of a node that was restored
@@ -42,7 +47,7 @@ impl Pieces {
             && let Form::Piece { upload, total, offset, bytes } = batch.form()
             && upload == wanted.id
         {
-            self.0.get_or_insert_with(|| Assembly::new(upload, total)).add(offset, bytes);
+            self.assembly.get_or_insert_with(|| Assembly::new(upload, total)).add(offset, bytes);
         }
     }
 
@@ -55,7 +60,7 @@ impl Pieces {
 
     fn give_up(&mut self, mark: &mut Mark) {
         mark.upload = None;
-        self.0 = None;
+        self.is_stale |= self.assembly.take().is_some();
     }
 
     /// Takes a batch; answers the commands to be run for it, if any. An error means that pieces are gone which the others
@@ -73,7 +78,7 @@ impl Pieces {
                 let mut assembly = Assembly::new(upload, total);
                 if assembly.add(0, bytes) {
                     mark.upload = Some(Upload { first: log_id, id: upload });
-                    self.0 = Some(assembly);
+                    self.is_stale |= self.assembly.replace(assembly).is_some();
                 } else {
                     self.give_up(mark);
                 }
@@ -81,7 +86,7 @@ impl Pieces {
             }
             Form::Piece { upload, offset, bytes, .. } => {
                 if self.is_present(mark, upload)?
-                    && !self.0.as_mut().is_some_and(|there| there.add(offset, bytes))
+                    && !self.assembly.as_mut().is_some_and(|there| there.add(offset, bytes))
                 {
                     self.give_up(mark);
                 }
@@ -91,11 +96,25 @@ impl Pieces {
                 if !self.is_present(mark, upload)? {
                     return Ok(None);
                 }
-                let assembly = self.0.take();
+                let assembly = self.assembly.take();
                 mark.upload = None;
-                Ok(assembly.and_then(|there| there.finish(&batch)))
+                let whole = assembly.and_then(|there| there.finish(&batch));
+                self.is_stale |= whole.is_none();
+                Ok(whole)
             }
         }
+    }
+
+    /// Gives the storage what has come of long arguments. To be called behind each run, before the next.
+    pub(super) async fn stage(&mut self, adapter: &dyn Adapter) -> Result<(), adapter::StorageError> {
+        if std::mem::take(&mut self.is_stale) {
+            adapter.unstage().await?;
+        }
+        let Some(assembly) = &mut self.assembly else { return Ok(()) };
+        for arrived in assembly.take_arrived() {
+            adapter.stage(arrived).await?;
+        }
+        Ok(())
     }
 
     /// Whether this is the upload that is under way.
@@ -103,7 +122,7 @@ impl Pieces {
         if mark.upload.is_none_or(|upload| upload.id != id) {
             return Ok(false);
         }
-        if self.0.as_ref().is_none_or(|there| there.upload() != id) {
+        if self.assembly.as_ref().is_none_or(|there| there.upload() != id) {
             return Err("the log has lost the first pieces of a large write".to_owned());
         }
         Ok(true)

@@ -13,6 +13,7 @@
 //! | journal | number | the [`DirtySet`](crate::embedded::offload::dirty_log::DirtySet) of a commit, until it is flushed |
 //! | placed | key | [`Placement`](crate::embedded::offload::placement::Placement): what of its content has been flushed |
 //! | default | `state` | the [`State`](crate::embedded::db::state::State) |
+//! | default | `staged` | the versions of [staged](crate::embedded::staging) content |
 //!
 //! The byte in front of a value tells whether it is inline, or remote and represented by a [`ValuePointer`].
 

@@ -8,6 +8,8 @@ use crate::position::{Applied, Position};
 /// The format version of everything stored. Unknown versions are refused.
 pub(crate) const FORMAT: u32 = 2;
 pub(crate) const STATE_KEY: &[u8] = b"state";
+/// The versions of content that is written ahead of its command ([`staging`](crate::embedded::staging)).
+pub(crate) const STAGED_KEY: &[u8] = b"staged";
 
 /// The state record.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

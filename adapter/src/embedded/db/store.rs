@@ -105,6 +105,10 @@ impl Store {
         let state = State::decode(&stored).ok_or_else(|| damaged("its state record is cut short"))?;
         store.drop_unfinished(state.next_version)?;
         store.set_state(state);
+        let staged = store.find_staged()?;
+        if !staged.is_empty() {
+            store.drop_staged(&staged)?;
+        }
         store.set_loading(store.find_adoption().map_err(crate::embedded::error::storage_error)?);
         store.load_dirty_log()?;
         Ok(store)
@@ -158,7 +162,7 @@ impl Store {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(super) fn set_state(&self, state: State) {
+    pub(crate) fn set_state(&self, state: State) {
         self.now_ms.store(state.applied.now_ms, Ordering::Release);
         *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
     }

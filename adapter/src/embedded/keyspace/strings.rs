@@ -24,12 +24,21 @@ impl Txn<'_> {
                 Value::Inline(value),
             );
         }
+        let version = match self.source.take_offered(value) {
+            Some(staged) => staged,
+            None => self.put_chunks(value)?,
+        };
+        let new = Record { deadline, len, ..Record::stored(Kind::String, version) };
+        self.save(key, old, Some(new), NO_VALUE)
+    }
+
+    /// Writes the content of a long string under a new version.
+    fn put_chunks(&mut self, value: &[u8]) -> Outcome<u64> {
         let version = self.source.new_version();
         for (number, chunk) in (0..).zip(value.chunks(CHUNK as usize)) {
             self.source.put_value(Family::Chunks, place_key(version, number), chunk)?;
         }
-        let new = Record { deadline, len, ..Record::stored(Kind::String, version) };
-        self.save(key, old, Some(new), NO_VALUE)
+        Ok(version)
     }
 
     /// Overwrites a part of a string.

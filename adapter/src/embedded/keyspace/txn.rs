@@ -22,13 +22,14 @@ use crate::embedded::db::record_cache::RecordCache;
 use crate::embedded::db::schema::{
     Family, KeyBuf, Record, is_change, meta_key, place_key, split_meta_key, version_start,
 };
-use crate::embedded::db::state::State;
+use crate::embedded::db::state::{STAGED_KEY, State};
 use crate::embedded::db::store::Store;
 use crate::embedded::keyspace::read::TypedKeyspace;
 use crate::embedded::keyspace::reader::{Reader, Visitor, scan_order};
 use crate::embedded::offload::dirty_log::{DirtySet, moved_marker};
 use crate::embedded::offload::remote::RemoteValues;
 use crate::embedded::offload::value_ref::Value;
+use crate::embedded::staging::Offered;
 use crate::error::{Outcome, StorageError};
 use crate::keyspace::{Direction, Kind};
 use crate::position::Position;
@@ -70,6 +71,8 @@ pub(crate) struct Overlay<'s> {
     loading: bool,
     /// The writer's record cache, returned by the commit.
     records: RefCell<RecordCache>,
+    /// Long arguments that are in the store already.
+    pub(crate) offered: Offered,
     /// The key that owns each changed version, for the dirty log.
     owners: BTreeMap<u64, Vec<u8>>,
     /// Keys whose content came from another key.
@@ -97,6 +100,7 @@ impl<'s> Overlay<'s> {
             cleared: false,
             loading: store.is_loading(),
             records: RefCell::new(store.take_record_cache()),
+            offered: Offered::default(),
             owners: BTreeMap::new(),
             moved: Vec::new(),
             spill,
@@ -188,6 +192,13 @@ impl<'s> Overlay<'s> {
         Ok(())
     }
 
+    /// The version of an argument that is staged. From the commit on it is content like any other.
+    pub(crate) fn take_offered(&mut self, argument: &[u8]) -> Option<u64> {
+        let version = self.offered.take(argument)?;
+        self.pending[Family::State as usize].insert(STAGED_KEY.to_vec(), Some(self.offered.encode_left()));
+        Some(version)
+    }
+
     pub(crate) fn put_value(&mut self, family: Family, key: KeyBuf, value: &[u8]) -> Outcome<()> {
         self.put(family, key, Value::Inline(value).encode())
     }
@@ -258,6 +269,7 @@ impl<'s> Overlay<'s> {
 
     /// Removes everything; what was spilled goes with the rest, in the commit.
     pub(crate) fn clear(&mut self) {
+        self.offered.withdraw();
         self.pending = Default::default();
         self.ranges.clear();
         self.moved.clear();
@@ -265,6 +277,11 @@ impl<'s> Overlay<'s> {
         self.cleared = true;
         self.loading = false;
         (self.state.keys, self.state.deadlines) = (0, 0);
+    }
+
+    /// Whether the run has removed everything.
+    pub(crate) fn is_cleared(&self) -> bool {
+        self.cleared
     }
 
     /// The number of effects: puts and deletes, and range deletions.

@@ -7,6 +7,7 @@ mod large;
 mod merge;
 mod model;
 mod removals;
+mod staging;
 mod throughput;
 mod write_buffer;
 
