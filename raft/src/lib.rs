@@ -14,6 +14,8 @@
 //! | [`applying`] | whether the storage is busy with a run that takes long |
 //! | [`proposer`] | many commands, one entry |
 //! | [`health`] | every link between the members, in one shared view |
+//! | [`leadership`] | who leads, as this node last heard, and the way to ask the leader |
+//! | [`elections`] | what a node has heard of leaders and candidates, and has promised them |
 //! | [`read_index`] | one quorum round for all reads that wait |
 //! | [`lease`] | for how long nobody else can have been elected |
 //! | [`freshness`] | how old what this node shows may be |
@@ -41,11 +43,13 @@ pub mod codec;
 pub mod data_id;
 mod discovery;
 mod durable_file;
+mod elections;
 pub mod failure;
 mod freshness;
 pub mod handle;
 pub mod health;
 pub mod identity;
+mod leadership;
 mod lease;
 pub mod listener;
 mod log_clock;

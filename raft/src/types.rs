@@ -31,6 +31,8 @@ pub type Entry = openraft::Entry<TypeConfig>;
 pub type StoredMembership = openraft::StoredMembership<NodeId, Peer>;
 /// openraft's handle.
 pub type Raft = openraft::Raft<TypeConfig>;
+/// What openraft tells of a node's standing: its vote, its role, the leader and the membership.
+pub(crate) type ServerMetrics = openraft::metrics::RaftServerMetrics<NodeId, Peer>;
 /// An error of the log store or the state machine. Fatal to the node.
 pub type StorageError = openraft::StorageError<NodeId>;
 

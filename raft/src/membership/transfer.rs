@@ -24,11 +24,11 @@ use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
+use crate::elections::Elections;
+use crate::leadership::Leadership;
 use crate::lease::Lease;
 use crate::log_store::LogStore;
 use crate::network::{path, wire};
-use crate::node::consensus::Leadership;
-use crate::node::elections::Elections;
 use crate::proposer::{Consensus, Proposer, Route};
 use crate::read_index::Quorum;
 use crate::types::{NodeId, Raft, Vote};

@@ -9,7 +9,7 @@ use conf::Durability;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::Member;
-use super::consensus::Patience;
+use crate::leadership::Patience;
 use crate::network::wire::Replicated;
 use crate::network::{path, wire};
 use crate::proposer::Route;

@@ -29,14 +29,13 @@ use tokio::time::{Instant, sleep};
 use super::StartError;
 use super::word::{Beginning, Stage, Word};
 use crate::data_id::DataId;
+use crate::leadership::STATUS_TIMEOUT;
 use crate::network::path;
 use crate::network::peers::Peers;
 use crate::network::pool::CallError;
 use crate::network::wire;
 use crate::types::{NodeId, Peer, Raft};
 
-/// How long a peer has to say how it is.
-pub(super) const STATUS_TIMEOUT: Duration = Duration::from_secs(1);
 const ASK_PAUSE: Duration = Duration::from_millis(100);
 /// How long who forms the cluster waits for the others to take part, so that the first election finds them.
 const FOUNDERS_RUN: Duration = Duration::from_secs(1);

@@ -1,38 +1,30 @@
 //! What the proposer proposes to: openraft here, or the leader over there.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use adapter::{Adapter, Batch, CommandBuffer};
-use bytes::Bytes;
 use conf::Live;
 use openraft::error::ClientWriteError;
-use openraft::metrics::RaftServerMetrics;
-use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock, watch};
-use tokio::task::JoinSet;
+use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 use tokio::time::error::Elapsed;
-use tokio::time::{Duration, Instant, sleep, sleep_until, timeout, timeout_at};
+use tokio::time::{Duration, Instant, sleep, sleep_until, timeout};
 
-use super::bootstrap::STATUS_TIMEOUT;
-use super::elections::Elections;
 use crate::applying::{self, Applying};
 use crate::boot_clock;
 use crate::handle::{Boxed, Committed, ProposeError};
+use crate::leadership::{Leadership, Patience};
 use crate::lease::Lease;
 use crate::log_clock::LogClock;
 use crate::log_store::LogStore;
-use crate::network::body::Outgoing;
 use crate::network::path;
-use crate::network::peers::Peers;
-use crate::network::pool::{CallError, Pool};
-use crate::network::server::StatusReport;
+use crate::network::pool::CallError;
 use crate::network::wire::{self, Proposed};
 use crate::proposer::{Consensus, LARGE, Outcome, Route, allowance};
-use crate::remote_clock::{Reading, RemoteClocks};
 use crate::state_machine::Mark;
-use crate::types::{NodeId, Peer, Raft, Vote};
+use crate::types::{NodeId, Raft, Vote};
 use crate::version;
 
 /// With up to this many voters, an entry that a new leader made this node truncate can never be committed: the two
@@ -42,25 +34,6 @@ const VOTERS_WHERE_TRUNCATED_IS_GONE: usize = 3;
 /// had the time to elect another one.
 const UNHEARD_TIMEOUTS: u32 = 2;
 
-/// For how long the answer of a leader that this node does not look to any more is still waited for.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Patience {
-    /// Another leads by now, perhaps this node itself.
-    pub(crate) elsewhere: Duration,
-    /// No leader is heard.
-    pub(crate) nowhere: Duration,
-}
-
-impl Patience {
-    /// Of what can be asked anywhere, any number of times.
-    pub(crate) const NONE: Self = Self { elsewhere: Duration::ZERO, nowhere: Duration::ZERO };
-    /// Of changes of the members: the leader may hand leadership over before it answers.
-    pub(crate) const LONG: Self = Self { elsewhere: Duration::from_secs(2), nowhere: Duration::from_secs(2) };
-    /// Of writes: a leader that has handed leadership over has answered all, and the answers may be on their way. (One
-    /// that hangs has not been heard for longer than this when the next one is elected.)
-    const AFTER_TRANSFER: Duration = Duration::from_millis(300);
-}
-
 /// Bytes of a piece of what is too large for one entry: so many are on every disk in a moment.
 const PIECE: usize = 1 << 20;
 /// Pieces that are proposed and not yet applied.
@@ -68,174 +41,6 @@ const PIECES_UNDER_WAY: usize = 4;
 
 /// How often it is looked whether a transfer of leadership has ended.
 const TRANSFER_PAUSE: Duration = Duration::from_millis(10);
-
-/// Who leads, as openraft last told.
-#[derive(Clone)]
-pub(crate) struct Leadership {
-    id: NodeId,
-    metrics: watch::Receiver<RaftServerMetrics<NodeId, Peer>>,
-    peers: Peers,
-    /// Whether a leader has been heard lately. openraft names the last one until there is another.
-    present: watch::Receiver<bool>,
-    /// After this time a leader that is not heard is none any more.
-    silence: Duration,
-    /// This node is giving up leading: it takes nothing new on.
-    paused: Arc<AtomicBool>,
-    clocks: Arc<RemoteClocks>,
-}
-
-impl Leadership {
-    pub(crate) fn new(id: NodeId, raft: &Raft, peers: Peers, elections: &Elections) -> Self {
-        Self {
-            id,
-            metrics: raft.server_metrics(),
-            peers,
-            present: elections.presence(),
-            silence: elections.longest_timeout(),
-            paused: Arc::default(),
-            clocks: Arc::default(),
-        }
-    }
-
-    /// Has this node take nothing on as a leader, or ends that.
-    pub(crate) fn pause(&self, paused: bool) {
-        self.paused.store(paused, Ordering::Release);
-    }
-
-    pub(crate) fn route(&self) -> Route {
-        let (leads, named) = {
-            let metrics = self.metrics.borrow();
-            (metrics.state.is_leader(), metrics.current_leader)
-        };
-        if leads {
-            return if self.paused.load(Ordering::Acquire) { Route::Nowhere } else { Route::Here };
-        }
-        // A leader that is deposed may still be named for a moment.
-        self.present(named).filter(|leader| *leader != self.id).map_or(Route::Nowhere, Route::To)
-    }
-
-    /// Who leads, as far as this node has heard lately.
-    pub(crate) fn leader(&self) -> Option<NodeId> {
-        self.present(self.metrics.borrow().current_leader)
-    }
-
-    fn present(&self, named: Option<NodeId>) -> Option<NodeId> {
-        named.filter(|leader| *leader == self.id || *self.present.borrow())
-    }
-
-    /// Asks the leader. Gives up at the deadline, and when this node does not look to that leader any more.
-    pub(crate) async fn ask(
-        &self,
-        leader: NodeId,
-        question: (&'static str, impl Into<Outgoing>),
-        deadline: Instant,
-        patience: Patience,
-    ) -> Result<Bytes, CallError> {
-        let (path, body) = question;
-        let Some(pool) = self.peer(leader) else {
-            let (address, reason) = (format!("node {leader}"), "it is no member".to_owned());
-            return Err(CallError::NotSent { address, reason, kind: None });
-        };
-        pool.call_unless(path, body, deadline, self.lost(leader, patience)).await
-    }
-
-    /// The deadline by the leader's clock. If that clock is not known, it is asked for, by forwarding nothing.
-    pub(crate) async fn deadline(&self, leader: NodeId, deadline: Instant) -> Option<Reading> {
-        let after = || deadline.saturating_duration_since(Instant::now());
-        if let Some(known) = self.clocks.deadline(leader, after()) {
-            return Some(known);
-        }
-        let nothing = wire::encode_groups(Reading::default(), [].into_iter());
-        let asked = self.ask(leader, (path::PROPOSE, nothing), deadline, Patience::NONE).await;
-        let (_, reading) = wire::decode::<Proposed>(&asked.ok()?).ok()?;
-        self.clocks.heard(leader, reading);
-        self.clocks.deadline(leader, after())
-    }
-
-    /// It may be another process by now.
-    pub(crate) fn forget_clock(&self, node: NodeId) {
-        self.clocks.forget(node);
-    }
-
-    /// Returns when this node has not looked to `leader` for as long as the patience says.
-    pub(crate) async fn lost(&self, leader: NodeId, patience: Patience) {
-        let (mut this, mut led) = (self.clone(), Instant::now());
-        loop {
-            let limit = match this.route() {
-                Route::To(named) if named == leader => None,
-                Route::Nowhere => Some(patience.nowhere),
-                Route::Here | Route::To(_) => Some(patience.elsewhere),
-            };
-            let goes_on = match limit {
-                None => {
-                    let goes_on = this.changed().await;
-                    led = Instant::now();
-                    goes_on
-                }
-                Some(limit) => timeout_at(led + limit, this.changed()).await.unwrap_or(false),
-            };
-            if !goes_on {
-                return;
-            }
-        }
-    }
-
-    /// The connections to a member.
-    pub(crate) fn peer(&self, node: NodeId) -> Option<Arc<Pool>> {
-        let metrics = self.metrics.borrow();
-        let peer = metrics.membership_config.membership().get_node(&node)?;
-        Some(self.peers.at(node, &peer.raft))
-    }
-
-    /// Where a member is, as the membership says.
-    pub(crate) fn place(&self, node: NodeId) -> Option<Peer> {
-        self.metrics.borrow().membership_config.membership().get_node(&node).cloned()
-    }
-
-    /// All members but this one.
-    pub(crate) fn others(&self) -> Vec<NodeId> {
-        let metrics = self.metrics.borrow();
-        let nodes = metrics.membership_config.membership().nodes();
-        nodes.map(|(id, _)| *id).filter(|id| *id != self.id).collect()
-    }
-
-    pub(crate) fn voters(&self) -> Vec<BTreeSet<NodeId>> {
-        self.metrics.borrow().membership_config.membership().get_joint_config().clone()
-    }
-
-    /// The members that answer now, this node among them.
-    pub(crate) async fn alive(&self) -> BTreeSet<NodeId> {
-        self.newest_versions().await.into_keys().collect()
-    }
-
-    /// The members that answer now, this node among them, and the newest version that each knows.
-    pub(crate) async fn newest_versions(&self) -> BTreeMap<NodeId, u16> {
-        let members: Vec<NodeId> = {
-            let metrics = self.metrics.borrow();
-            metrics.membership_config.membership().nodes().map(|(id, _)| *id).collect()
-        };
-        let mut asking = JoinSet::new();
-        for id in members.into_iter().filter(|id| *id != self.id) {
-            let pool = self.peer(id);
-            asking.spawn(async move {
-                let answer =
-                    pool?.call(path::STATUS, Vec::new(), Instant::now() + STATUS_TIMEOUT).await.ok()?;
-                let report = wire::decode::<StatusReport>(&answer);
-                Some((id, report.map_or(0, |report| report.status.newest_version)))
-            });
-        }
-        let own = (self.id, version::newest());
-        asking.join_all().await.into_iter().flatten().chain([own]).collect()
-    }
-
-    /// Returns when the leader, or something else about the cluster, has changed.
-    pub(crate) async fn changed(&mut self) -> bool {
-        tokio::select! {
-            changed = self.metrics.changed() => changed.is_ok(),
-            changed = self.present.changed() => changed.is_ok(),
-        }
-    }
-}
 
 /// See the module.
 pub(crate) struct RaftConsensus {
@@ -275,7 +80,7 @@ impl RaftConsensus {
 
     /// The time of the next batch, never before a batch of an earlier term or of this one.
     fn now_ms(&self) -> u64 {
-        let vote = self.leadership.metrics.borrow().vote;
+        let vote = self.leadership.metrics().vote;
         let mut last = self.vote.lock().unwrap_or_else(PoisonError::into_inner);
         if *last != vote {
             *last = vote;
@@ -411,7 +216,7 @@ impl RaftConsensus {
                     return None;
                 }
             }
-            if !self.leadership.metrics.borrow().state.is_leader() {
+            if !self.leadership.metrics().state.is_leader() {
                 return None;
             }
             sleep(TRANSFER_PAUSE).await;
@@ -432,8 +237,8 @@ impl RaftConsensus {
     fn is_heard(&self) -> bool {
         // Without a clock nothing can be told.
         let Some(now) = boot_clock::now() else { return true };
-        let within = self.leadership.silence * UNHEARD_TIMEOUTS;
-        let metrics = self.leadership.metrics.borrow();
+        let within = self.leadership.silence() * UNHEARD_TIMEOUTS;
+        let metrics = self.leadership.metrics();
         let configs = metrics.membership_config.membership().get_joint_config();
         self.means.lease.hears_quorum(metrics.vote, configs, now, within)
     }
@@ -471,7 +276,7 @@ impl Consensus for RaftConsensus {
         let Some(pool) = self.leadership.peer(leader) else { return not_done };
         let earlier = deadlines.iter().map(|deadline| last - *deadline);
         let body = wire::encode_groups(until, earlier.zip(groups));
-        let patience = Patience { elsewhere: Patience::AFTER_TRANSFER, nowhere: self.leadership.silence };
+        let patience = Patience { elsewhere: Patience::AFTER_TRANSFER, nowhere: self.leadership.silence() };
         let given_up = async {
             tokio::select! {
                 () = self.leadership.lost(leader, patience) => {}
@@ -480,7 +285,7 @@ impl Consensus for RaftConsensus {
         };
         let answers = match pool.call_unless(path::PROPOSE, body, last + applying::HOPELESS, given_up).await {
             Ok(answer) => wire::decode::<Proposed>(&answer).map(|(answers, reading)| {
-                self.leadership.clocks.heard(leader, reading);
+                self.leadership.heard_clock(leader, reading);
                 answers
             }),
             Err(CallError::Lost { .. }) => Ok(Vec::new()),

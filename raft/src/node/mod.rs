@@ -12,8 +12,8 @@
 //! | [`announce`] | where the members are reached, kept true |
 //! | [`changes`] | members that come and go, and leaders that change, as asked for |
 //! | [`sight`] | what clients are told of the cluster at once |
-//! | [`consensus`] | who leads, and the two ways of a batch |
-//! | [`elections`] | when it stands for election before its time |
+//! | [`consensus`] | the two ways of a batch |
+//! | [`campaign`] | when it stands for election |
 //! | [`reads`] | read barriers |
 //! | [`acknowledgements`] | on how many disks a log entry is |
 //! | [`upkeep`] | what a member does by itself |
@@ -24,9 +24,9 @@
 mod acknowledgements;
 pub(crate) mod announce;
 mod bootstrap;
+pub(crate) mod campaign;
 mod changes;
 pub(crate) mod consensus;
-pub(crate) mod elections;
 mod entry;
 mod farewell;
 mod lone;
@@ -55,11 +55,13 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::backup::{Backups, Begun, TakeError};
 use crate::checkpoint::{Checkpointer, DigestError};
 use crate::data_id::DataId;
+use crate::elections::Elections;
 use crate::handle::{
     Boxed, Committed, Handle, Lead, MemberStatus, NodeStatus, ProposeError, ReadError, Service,
 };
 use crate::health::{HealthMonitor, HealthView};
 use crate::identity::IdentityError;
+use crate::leadership::Leadership;
 use crate::log_clock::LogClock;
 use crate::log_store::LogStore;
 use crate::membership::change::{Change, ChangeError, Join, Joined, View};
@@ -76,8 +78,8 @@ use crate::state_machine::{KeepError, Keeper, Progress};
 use crate::types::{NodeId, Peer, Raft, SnapshotFile, Vote};
 use announce::Announced;
 pub(crate) use bootstrap::Members;
-use consensus::{Leadership, RaftConsensus};
-use elections::{Campaign, Elections, PreVote, PreVoteAnswer};
+use campaign::{Campaign, PreVote, PreVoteAnswer};
+use consensus::RaftConsensus;
 pub use entry::claim_data_dir;
 pub(crate) use entry::{members, standalone_id};
 use lone::Lone;

@@ -16,11 +16,11 @@ use openraft::CommittedLeaderId;
 use tokio::sync::{Mutex, Notify, watch};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::consensus::{Leadership, Patience};
 use super::measures::RoundMeasures;
 use crate::boot_clock;
 use crate::freshness::Freshness;
 use crate::handle::ReadError;
+use crate::leadership::{Leadership, Patience};
 use crate::lease::Lease;
 use crate::log_store::LogStore;
 use crate::network::{path, wire};

@@ -7,9 +7,9 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::Member;
-use super::bootstrap::STATUS_TIMEOUT;
 use crate::handle::{MemberStatus, NodeStatus, Role};
 use crate::health::{RosterSource, Watched};
+use crate::leadership::STATUS_TIMEOUT;
 use crate::network::server::StatusReport;
 use crate::network::{path, wire};
 use crate::state_machine::Mark;

@@ -12,8 +12,8 @@ use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::bootstrap::Admission;
-use super::consensus::{Leadership, Means, RaftConsensus};
-use super::elections::{Campaign, Elections};
+use super::campaign::Campaign;
+use super::consensus::{Means, RaftConsensus};
 use super::entry::{self, How, Place};
 use super::opening::Opened;
 use super::reads::Reads;
@@ -24,7 +24,9 @@ use crate::applying::Applying;
 use crate::backup::Backups;
 use crate::checkpoint::Checkpointer;
 use crate::data_id::DataId;
+use crate::elections::Elections;
 use crate::health::HealthMonitor;
+use crate::leadership::Leadership;
 use crate::lease::Lease;
 use crate::log_clock::LogClock;
 use crate::log_store::LogStore;
@@ -281,7 +283,7 @@ fn openraft_config(config: &ClusterConfig, cluster_id: &str) -> Result<openraft:
         election_timeout_min: millis(raft.election_timeout_min),
         election_timeout_max: millis(raft.election_timeout_max),
         snapshot_policy: SnapshotPolicy::Never,
-        // When to stand is decided in `elections`.
+        // When to stand is decided in `campaign`.
         enable_elect: false,
         // What to give up is decided by `upkeep`, from options that can change.
         max_in_snapshot_log_to_keep: u64::MAX,
