@@ -14,11 +14,11 @@ use tokio::time::{Duration, Instant, timeout_at};
 
 use crate::elections::Elections;
 use crate::network::body::Outgoing;
+use crate::network::message::{Proposed, StatusReport};
 use crate::network::path;
 use crate::network::peers::Peers;
 use crate::network::pool::{CallError, Pool};
-use crate::network::server::StatusReport;
-use crate::network::wire::{self, Proposed};
+use crate::network::wire;
 use crate::proposer::Route;
 use crate::remote_clock::{Reading, RemoteClocks};
 use crate::types::{NodeId, Peer, Raft, ServerMetrics};

@@ -10,6 +10,7 @@
 //! | [`log_store`] | the Raft log on RocksDB: group fsync, cache of recent entries |
 //! | [`state_machine`] | committed entries onto an [`adapter::Adapter`]; snapshots |
 //! | [`network`] | nodes talking over HTTP |
+//! | [`server`] | what a peer may ask of this node |
 //! | [`discovery`] | how a member is found |
 //! | [`applying`] | whether the storage is busy with a run that takes long |
 //! | [`proposer`] | many commands, one entry |
@@ -29,6 +30,7 @@
 //! | [`standalone`] | the same storage without a cluster |
 //! | [`version`] | which forms the members store and send |
 //! | [`checkpoint`] | the content between two runs |
+//! | [`error`] | why a write has no reply, and why a read could not be ordered |
 //! | [`failure`] | the end of a node that cannot go on |
 //! | [`listener`] | accepting connections, on every port alike |
 //! | [`handle`] | what the proxy sees of all this |
@@ -44,6 +46,7 @@ pub mod data_id;
 mod discovery;
 mod durable_file;
 mod elections;
+mod error;
 pub mod failure;
 mod freshness;
 pub mod handle;
@@ -62,6 +65,7 @@ mod proposer;
 mod read_index;
 pub mod recover;
 mod remote_clock;
+mod server;
 pub mod standalone;
 pub mod state_machine;
 pub mod types;

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::Member;
 use crate::leadership::Patience;
-use crate::network::wire::Replicated;
+use crate::network::message::Replicated;
 use crate::network::{path, wire};
 use crate::proposer::Route;
 

@@ -27,9 +27,9 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use super::StartError;
-use super::word::{Beginning, Stage, Word};
 use crate::data_id::DataId;
 use crate::leadership::STATUS_TIMEOUT;
+use crate::network::message::{Beginning, Stage, Word};
 use crate::network::path;
 use crate::network::peers::Peers;
 use crate::network::pool::CallError;

@@ -22,16 +22,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use openraft::ServerState;
-use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout_at};
 
 use crate::elections::Elections;
 use crate::leadership::Leadership;
 use crate::log_store::LogStore;
+use crate::network::message::{PreVote, PreVoteAnswer};
 use crate::network::{path, wire};
 use crate::read_index::Quorum;
-use crate::types::{LogId, NodeId, Raft, Vote};
+use crate::types::{NodeId, Raft, Vote};
 
 /// How often the timer is looked at.
 const TICK: Duration = Duration::from_millis(20);
@@ -46,23 +46,6 @@ const JITTER: Duration = Duration::from_millis(20);
 const ASK_AGAIN: Duration = Duration::from_millis(100);
 /// How long the others have to answer, once somebody has said no.
 const AFTER_DENIAL: Duration = Duration::from_millis(50);
-
-/// A question: would you vote for me?
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct PreVote {
-    /// The vote that the asker would stand with.
-    pub(crate) vote: Vote,
-    /// The end of its log.
-    pub(crate) last: Option<LogId>,
-}
-
-/// The answer.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct PreVoteAnswer {
-    pub(crate) granted: bool,
-    /// Whether the asker is known to have been removed.
-    pub(crate) removed: bool,
-}
 
 /// What a pre-vote brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

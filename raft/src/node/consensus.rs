@@ -14,14 +14,16 @@ use tokio::time::{Duration, Instant, sleep, sleep_until, timeout};
 
 use crate::applying::{self, Applying};
 use crate::boot_clock;
-use crate::handle::{Boxed, Committed, ProposeError};
+use crate::error::ProposeError;
+use crate::handle::{Boxed, Committed};
 use crate::leadership::{Leadership, Patience};
 use crate::lease::Lease;
 use crate::log_clock::LogClock;
 use crate::log_store::LogStore;
+use crate::network::message::Proposed;
 use crate::network::path;
 use crate::network::pool::CallError;
-use crate::network::wire::{self, Proposed};
+use crate::network::wire;
 use crate::proposer::{Consensus, LARGE, Outcome, Route, allowance};
 use crate::state_machine::Mark;
 use crate::types::{NodeId, Raft, Vote};

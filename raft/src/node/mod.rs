@@ -22,7 +22,7 @@
 //! | [`measures`] | a member's numbers, for operators |
 
 mod acknowledgements;
-pub(crate) mod announce;
+mod announce;
 mod bootstrap;
 pub(crate) mod campaign;
 mod changes;
@@ -38,7 +38,7 @@ mod report;
 mod sight;
 mod start;
 pub(crate) mod upkeep;
-pub(crate) mod word;
+mod word;
 
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -56,9 +56,8 @@ use crate::backup::{Backups, Begun, TakeError};
 use crate::checkpoint::{Checkpointer, DigestError};
 use crate::data_id::DataId;
 use crate::elections::Elections;
-use crate::handle::{
-    Boxed, Committed, Handle, Lead, MemberStatus, NodeStatus, ProposeError, ReadError, Service,
-};
+use crate::error::{ProposeError, ReadError};
+use crate::handle::{Boxed, Committed, Handle, Lead, MemberStatus, NodeStatus, Service};
 use crate::health::{HealthMonitor, HealthView};
 use crate::identity::IdentityError;
 use crate::leadership::Leadership;
@@ -68,17 +67,19 @@ use crate::membership::change::{Change, ChangeError, Join, Joined, View};
 use crate::membership::manager::ConfigChangeManager;
 use crate::membership::transfer::Transfer;
 use crate::network::credentials::CredentialsError;
+use crate::network::message::{
+    Announced, Answers, Beginning, Forwarded, PreVote, PreVoteAnswer, Proposed, ReadIndexAnswer, Replicated,
+    StatusReport, Word,
+};
 use crate::network::peers::Peers;
-use crate::network::server::{Inbound, StatusReport};
 use crate::network::traffic::Traffic;
-use crate::network::wire::{Answers, Forwarded, Proposed, ReadIndexAnswer, Replicated};
 use crate::proposer::{Limits, Proposer};
 use crate::remote_clock::Reading;
+use crate::server::inbound::Inbound;
 use crate::state_machine::{KeepError, Keeper, Progress};
 use crate::types::{NodeId, Peer, Raft, SnapshotFile, Vote};
-use announce::Announced;
 pub(crate) use bootstrap::Members;
-use campaign::{Campaign, PreVote, PreVoteAnswer};
+use campaign::Campaign;
 use consensus::RaftConsensus;
 pub use entry::claim_data_dir;
 pub(crate) use entry::{members, standalone_id};
@@ -86,7 +87,6 @@ use lone::Lone;
 use measures::LeaderChanges;
 use reads::Reads;
 use sight::Sight;
-use word::{Beginning, Word};
 
 /// Why a node cannot start. Nothing that was there has been written over.
 #[derive(Debug, thiserror::Error)]

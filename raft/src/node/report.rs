@@ -10,7 +10,7 @@ use super::Member;
 use crate::handle::{MemberStatus, NodeStatus, Role};
 use crate::health::{RosterSource, Watched};
 use crate::leadership::STATUS_TIMEOUT;
-use crate::network::server::StatusReport;
+use crate::network::message::StatusReport;
 use crate::network::{path, wire};
 use crate::state_machine::Mark;
 use crate::types::{NodeId, Peer, Raft};

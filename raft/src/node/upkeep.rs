@@ -9,8 +9,8 @@ use conf::Live;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
+use crate::error::ProposeError;
 use crate::failure;
-use crate::handle::ProposeError;
 use crate::health::HealthMonitor;
 use crate::leadership::Leadership;
 use crate::log_clock::LogClock;

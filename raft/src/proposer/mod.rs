@@ -29,7 +29,8 @@ use tokio::sync::{Notify, OwnedRwLockWriteGuard, OwnedSemaphorePermit, Semaphore
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::applying::{self, Applying};
-use crate::handle::{Committed, ProposeError};
+use crate::error::ProposeError;
+use crate::handle::Committed;
 use crate::types::NodeId;
 pub(crate) use queue::Pending;
 use queue::{Group, Queue, State};
