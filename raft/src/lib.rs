@@ -14,6 +14,7 @@
 //! | [`discovery`] | how a member is found |
 //! | [`applying`] | whether the storage is busy with a run that takes long |
 //! | [`proposer`] | many commands, one entry |
+//! | [`consensus`] | what the proposer proposes to: openraft here, or the leader over there |
 //! | [`health`] | every link between the members, in one shared view |
 //! | [`leadership`] | who leads, as this node last heard, and the way to ask the leader |
 //! | [`elections`] | what a node has heard of leaders and candidates, and has promised them |
@@ -42,6 +43,7 @@ pub mod backup;
 mod boot_clock;
 pub mod checkpoint;
 pub mod codec;
+mod consensus;
 pub mod data_id;
 mod discovery;
 mod durable_file;

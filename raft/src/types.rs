@@ -1,5 +1,6 @@
 //! The types openraft is instantiated with.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -51,6 +52,9 @@ pub struct Peer {
     /// another one has lost its own.
     pub data: Option<DataId>,
 }
+
+/// Members, and where each is reached.
+pub(crate) type Members = BTreeMap<NodeId, Peer>;
 
 /// What a member is to be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -11,17 +11,11 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::bootstrap::Admission;
-use super::campaign::Campaign;
-use super::consensus::{Means, RaftConsensus};
-use super::entry::{self, How, Place};
-use super::opening::Opened;
-use super::reads::Reads;
-use super::sight::Sight;
-use super::{Member, StartError, limits, report, spawn, upkeep};
+use super::{Member, report, spawn};
 use crate::applying::Applying;
 use crate::backup::Backups;
 use crate::checkpoint::Checkpointer;
+use crate::consensus::{Means, RaftConsensus};
 use crate::data_id::DataId;
 use crate::elections::Elections;
 use crate::health::HealthMonitor;
@@ -37,7 +31,16 @@ use crate::network::client::RaftNetworkClients;
 use crate::network::credentials::Credentials;
 use crate::network::message::Beginning;
 use crate::network::peers::Peers;
+use crate::node::bootstrap::Admission;
+use crate::node::campaign::Campaign;
+use crate::node::cluster_map::ClusterMap;
+use crate::node::entry::{self, How, Place};
+use crate::node::error::StartError;
+use crate::node::opening::Opened;
+use crate::node::reads::Reads;
+use crate::node::upkeep;
 use crate::proposer::Proposer;
+use crate::proposer::limits::limits;
 use crate::server::Server;
 use crate::server::inbound::Inbound;
 use crate::state_machine::{Keeper, Mark, Progress};
@@ -141,7 +144,7 @@ impl Parts {
             checkpointer,
             keeper,
             backups,
-            sight: Sight::default(),
+            cluster_map: ClusterMap::default(),
             stopping: Arc::default(),
             yielding,
             leader_changes: Arc::default(),
@@ -151,7 +154,7 @@ impl Parts {
 }
 
 impl Member {
-    pub(super) async fn start(
+    pub(crate) async fn start(
         live: Live,
         Place { id, cluster_id, how }: Place,
         adapter: Arc<dyn Adapter>,

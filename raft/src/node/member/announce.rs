@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::Member;
+use super::{Member, spawn};
 use crate::network::message::Announced;
 use crate::network::{path, wire};
 use crate::proposer::Route;
@@ -140,7 +140,7 @@ impl Member {
     }
 
     pub(super) fn spawn_announcer(self: &Arc<Self>) {
-        let announcer = super::spawn(Self::keep_announced(Arc::downgrade(self)));
+        let announcer = spawn(Self::keep_announced(Arc::downgrade(self)));
         self.tasks().push(announcer);
     }
 }

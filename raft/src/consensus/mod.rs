@@ -1,6 +1,12 @@
 //! What the proposer proposes to: openraft here, or the leader over there.
+//!
+//! | module | what it says |
+//! |---|---|
+//! | this one | a batch that is one entry, and commands that are forwarded |
+//! | [`upload`] | what is too large for one entry, proposed in pieces |
 
-use std::collections::VecDeque;
+mod upload;
+
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use adapter::{Adapter, Batch, CommandBuffer};
 use conf::Live;
 use openraft::error::ClientWriteError;
-use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
+use tokio::sync::{OwnedRwLockWriteGuard, RwLock};
 use tokio::time::error::Elapsed;
 use tokio::time::{Duration, Instant, sleep, sleep_until, timeout};
 
@@ -25,9 +31,7 @@ use crate::network::path;
 use crate::network::pool::CallError;
 use crate::network::wire;
 use crate::proposer::{Consensus, LARGE, Outcome, Route, allowance};
-use crate::state_machine::Mark;
 use crate::types::{NodeId, Raft, Vote};
-use crate::version;
 
 /// With up to this many voters, an entry that a new leader made this node truncate can never be committed: the two
 /// of them are a majority that has another entry in its place. With more, a third node could still bring it back.
@@ -35,14 +39,6 @@ const VOTERS_WHERE_TRUNCATED_IS_GONE: usize = 3;
 /// A leader that no quorum has answered for this many times `raft.election_timeout_max` takes nothing on: the others have
 /// had the time to elect another one.
 const UNHEARD_TIMEOUTS: u32 = 2;
-
-/// Bytes of a piece of what is too large for one entry: so many are on every disk in a moment.
-const PIECE: usize = 1 << 20;
-/// Pieces that are proposed and not yet applied.
-const PIECES_UNDER_WAY: usize = 4;
-
-/// How often it is looked whether a transfer of leadership has ended.
-const TRANSFER_PAUSE: Duration = Duration::from_millis(10);
 
 /// See the module.
 pub(crate) struct RaftConsensus {
@@ -137,91 +133,6 @@ impl RaftConsensus {
         sleep_until(deadline).await;
         while self.means.busy.is_long() {
             sleep(applying::PAUSE).await;
-        }
-    }
-
-    /// Proposes what is too large for one entry: its pieces, a few at a time, and when all of them are applied the entry
-    /// that has it take effect. Until that one is proposed it is not done, whatever becomes of the pieces.
-    async fn upload(&self, groups: &[CommandBuffer], patience: Duration) -> Outcome {
-        let _turn = self.uploading.lock().await;
-        let total = groups.iter().map(|group| group.bytes().len() as u64).sum();
-        let count = groups.iter().map(CommandBuffer::count).sum();
-        let (upload, mut offset, mut under_way) = (rand::random(), 0, VecDeque::new());
-        let pieces = groups.iter().flat_map(|group| group.bytes().chunks(PIECE));
-        for piece in pieces.map(Some).chain([None; PIECES_UNDER_WAY]) {
-            if under_way.len() == PIECES_UNDER_WAY || piece.is_none() {
-                let oldest: Option<Boxed<'_, Outcome>> = under_way.pop_front();
-                let Some(oldest) = oldest else { continue };
-                if !matches!(oldest.await, Outcome::Done(_)) {
-                    drop(under_way);
-                    return self.give_up(upload).await;
-                }
-            }
-            if let Some(piece) = piece {
-                let Some(held) = self.may_propose(&mut under_way).await else {
-                    return self.give_up(upload).await;
-                };
-                let batch = Batch::piece(upload, total, offset, piece);
-                offset += piece.len() as u64;
-                let begun = self.begin(batch, Duration::ZERO).await;
-                under_way.push_back(Box::pin(async move {
-                    let outcome = begun.await;
-                    drop(held);
-                    outcome
-                }));
-            }
-        }
-        let Some(held) = self.may_propose(&mut under_way).await else {
-            return self.give_up(upload).await;
-        };
-        let last = Batch::last(self.now_ms(), rand::random(), count, upload, total);
-        let outcome = self.begin(last, patience).await.await;
-        drop(held);
-        match outcome {
-            // Another has led meanwhile, and so the pieces were given up.
-            Outcome::Done(done) if done.replies.is_empty() => Outcome::NotDone,
-            outcome => outcome,
-        }
-    }
-
-    /// Whether every member knows what pieces are.
-    fn may_upload(&self) -> bool {
-        Mark::of(&self.means.adapter.applied().position)
-            .is_ok_and(|mark| mark.version >= version::WITH_PIECES)
-    }
-
-    /// Has the nodes forget the pieces of an upload, unless they do so because another leads.
-    async fn give_up(&self, upload: u64) -> Outcome {
-        if self.leadership.route() == Route::Here {
-            // Whatever it comes to, the next upload has the same effect.
-            let _ = self.begin(Batch::last(0, 0, 0, upload, 0), Duration::ZERO).await.await;
-        }
-        Outcome::NotDone
-    }
-
-    /// What a piece is proposed under, once a transfer of leadership that may be under way has ended: nothing is proposed
-    /// during one, and it begins when all that was proposed is answered. None if this node leads no more, or if a
-    /// piece has failed.
-    async fn may_propose(
-        &self,
-        under_way: &mut VecDeque<Boxed<'_, Outcome>>,
-    ) -> Option<OwnedRwLockReadGuard<()>> {
-        loop {
-            if self.leadership.route() == Route::Here
-                && let Ok(held) = Arc::clone(&self.pieces).try_read_owned()
-                && self.leadership.route() == Route::Here
-            {
-                return Some(held);
-            }
-            while let Some(oldest) = under_way.pop_front() {
-                if !matches!(oldest.await, Outcome::Done(_)) {
-                    return None;
-                }
-            }
-            if !self.leadership.metrics().state.is_leader() {
-                return None;
-            }
-            sleep(TRANSFER_PAUSE).await;
         }
     }
 
