@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::backup::{Backups, Begun, TakeError};
 use crate::checkpoint::DigestError;
+pub use crate::error::{ProposeError, ReadError};
 use crate::health::HealthView;
 pub use crate::membership::change::{Change, ChangeError};
 use crate::types::NodeId;
@@ -21,52 +22,6 @@ pub struct Committed {
     pub index: u64,
     /// One reply for each command.
     pub replies: Vec<Reply>,
-}
-
-/// Why a write has no reply.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
-pub enum ProposeError {
-    /// Not done: there is no leader that could be reached.
-    #[error("CLUSTERDOWN No raft leader")]
-    NoLeader,
-    /// Not done: this node belongs to no cluster yet.
-    #[error("NOCLUSTER No Raft Cluster")]
-    NoCluster,
-    /// Not done: the bound on bytes in flight is reached.
-    #[error("BUSY too many writes are waiting to be committed")]
-    Busy,
-    /// Not done: the node is going down.
-    #[error("CLUSTERDOWN this node is shutting down")]
-    ShuttingDown,
-    /// Unknown: it may or may not be done, now or later.
-    #[error("TIMEOUT not committed yet")]
-    Unknown,
-    /// Not done: this node is about to belong to a cluster.
-    #[error("NOCLUSTER No Raft Cluster (joining now)")]
-    Joining,
-}
-
-/// Why a read could not be ordered.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
-pub enum ReadError {
-    /// No leader could be reached.
-    #[error("CLUSTERDOWN No raft leader")]
-    NoLeader,
-    /// This node belongs to no cluster yet.
-    #[error("NOCLUSTER No Raft Cluster")]
-    NoCluster,
-    /// The leader could not confirm in time that it leads, or this node is too far behind it.
-    #[error("TIMEOUT no quorum for read")]
-    NoQuorum,
-    /// This node has not applied in time what the session has seen.
-    #[error("TIMEOUT this node has not applied index {0} yet")]
-    NotApplied(u64),
-    /// What this node has may be older than the bound of the read, and nobody could tell it better in time.
-    #[error("STALE this node may be behind the leader by more than {0} ms")]
-    Stale(u64),
-    /// This node is about to belong to a cluster.
-    #[error("NOCLUSTER No Raft Cluster (joining now)")]
-    Joining,
 }
 
 /// A node's part in its cluster.

@@ -21,6 +21,10 @@ use crate::data_id::DataId;
 use crate::durable_file;
 use crate::types::NodeId;
 
+/// What stands in the place of the cluster's id in the directory of a node without one. The blank keeps it from being
+/// any cluster's id.
+pub(crate) const STANDALONE: &str = "(stand alone)";
+
 const FILE: &str = "identity";
 /// Says how far the Raft log has been; see [`crate::log_store`].
 pub(crate) const EXTENT_FILE: &str = "log-extent";

@@ -2,7 +2,7 @@
 //!
 //! A follower that takes an AppendEntries promises to vote for nobody, itself included, for
 //! `raft.election_timeout_max` from then on; its answer says for how long. openraft keeps that promise towards
-//! candidates, also after a restart, and [`crate::node::elections`] keeps it for the node's own standing. So with the
+//! candidates, also after a restart, and [`crate::elections`] keeps it for the node's own standing. So with the
 //! promises of a quorum no other leader can be elected before the earliest of them has run out: every election
 //! needs one of those voters, or this leader itself, who gives its vote away only by writing down another vote,
 //! which whoever asks for the lease looks at last.

@@ -10,10 +10,14 @@
 //! | [`log_store`] | the Raft log on RocksDB: group fsync, cache of recent entries |
 //! | [`state_machine`] | committed entries onto an [`adapter::Adapter`]; snapshots |
 //! | [`network`] | nodes talking over HTTP |
+//! | [`server`] | what a peer may ask of this node |
 //! | [`discovery`] | how a member is found |
 //! | [`applying`] | whether the storage is busy with a run that takes long |
 //! | [`proposer`] | many commands, one entry |
+//! | [`consensus`] | what the proposer proposes to: openraft here, or the leader over there |
 //! | [`health`] | every link between the members, in one shared view |
+//! | [`leadership`] | who leads, as this node last heard, and the way to ask the leader |
+//! | [`elections`] | what a node has heard of leaders and candidates, and has promised them |
 //! | [`read_index`] | one quorum round for all reads that wait |
 //! | [`lease`] | for how long nobody else can have been elected |
 //! | [`freshness`] | how old what this node shows may be |
@@ -27,6 +31,7 @@
 //! | [`standalone`] | the same storage without a cluster |
 //! | [`version`] | which forms the members store and send |
 //! | [`checkpoint`] | the content between two runs |
+//! | [`error`] | why a write has no reply, and why a read could not be ordered |
 //! | [`failure`] | the end of a node that cannot go on |
 //! | [`listener`] | accepting connections, on every port alike |
 //! | [`handle`] | what the proxy sees of all this |
@@ -38,14 +43,18 @@ pub mod backup;
 mod boot_clock;
 pub mod checkpoint;
 pub mod codec;
+mod consensus;
 pub mod data_id;
 mod discovery;
 mod durable_file;
+mod elections;
+mod error;
 pub mod failure;
 mod freshness;
 pub mod handle;
 pub mod health;
 pub mod identity;
+mod leadership;
 mod lease;
 pub mod listener;
 mod log_clock;
@@ -58,6 +67,7 @@ mod proposer;
 mod read_index;
 pub mod recover;
 mod remote_clock;
+mod server;
 pub mod standalone;
 pub mod state_machine;
 pub mod types;

@@ -27,13 +27,13 @@ use std::time::Duration;
 
 use adapter::Health;
 use conf::Live;
-use openraft::metrics::{RaftDataMetrics, RaftServerMetrics};
+use openraft::metrics::RaftDataMetrics;
 use openraft::raft::{VoteRequest, VoteResponse};
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::node::consensus::Leadership;
-use crate::types::{LogId, NodeId, Peer, Raft};
+use crate::leadership::Leadership;
+use crate::types::{LogId, NodeId, Raft, ServerMetrics};
 use transition::{Seen, Transition, transitions};
 
 /// The target of the events, for `log.level`.
@@ -41,8 +41,6 @@ pub const TARGET: &str = "raft::events";
 
 /// How often is looked at what changes all the time. A follower lags if it does so twice in a row.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
-
-type ServerMetrics = RaftServerMetrics<NodeId, Peer>;
 
 /// Tells a member's events.
 #[derive(Clone, Copy, Debug)]

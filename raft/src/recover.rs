@@ -27,9 +27,8 @@ use openraft::storage::RaftLogStorage;
 use openraft::{CommittedLeaderId, EntryPayload, Membership, RaftLogReader};
 
 use crate::durable_file;
-use crate::identity::{self, Identity, IdentityError, RECOVERING};
+use crate::identity::{self, Identity, IdentityError, RECOVERING, STANDALONE};
 use crate::log_store::{LogStore, OpenError, Options};
-use crate::node::STANDALONE;
 use crate::state_machine::files::Files;
 use crate::types::{Entry, LogId, NodeId, Peer, StorageError, Vote};
 

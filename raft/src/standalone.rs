@@ -24,7 +24,9 @@ use crate::handle::{
 };
 use crate::health::{HealthView, MemberHealth, MemberState};
 use crate::log_clock::LogClock;
-use crate::node::{self, limits, upkeep};
+use crate::node::entry::standalone_id;
+use crate::node::upkeep;
+use crate::proposer::limits::limits;
 use crate::proposer::{Consensus, Outcome, Proposer, Route};
 use crate::types::NodeId;
 
@@ -53,7 +55,7 @@ impl Standalone {
         let proposer = Proposer::new(direct, limits(&config, 1));
         let (storage, writes, time) = (Arc::clone(&adapter), Arc::clone(&proposer), Arc::clone(&clock));
         let expire = upkeep::expire_keys(storage, writes, time, || Route::Here);
-        let id = node::standalone_id(&config.load());
+        let id = standalone_id(&config.load());
         let tasks = vec![
             AbortOnDropHandle::new(tokio::spawn(Arc::clone(&proposer).run())),
             AbortOnDropHandle::new(tokio::spawn(expire)),

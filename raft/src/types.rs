@@ -1,5 +1,6 @@
 //! The types openraft is instantiated with.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -31,6 +32,8 @@ pub type Entry = openraft::Entry<TypeConfig>;
 pub type StoredMembership = openraft::StoredMembership<NodeId, Peer>;
 /// openraft's handle.
 pub type Raft = openraft::Raft<TypeConfig>;
+/// What openraft tells of a node's standing: its vote, its role, the leader and the membership.
+pub(crate) type ServerMetrics = openraft::metrics::RaftServerMetrics<NodeId, Peer>;
 /// An error of the log store or the state machine. Fatal to the node.
 pub type StorageError = openraft::StorageError<NodeId>;
 
@@ -49,6 +52,9 @@ pub struct Peer {
     /// another one has lost its own.
     pub data: Option<DataId>,
 }
+
+/// Members, and where each is reached.
+pub(crate) type Members = BTreeMap<NodeId, Peer>;
 
 /// What a member is to be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

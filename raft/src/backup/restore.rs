@@ -19,10 +19,12 @@ use conf::ClusterConfig;
 use openraft::{CommittedLeaderId, Membership};
 
 use crate::durable_file;
-use crate::identity::{self, IdentityError, RESTORING};
-use crate::node::{Members, STANDALONE, StartError, members};
+use crate::identity::{self, IdentityError, RESTORING, STANDALONE};
+use crate::node::entry::members;
+use crate::node::error::StartError;
 use crate::state_machine::Mark;
 use crate::state_machine::files::{self, Files};
+use crate::types::Members;
 use crate::types::{LogId, StoredMembership};
 use crate::version;
 

@@ -19,7 +19,7 @@ use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::handle::ReadError;
+use crate::error::ReadError;
 
 /// The most snapshots that are read at once.
 const MOST: usize = 4;

@@ -4,8 +4,9 @@ use std::io;
 use std::path::Path;
 
 use super::disk::{Disk, Recovered};
+use super::error::OpenError;
 use super::extent::{Extent, Reach, ReadError};
-use super::{OpenError, Options};
+use super::options::Options;
 use crate::data_id::DataId;
 
 /// Makes sure that the log is the one that is meant, and all there, before anything is written to it; a new one is given

@@ -20,6 +20,7 @@ use serde::de::DeserializeOwned;
 
 use super::error::OpenError;
 use super::extent::Reach;
+use super::key;
 use crate::codec::decode_entry;
 use crate::data_id::DataId;
 use crate::types::{Entry, LogId, Vote};
@@ -29,19 +30,6 @@ const META: &str = "meta";
 const FORMAT: u32 = 2;
 /// Files kept open. What there is of the log is in a few large ones.
 const OPEN_FILES: i32 = 64;
-
-/// Keys of the `meta` column family.
-pub(super) mod key {
-    pub(in crate::log_store) const FORMAT: &str = "format";
-    /// [`crate::data_id::DataId`]: which log this is.
-    pub(in crate::log_store) const DATA: &str = "data";
-    /// [`crate::types::Vote`].
-    pub(in crate::log_store) const VOTE: &str = "vote";
-    /// [`crate::types::LogId`]: committed up to here.
-    pub(in crate::log_store) const COMMITTED: &str = "committed";
-    /// [`crate::types::LogId`]: purged up to here.
-    pub(in crate::log_store) const PURGED: &str = "purged";
-}
 
 /// What the log knows when it is opened.
 #[derive(Debug, Default)]

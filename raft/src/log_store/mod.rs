@@ -3,6 +3,9 @@
 //! | module | what it says |
 //! |---|---|
 //! | [`claim`] | whether the log is the one that is meant, and all there |
+//! | [`options`] | how the log behaves |
+//! | [`shared`] | what the log's parts share |
+//! | [`key`] | the names under which the log keeps what it knows of itself |
 //! | [`disk`] | what is stored, and how |
 //! | [`extent`] | how far the log has been, in a file of its own |
 //! | [`offline`] | what is done to the log of a node that does not run |
@@ -29,8 +32,11 @@ mod claim;
 mod disk;
 mod error;
 mod extent;
+mod key;
 mod offline;
+mod options;
 mod reader;
+mod shared;
 mod timing;
 mod window;
 mod writer;
@@ -40,19 +46,19 @@ mod tests;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use conf::Durability;
 use openraft::storage::{LogFlushed, RaftLogStorage};
 use openraft::{AnyError, LogState, OptionalSend, RaftLogReader, StorageIOError};
 use tokio::sync::oneshot;
 
 pub use self::error::OpenError;
+pub use self::options::Options;
 pub use self::reader::LogReader;
 
 use self::disk::Disk;
-use self::extent::Extent;
+use self::shared::{Counters, Shared};
 use self::timing::Timing;
 use self::window::Window;
 use self::writer::{Done, Job, Writer};
@@ -60,78 +66,6 @@ use crate::TypeConfig;
 use crate::data_id::DataId;
 use crate::durable_file;
 use crate::types::{Entry, LogId, NodeId, StorageError, Vote};
-
-/// How the log behaves.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// This node, for the vote guard.
-    pub node_id: NodeId,
-    /// Which log it must be. None: whichever is there, or a new one.
-    pub data: Option<DataId>,
-    /// A log that lacks what it had is opened all the same. Only for who gives up what it lacks.
-    pub accepts_losses: bool,
-    /// When an append is done.
-    pub durability: Durability,
-    /// Bytes of recent entries kept in memory.
-    pub cache_bytes: usize,
-    /// The most bytes that [`RaftLogReader::limited_get_log_entries`] answers, unless one entry alone has more.
-    pub max_append_bytes: usize,
-    /// Bytes that RocksDB collects before it writes a file. The write-ahead files stay below twice that.
-    pub write_buffer_bytes: usize,
-}
-
-impl Options {
-    /// The options that a configuration asks for.
-    pub fn new(node_id: NodeId, raft: &conf::Raft) -> Self {
-        Self {
-            node_id,
-            data: None,
-            accepts_losses: false,
-            durability: raft.durability,
-            cache_bytes: raft.entry_cache_bytes,
-            max_append_bytes: raft.max_append_bytes,
-            write_buffer_bytes: 64 * 1024 * 1024,
-        }
-    }
-}
-
-/// What the log's parts share.
-struct Shared {
-    options: Options,
-    disk: Disk,
-    data: DataId,
-    extent: Mutex<Extent>,
-    window: Mutex<Window>,
-    vote: Mutex<Option<Vote>>,
-    counters: Counters,
-    timing: Timing,
-}
-
-impl Shared {
-    fn window(&self) -> MutexGuard<'_, Window> {
-        self.window.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Held for a moment by the thread that writes, or by who has the log offline.
-    fn extent(&self) -> MutexGuard<'_, Extent> {
-        self.extent.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-#[derive(Debug, Default)]
-struct Counters {
-    grown: AtomicU64,
-    truncations: AtomicU64,
-    writes: AtomicU64,
-    syncs: AtomicU64,
-}
-
-impl Counters {
-    fn written(&self, sync: bool) {
-        self.writes.fetch_add(1, Ordering::Relaxed);
-        self.syncs.fetch_add(u64::from(sync), Ordering::Relaxed);
-    }
-}
 
 /// The Raft log. Cheap to clone; all clones are the same log. It is closed, with everything written, when the last
 /// clone and the last [`LogReader`] are gone.

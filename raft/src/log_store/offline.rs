@@ -3,9 +3,9 @@
 
 use rocksdb::WriteBatch;
 
-use super::disk::key;
 use super::extent::Reach;
-use super::{LogStore, Shared};
+use super::shared::Shared;
+use super::{LogStore, key};
 use crate::codec::encode_entry;
 use crate::types::{Entry, LogId, Vote};
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use openraft::{AnyError, OptionalSend, RaftLogReader, StorageIOError};
 
-use super::Shared;
+use super::shared::Shared;
 use crate::TypeConfig;
 use crate::types::{Entry, LogId, NodeId, StorageError};
 

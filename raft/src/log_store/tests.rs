@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use adapter::CommandBuffer;
 use bytes::BytesMut;
+use conf::Durability;
 use openraft::storage::RaftLogStorageExt;
 use openraft::{CommittedLeaderId, EntryPayload, RaftLogReader};
 use rocksdb::WriteBatch;
@@ -337,7 +338,7 @@ fn a_log_of_a_newer_program_is_named_and_not_called_damage() {
     let directory = tempfile::tempdir().unwrap();
     let log = open(directory.path());
     let mut batch = WriteBatch::default();
-    log.shared.disk.put_meta(&mut batch, disk::key::FORMAT, &9u32).unwrap();
+    log.shared.disk.put_meta(&mut batch, key::FORMAT, &9u32).unwrap();
     log.shared.disk.write(batch, true).unwrap();
     drop(log);
     let error = LogStore::open(directory.path(), options()).err().unwrap();

@@ -12,9 +12,10 @@ use openraft::storage::LogFlushed;
 use rocksdb::WriteBatch;
 use tokio::sync::oneshot;
 
-use super::disk::{DiskResult, key};
+use super::disk::DiskResult;
 use super::extent::Reach;
-use super::{Shared, window};
+use super::shared::Shared;
+use super::{key, window};
 use crate::TypeConfig;
 use crate::codec::encode_entry;
 use crate::types::{Entry, LogId, Vote};

@@ -3,8 +3,7 @@
 
 use openraft::ServerState;
 
-use super::ServerMetrics;
-use crate::types::{LogId, NodeId};
+use crate::types::{LogId, NodeId, ServerMetrics};
 
 /// A node's standing.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::transfer::TransferError;
 use crate::types::{NodeId, Peer};
 
 /// A change of the members.
@@ -93,6 +92,25 @@ pub enum ChangeError {
     /// Whoever should be at the addresses named is not there: which address, and why.
     #[error("ERR {0}")]
     Unreachable(String),
+}
+
+/// Why leadership was not transferred.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum TransferError {
+    #[error("CLUSTERDOWN No raft leader")]
+    NotLeader,
+    #[error("ERR node id does not exist")]
+    NoSuchNode,
+    #[error("node {0} is a learner: it cannot lead")]
+    Learner(NodeId),
+    #[error("there is no other voter that could lead")]
+    NobodyElse,
+    #[error("leadership is being transferred already")]
+    InProgress,
+    #[error("ERR transfer timed out")]
+    TimedOut,
+    #[error("ERR different node elected leader")]
+    Different,
 }
 
 impl From<TransferError> for ChangeError {

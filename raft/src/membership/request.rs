@@ -7,9 +7,9 @@ use serde::de::DeserializeOwned;
 use tokio::time::{Instant, sleep};
 
 use super::change::{Change, ChangeError, View};
+use crate::leadership::{Leadership, Patience};
 use crate::network::pool::CallError;
 use crate::network::{path, wire};
-use crate::node::consensus::{Leadership, Patience};
 use crate::proposer::Route;
 use crate::types::NodeId;
 

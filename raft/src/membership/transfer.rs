@@ -24,11 +24,12 @@ use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
+use super::change::TransferError;
+use crate::elections::Elections;
+use crate::leadership::Leadership;
 use crate::lease::Lease;
 use crate::log_store::LogStore;
 use crate::network::{path, wire};
-use crate::node::consensus::Leadership;
-use crate::node::elections::Elections;
 use crate::proposer::{Consensus, Proposer, Route};
 use crate::read_index::Quorum;
 use crate::types::{NodeId, Raft, Vote};
@@ -43,25 +44,6 @@ const GIVE_WAY_TIMEOUT: Duration = Duration::from_millis(300);
 const ELECTION_TIMEOUT: Duration = Duration::from_millis(1000);
 /// How often progress is looked at.
 const LOOK: Duration = Duration::from_millis(2);
-
-/// Why leadership was not transferred.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum TransferError {
-    #[error("CLUSTERDOWN No raft leader")]
-    NotLeader,
-    #[error("ERR node id does not exist")]
-    NoSuchNode,
-    #[error("node {0} is a learner: it cannot lead")]
-    Learner(NodeId),
-    #[error("there is no other voter that could lead")]
-    NobodyElse,
-    #[error("leadership is being transferred already")]
-    InProgress,
-    #[error("ERR transfer timed out")]
-    TimedOut,
-    #[error("ERR different node elected leader")]
-    Different,
-}
 
 /// See the module.
 pub(crate) struct Transfer<C> {

@@ -29,9 +29,9 @@ use super::{path, snapshot, wire};
 use crate::TypeConfig;
 use crate::boot_clock;
 use crate::codec::encode_entry;
+use crate::elections::Elections;
 use crate::lease::Lease;
 use crate::logger::RaftLogger;
-use crate::node::elections::Elections;
 use crate::types::{Entry, LogId, NodeId, Peer, Vote};
 
 type AppendResult = Result<AppendEntriesResponse<NodeId>, CallError>;

@@ -13,20 +13,22 @@
 //! | [`traffic`] | what goes to a peer and comes from it, counted |
 //! | [`wire`] | the form of the bodies |
 //! | [`client`] | openraft's way to a peer |
+//! | [`message`] | questions and answers between nodes, besides those of Raft itself |
 //! | [`snapshot`] | a snapshot's way from file to file |
-//! | [`server`] | what a peer may ask of this node |
+//!
+//! What a node answers is in [`crate::server`].
 //!
 //! A connection begins with the handshake, in which both sides prove that they know the secret without saying it, and
 //! name the cluster, the caller and whom it looks for. What comes after it is HTTP/1.1, and needs no proof any more.
 
 pub mod client;
 pub mod peers;
-pub mod server;
 
 pub(crate) mod body;
 pub(crate) mod credentials;
 pub(crate) mod gate;
 pub(crate) mod handshake;
+pub(crate) mod message;
 pub(crate) mod pool;
 pub(crate) mod secret;
 pub(crate) mod snapshot;

@@ -17,13 +17,13 @@ use adapter::CommandBuffer;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse};
 use openraft::{CommittedLeaderId, LeaderId};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 
+use super::message::Forwarded;
 use super::version::{Bodies, Version};
 use crate::TypeConfig;
 use crate::codec::decode_entry;
-use crate::handle::{Committed, ProposeError};
 use crate::remote_clock::Reading;
 use crate::types::{LogId, NodeId, Vote};
 
@@ -34,32 +34,6 @@ const APPEND_HEADER: usize = 17 + 25 + 25 + 4;
 #[derive(Debug, thiserror::Error)]
 #[error("malformed body: {0}")]
 pub(crate) struct Malformed(pub(crate) String);
-
-/// What the leader answers to each forwarded group.
-pub(crate) type Answers = Vec<Result<Committed, ProposeError>>;
-
-/// The whole of that answer: what its clock shows goes with it, for the deadlines of what is forwarded next.
-pub(crate) type Proposed = (Answers, Reading);
-
-/// A group that is forwarded, and when whoever waits for it will do so no longer, by the receiver's clock.
-pub(crate) type Forwarded = (Reading, CommandBuffer);
-
-/// What the leader answers to a question for its read index.
-pub(crate) type ReadIndexAnswer = Result<u64, crate::read_index::Refused>;
-
-/// The body of a question for the read index for which the leader's lease is enough.
-pub(crate) const BY_LEASE: u8 = 1;
-
-/// A question to the leader: how many others have a log entry.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(crate) struct Replicated {
-    /// The entry.
-    pub(crate) index: u64,
-    /// It is answered once there are this many, or
-    pub(crate) wanted: u32,
-    /// after this time.
-    pub(crate) budget_ms: u32,
-}
 
 /// An entry of a later leader than the one whose vote the request has. A leader that was deposed may read its successor's
 /// entries from its own log before it knows of them (openraft 0.9.25); under its own vote they would be taken for entries that it has

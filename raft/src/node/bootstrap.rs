@@ -26,26 +26,22 @@ use hyper::StatusCode;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use super::StartError;
-use super::word::{Beginning, Stage, Word};
+use super::error::StartError;
 use crate::data_id::DataId;
+use crate::leadership::STATUS_TIMEOUT;
+use crate::network::message::{Beginning, Stage, Word};
 use crate::network::path;
 use crate::network::peers::Peers;
 use crate::network::pool::CallError;
 use crate::network::wire;
-use crate::types::{NodeId, Peer, Raft};
+use crate::types::{Members, NodeId, Peer, Raft};
 
-/// How long a peer has to say how it is.
-pub(super) const STATUS_TIMEOUT: Duration = Duration::from_secs(1);
 const ASK_PAUSE: Duration = Duration::from_millis(100);
 /// How long who forms the cluster waits for the others to take part, so that the first election finds them.
 const FOUNDERS_RUN: Duration = Duration::from_secs(1);
 const NOTICE_EVERY: u32 = 50;
 /// Every how many rounds somebody who waits for the first membership looks whether it is still to.
 const LOOK_EVERY: u32 = 5;
-
-/// The members that form the cluster.
-pub(crate) type Members = BTreeMap<NodeId, Peer>;
 
 /// A node whose log is empty.
 pub(super) struct Newcomer {

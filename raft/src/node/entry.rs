@@ -15,11 +15,11 @@ use std::path::Path;
 
 use conf::ClusterConfig;
 
-use super::bootstrap::{self, Members};
-use super::{STANDALONE, StartError};
+use super::bootstrap;
+use super::error::StartError;
 use crate::durable_file;
-use crate::identity::{Identity, IdentityError};
-use crate::types::{NodeId, Peer};
+use crate::identity::{Identity, IdentityError, STANDALONE};
+use crate::types::{Members, NodeId, Peer};
 
 const FILE: &str = "entry";
 const FOUNDER: &str = "founder";

@@ -7,16 +7,16 @@ use adapter::Adapter;
 use conf::ClusterConfig;
 use openraft::storage::RaftLogStorage;
 
-use super::StartError;
-use super::bootstrap::{Admission, Candidacy, Members, Newcomer};
+use super::bootstrap::{Admission, Candidacy, Newcomer};
 use super::entry::How;
+use super::error::StartError;
 use super::rejoin::Returning;
-use super::word::{Asker, Beginning, Stage, Word};
 use crate::identity::{self, Identity};
 use crate::log_store::{LogStore, Options};
+use crate::network::message::{Asker, Beginning, Stage, Word};
 use crate::network::peers::Peers;
 use crate::state_machine::KiwiStateMachine;
-use crate::types::{LogId, NodeId, Vote};
+use crate::types::{LogId, Members, NodeId, Vote};
 
 /// What a member finds in its data directory.
 pub(super) struct Opened {

@@ -16,14 +16,14 @@ use openraft::CommittedLeaderId;
 use tokio::sync::{Mutex, Notify, watch};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::consensus::{Leadership, Patience};
 use super::measures::RoundMeasures;
 use crate::boot_clock;
+use crate::error::ReadError;
 use crate::freshness::Freshness;
-use crate::handle::ReadError;
+use crate::leadership::{Leadership, Patience};
 use crate::lease::Lease;
 use crate::log_store::LogStore;
-use crate::network::{path, wire};
+use crate::network::{message, path, wire};
 use crate::proposer::Route;
 use crate::read_index::{Index, Quorum, ReadIndex, Refused, Survey};
 use crate::state_machine::Progress;
@@ -266,7 +266,7 @@ impl Reads {
 
     async fn follower_round(&self, proof: Proof) -> Index {
         let Route::To(leader) = self.leadership.route() else { return Err(Refused::NotLeader) };
-        let body = if proof == Proof::Lease { vec![wire::BY_LEASE] } else { Vec::new() };
+        let body = if proof == Proof::Lease { vec![message::BY_LEASE] } else { Vec::new() };
         let deadline = Instant::now() + self.timeout().min(ASK_TIMEOUT);
         // Whoever waits asks the next leader as soon as there is one.
         match self.leadership.ask(leader, (path::READ_INDEX, body), deadline, Patience::NONE).await {

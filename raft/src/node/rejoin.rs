@@ -7,12 +7,12 @@
 
 use std::time::Duration;
 
-use super::StartError;
-use super::bootstrap::{Answers, Members, ask_all};
-use super::word::Stage;
+use super::bootstrap::{Answers, ask_all};
+use super::error::StartError;
 use crate::data_id::DataId;
+use crate::network::message::Stage;
 use crate::network::peers::Peers;
-use crate::types::{LogId, NodeId, Vote};
+use crate::types::{LogId, Members, NodeId, Vote};
 
 /// How long a member has to answer.
 const PATIENCE: Duration = Duration::from_millis(300);
@@ -58,8 +58,8 @@ mod tests {
     use openraft::CommittedLeaderId;
 
     use super::super::bootstrap::Heard;
-    use super::super::word::{Asker, Word};
     use super::*;
+    use crate::network::message::{Asker, Word};
 
     fn returning(term: u64, index: u64) -> Returning {
         let last = Some(LogId::new(CommittedLeaderId::new(term, 2), index));

@@ -9,10 +9,10 @@ use conf::Live;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-use super::consensus::Leadership;
+use crate::error::ProposeError;
 use crate::failure;
-use crate::handle::ProposeError;
 use crate::health::HealthMonitor;
+use crate::leadership::Leadership;
 use crate::log_clock::LogClock;
 use crate::log_store::LogStore;
 use crate::proposer::{Consensus, Proposer, Route};

@@ -17,6 +17,7 @@
 //!
 //! **Order.** A connection has one group under way at a time, so groups need no order among each other.
 
+pub(crate) mod limits;
 mod queue;
 
 use std::pin::pin;
@@ -28,8 +29,10 @@ use adapter::CommandBuffer;
 use tokio::sync::{Notify, OwnedRwLockWriteGuard, OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
+use self::limits::Limits;
 use crate::applying::{self, Applying};
-use crate::handle::{Committed, ProposeError};
+use crate::error::ProposeError;
+use crate::handle::Committed;
 use crate::types::NodeId;
 pub(crate) use queue::Pending;
 use queue::{Group, Queue, State};
@@ -95,21 +98,6 @@ pub(crate) trait Consensus: Send + Sync + 'static {
         groups: &[CommandBuffer],
         deadlines: &[Instant],
     ) -> impl Future<Output = Vec<Outcome>> + Send;
-}
-
-/// The bounds.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
-    /// Entries that are proposed and not yet answered.
-    pub(crate) max_inflight_entries: usize,
-    /// A batch is closed at this size; one larger group travels alone.
-    pub(crate) max_batch_bytes: usize,
-    /// A batch is closed at this many commands.
-    pub(crate) max_batch_commands: usize,
-    /// Bytes of groups that are not yet answered.
-    pub(crate) max_inflight_bytes: usize,
-    /// How long a group may take.
-    pub(crate) request_timeout: Duration,
 }
 
 /// See the module. Shared by everybody who writes.

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use openraft::{AnyError, RaftSnapshotBuilder, Snapshot, StorageIOError};
 use tokio::sync::OwnedMutexGuard;
 
-use super::Shared;
 use super::files::{self, Meta};
 use super::mark::Mark;
+use super::shared::Shared;
 use crate::TypeConfig;
 use crate::types::{SnapshotFile, StorageError};
 

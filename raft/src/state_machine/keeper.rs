@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use adapter::snapshot::survey;
 
 use super::mark::Mark;
-use super::{Shared, files, stream};
+use super::shared::Shared;
+use super::{files, stream};
 use crate::types::SnapshotFile;
 
 /// Why a snapshot is not kept.

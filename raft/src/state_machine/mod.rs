@@ -3,6 +3,8 @@
 //! | module | what it says |
 //! |---|---|
 //! | [`mark`] | log id and membership, kept with the data |
+//! | [`shared`] | what the state machine, its snapshot builders and what rebuilds the storage share |
+//! | [`prepared`] | committed entries, made ready to be applied |
 //! | [`pieces`] | commands that came in pieces, put together |
 //! | [`files`] | the snapshots directory |
 //! | [`builder`] | a snapshot, written while writes go on |
@@ -18,7 +20,9 @@ pub(crate) mod files;
 mod keeper;
 mod mark;
 mod pieces;
+mod prepared;
 mod rebuild;
+mod shared;
 mod stream;
 
 #[cfg(test)]
@@ -29,9 +33,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use adapter::{Adapter, Batch, Run};
+use adapter::{Adapter, Batch};
 use bytes::Bytes;
-use metrics::Histogram;
 use openraft::storage::RaftStateMachine;
 use openraft::{AnyError, EntryPayload, OptionalSend, Snapshot, SnapshotMeta, StorageIOError};
 use tokio::sync::watch;
@@ -39,6 +42,9 @@ use tokio::sync::watch;
 use self::files::Files;
 pub(crate) use self::mark::Mark;
 use self::pieces::Pieces;
+use self::prepared::Prepared;
+pub use self::shared::Progress;
+use self::shared::Shared;
 use crate::TypeConfig;
 use crate::applying::Applying;
 use crate::checkpoint::Checkpointer;
@@ -53,15 +59,6 @@ pub use self::rebuild::Rebuilder;
 
 /// A run is closed at this many bytes of batches: a reader waits for at most that much to be applied at once.
 const MAX_RUN_BYTES: usize = 8 * 1024 * 1024;
-
-/// How far the local storage is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Progress {
-    /// The last applied entry: reads see it.
-    pub applied: Option<LogId>,
-    /// The last entry in the newest snapshot.
-    pub snapshot: Option<LogId>,
-}
 
 /// The state machine cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -83,59 +80,6 @@ pub enum OpenError {
     /// The storage is behind the newest snapshot and could not be brought up to it.
     #[error("the newest snapshot cannot be restored: {0}")]
     Restore(adapter::StorageError),
-}
-
-/// What the state machine and its snapshot builders share.
-struct Shared {
-    adapter: Arc<dyn Adapter>,
-    /// The adapter has one writer at a time: whoever holds this. Not held while a snapshot is being written.
-    turn: Arc<tokio::sync::Mutex<()>>,
-    checkpointer: Arc<Checkpointer>,
-    files: Files,
-    log: LogReader,
-    logger: RaftLogger,
-    /// What is handed over for application below this index has been applied, with a snapshot that was installed early.
-    restored: AtomicU64,
-    /// How many snapshots have arrived.
-    taken: Arc<AtomicU64>,
-    /// Stands in every snapshot.
-    cluster_id: Bytes,
-    progress: watch::Sender<Progress>,
-    applying: Histogram,
-    busy: Arc<Applying>,
-}
-
-/// Entries, as a run for the adapter.
-struct Prepared {
-    run: Run,
-    last: LogId,
-    /// For each entry, whether it has a batch.
-    has_batch: Vec<bool>,
-}
-
-impl Prepared {
-    /// Makes a run of entries that come behind a mark, and takes the mark to the last of them. None of none. `pieces` is what
-    /// is there of the upload that the mark names.
-    fn new(entries: Vec<Entry>, mark: &mut Mark, pieces: &mut Pieces) -> Result<Option<Self>, String> {
-        let Some(last) = entries.last().map(|entry| entry.log_id) else { return Ok(None) };
-        let mut has_batch = Vec::with_capacity(entries.len());
-        let mut batches = Vec::with_capacity(entries.len());
-        for entry in entries {
-            pieces.meet(mark, entry.log_id);
-            let before = batches.len();
-            match entry.payload {
-                EntryPayload::Blank => {}
-                EntryPayload::Normal(batch) => batches.extend(pieces.take(mark, entry.log_id, batch)?),
-                EntryPayload::Membership(membership) => {
-                    mark.set_membership(StoredMembership::new(Some(entry.log_id), membership));
-                }
-            }
-            has_batch.push(batches.len() > before);
-        }
-        mark.applied = Some(last);
-        let position = mark.position()?;
-        Ok(Some(Self { run: Run { batches, position }, last, has_batch }))
-    }
 }
 
 /// Applies committed entries to an adapter.

@@ -15,7 +15,9 @@ use openraft::RaftLogReader;
 
 use super::mark::Mark;
 use super::pieces::Pieces;
-use super::{Prepared, Shared, stream};
+use super::prepared::Prepared;
+use super::shared::Shared;
+use super::stream;
 use crate::types::StorageError;
 
 /// The pause after a failure.

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use adapter::keyspace::Kind;
 use adapter::snapshot::{ContentSink, Digest, Header, Item, SnapshotReader, SnapshotWriter};
-use adapter::{Applied, CommandBuffer, Health, Position, ReadOutcome, Reply, Snapshot};
+use adapter::{Applied, CommandBuffer, Health, Position, ReadOutcome, Reply, Run, Snapshot};
 use async_trait::async_trait;
 use bytes::Bytes;
 use openraft::testing::{StoreBuilder, Suite};

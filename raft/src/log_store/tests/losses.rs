@@ -120,8 +120,8 @@ async fn a_log_of_format_1_is_given_an_id_and_keeps_what_it_has() {
     append(&mut log, 1, 1..=5).await;
     // As it was before there were ids.
     let mut batch = WriteBatch::default();
-    log.shared.disk.put_meta(&mut batch, disk::key::FORMAT, &1u32).unwrap();
-    log.shared.disk.remove_meta(&mut batch, disk::key::DATA).unwrap();
+    log.shared.disk.put_meta(&mut batch, key::FORMAT, &1u32).unwrap();
+    log.shared.disk.remove_meta(&mut batch, key::DATA).unwrap();
     log.shared.disk.write(batch, true).unwrap();
     drop(log);
     std::fs::remove_file(extent::path(directory.path())).unwrap();
@@ -130,6 +130,6 @@ async fn a_log_of_format_1_is_given_an_id_and_keeps_what_it_has() {
     let data = log.data();
     drop(log);
     let mut log = open_named(directory.path(), data).unwrap();
-    assert_eq!(log.shared.disk.meta::<u32>(disk::key::FORMAT).unwrap(), Some(2));
+    assert_eq!(log.shared.disk.meta::<u32>(key::FORMAT).unwrap(), Some(2));
     assert_eq!((log.current_vote(), indexes(&mut log).await.len()), (Some(Vote::new(3, 2)), 5));
 }

@@ -2,7 +2,7 @@
 
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use super::{HandshakeError, Protocol};
+use super::error::{HandshakeError, Protocol};
 use crate::network::credentials::{Claim, Verdict};
 use crate::network::secret::{TAG_BYTES, Tag};
 use crate::network::version::Versions;

@@ -6,7 +6,9 @@ use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf, duplex, split};
 use tokio::time::timeout;
 
+use super::error::Protocol;
 use super::*;
+use crate::network::version::Versions;
 
 const SECRET: &str = "a secret of the tests";
 /// Nothing here waits for anything but the other end.

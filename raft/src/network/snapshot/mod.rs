@@ -12,38 +12,10 @@
 //!
 //! Installing may take long after the last byte has arrived: until it is done the receiver sends a zero byte every
 //! second. So both ways, ten seconds without a byte mean that the other side is gone.
+//!
+//! The receiver is part of the [server](crate::server).
 
-mod receive;
+pub(crate) mod form;
 mod send;
 
-use std::time::Duration;
-
-use openraft::SnapshotMeta;
-use serde::{Deserialize, Serialize};
-
-use crate::types::{NodeId, Peer, Vote};
-
-pub(super) use receive::{ReceiveError, Receiving};
-pub(super) use send::send;
-
-/// A transfer on which nothing has moved for this long is given up.
-const STALLED_AFTER: Duration = Duration::from_secs(10);
-/// How often a receiver shows that it is still installing.
-const SIGN_OF_LIFE_INTERVAL: Duration = Duration::from_secs(1);
-const CHUNK_BYTES: usize = 256 * 1024;
-const MAX_HEAD_BYTES: usize = 1 << 20;
-const BUSY: u8 = 0;
-const DONE: u8 = 1;
-
-/// What is sent.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Head {
-    vote: Vote,
-    meta: SnapshotMeta<NodeId, Peer>,
-    /// The length of the file.
-    bytes: u64,
-    /// See the module.
-    seal: u32,
-    /// Where in the file the bytes begin that follow.
-    from: u64,
-}
+pub(crate) use send::send;

@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep_until};
 use super::super::body::Outgoing;
 use super::super::pool::{CallError, Pool};
 use super::super::{path, wire};
-use super::{BUSY, CHUNK_BYTES, DONE, Head, MAX_HEAD_BYTES, STALLED_AFTER};
+use super::form::{BUSY, CHUNK_BYTES, DONE, Head, MAX_HEAD_BYTES, STALLED_AFTER};
 use crate::TypeConfig;
 use crate::types::{NodeId, Vote};
 

@@ -2,8 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use super::super::word::Asker;
 use super::*;
+use crate::network::message::Asker;
 use crate::types::Vote;
 
 const MINE: DataId = DataId(1);

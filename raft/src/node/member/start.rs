@@ -11,20 +11,15 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::bootstrap::Admission;
-use super::consensus::{Leadership, Means, RaftConsensus};
-use super::elections::{Campaign, Elections};
-use super::entry::{self, How, Place};
-use super::opening::Opened;
-use super::reads::Reads;
-use super::sight::Sight;
-use super::word::Beginning;
-use super::{Member, StartError, limits, report, spawn, upkeep};
+use super::{Member, report, spawn};
 use crate::applying::Applying;
 use crate::backup::Backups;
 use crate::checkpoint::Checkpointer;
+use crate::consensus::{Means, RaftConsensus};
 use crate::data_id::DataId;
+use crate::elections::Elections;
 use crate::health::HealthMonitor;
+use crate::leadership::Leadership;
 use crate::lease::Lease;
 use crate::log_clock::LogClock;
 use crate::log_store::LogStore;
@@ -34,9 +29,20 @@ use crate::membership::manager::ConfigChangeManager;
 use crate::membership::transfer::Transfer;
 use crate::network::client::RaftNetworkClients;
 use crate::network::credentials::Credentials;
+use crate::network::message::Beginning;
 use crate::network::peers::Peers;
-use crate::network::server::{Inbound, Server};
+use crate::node::bootstrap::Admission;
+use crate::node::campaign::Campaign;
+use crate::node::cluster_map::ClusterMap;
+use crate::node::entry::{self, How, Place};
+use crate::node::error::StartError;
+use crate::node::opening::Opened;
+use crate::node::reads::Reads;
+use crate::node::upkeep;
 use crate::proposer::Proposer;
+use crate::proposer::limits::limits;
+use crate::server::Server;
+use crate::server::inbound::Inbound;
 use crate::state_machine::{Keeper, Mark, Progress};
 use crate::types::{NodeId, Raft};
 
@@ -138,7 +144,7 @@ impl Parts {
             checkpointer,
             keeper,
             backups,
-            sight: Sight::default(),
+            cluster_map: ClusterMap::default(),
             stopping: Arc::default(),
             yielding,
             leader_changes: Arc::default(),
@@ -148,7 +154,7 @@ impl Parts {
 }
 
 impl Member {
-    pub(super) async fn start(
+    pub(crate) async fn start(
         live: Live,
         Place { id, cluster_id, how }: Place,
         adapter: Arc<dyn Adapter>,
@@ -281,7 +287,7 @@ fn openraft_config(config: &ClusterConfig, cluster_id: &str) -> Result<openraft:
         election_timeout_min: millis(raft.election_timeout_min),
         election_timeout_max: millis(raft.election_timeout_max),
         snapshot_policy: SnapshotPolicy::Never,
-        // When to stand is decided in `elections`.
+        // When to stand is decided in `campaign`.
         enable_elect: false,
         // What to give up is decided by `upkeep`, from options that can change.
         max_in_snapshot_log_to_keep: u64::MAX,

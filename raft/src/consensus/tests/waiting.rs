@@ -9,10 +9,13 @@ use conf::ClusterConfig;
 use openraft::raft::AppendEntriesRequest;
 
 use super::super::*;
+use crate::elections::Elections;
 use crate::log_store::Options;
 use crate::network::client::RaftNetworkClients;
 use crate::network::credentials::Credentials;
+use crate::network::peers::Peers;
 use crate::state_machine::KiwiStateMachine;
+use crate::types::Peer;
 
 /// The first of so many voters, of which no other runs: it never leads.
 async fn one_of(voters: u64, directory: &Path) -> RaftConsensus {

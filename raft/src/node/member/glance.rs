@@ -5,7 +5,7 @@
 //! what it learns counts against a leader from which nothing has come since. A leader that is in doubt is not named:
 //! commands are taken on here, and go to whoever leads in the end.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -13,7 +13,6 @@ use tokio::time::Instant;
 use super::Member;
 use crate::handle::{Lead, MemberStatus};
 use crate::proposer::Route;
-use crate::types::NodeId;
 
 /// How long a member has to answer.
 const GLANCE_TIMEOUT: Duration = Duration::from_millis(250);
@@ -22,25 +21,10 @@ const GLANCE_AGE: Duration = Duration::from_millis(100);
 /// A leader shows itself this often, in heartbeats, or is in doubt.
 const HEARTBEATS: u32 = 2;
 
-/// The last look at the cluster.
-#[derive(Default)]
-pub(super) struct Sight {
-    seen: tokio::sync::Mutex<Option<(Instant, Vec<MemberStatus>)>>,
-    /// Which leader did not answer, and when it was asked.
-    doubted: Mutex<Option<(NodeId, std::time::Instant)>>,
-}
-
-impl Sight {
-    /// Something about the cluster was changed from here: what was seen before is old, however young it is.
-    pub(super) async fn forget(&self) {
-        *self.seen.lock().await = None;
-    }
-}
-
 impl Member {
     /// How all members are, as far as they say so within a moment.
     pub(super) async fn glance_around(&self) -> Vec<MemberStatus> {
-        let mut seen = self.sight.seen.lock().await;
+        let mut seen = self.cluster_map.seen.lock().await;
         if let Some((at, members)) = &*seen
             && at.elapsed() < GLANCE_AGE
         {
@@ -51,7 +35,7 @@ impl Member {
         if let Route::To(leader) = self.leadership.route()
             && members.iter().any(|member| member.id == leader && member.node.is_none())
         {
-            *self.sight.doubted.lock().unwrap_or_else(PoisonError::into_inner) = Some((leader, began));
+            *self.cluster_map.doubted.lock().unwrap_or_else(PoisonError::into_inner) = Some((leader, began));
         }
         *seen = Some((Instant::now(), members.clone()));
         members
@@ -65,7 +49,7 @@ impl Member {
             Route::To(leader) => leader,
         };
         let heard = self.elections.last_heard();
-        let doubted = *self.sight.doubted.lock().unwrap_or_else(PoisonError::into_inner);
+        let doubted = *self.cluster_map.doubted.lock().unwrap_or_else(PoisonError::into_inner);
         let is_sure = heard.is_some_and(|heard| {
             heard.elapsed() <= self.config.load().raft.heartbeat_interval * HEARTBEATS
                 && doubted.is_none_or(|(who, when)| who != leader || when < heard)

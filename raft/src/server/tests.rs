@@ -12,10 +12,18 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::discovery::NodeDiscovery;
+use crate::handle::Boxed;
+use crate::health::HealthMonitor;
+use crate::membership::change::{Join, Joined, View};
 use crate::network::handshake::HELLO_BYTES;
+use crate::network::message::{
+    Announced, Forwarded, PreVoteAnswer, Proposed, ReadIndexAnswer, Replicated, StatusReport,
+};
 use crate::network::pool::{CallError, Pool};
 use crate::network::snapshot;
-use crate::types::LogId;
+use crate::network::traffic::Traffic;
+use crate::state_machine::KeepError;
+use crate::types::{LogId, Raft, SnapshotFile, Vote};
 
 const SECRET: &str = "a secret of the tests";
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -1,4 +1,10 @@
-//! What a peer may ask of this node.
+//! The service of a node for its peers, over the Raft port: what a peer may ask of this node.
+//!
+//! | module | what it says |
+//! |---|---|
+//! | this one | the listener, and which path goes where |
+//! | [`inbound`] | what the server asks of the node behind it |
+//! | [`receive`] | a snapshot that arrives |
 //!
 //! | path | answers |
 //! |---|---|
@@ -20,6 +26,8 @@
 //! | `/status` | how the node is, and how much of the asker's log it knows of |
 //! | `/word` | how the node is and what it knows of the asker, for one that starts; also while it waits to take part |
 
+pub(crate) mod inbound;
+mod receive;
 #[cfg(test)]
 mod tests;
 
@@ -34,78 +42,27 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use openraft::raft::{AppendEntriesResponse, VoteRequest};
-use serde::{Deserialize, Serialize};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::body::Outgoing;
-use super::credentials::Credentials;
-use super::gate::{self, Caller};
-use super::pool::{BodyError, MAX_IDLE_AGE, read_body};
-use super::snapshot::{ReceiveError, Receiving};
-use super::traffic::Traffic;
-use super::wire::{Forwarded, Malformed, Proposed, ReadIndexAnswer, Replicated};
-use super::{path, wire};
-use crate::handle::{Boxed, NodeStatus};
-use crate::health::HealthMonitor;
+use self::inbound::Inbound;
+use self::receive::{ReceiveError, Receiving};
+use crate::elections::Elections;
 use crate::logger::RaftLogger;
-use crate::membership::change::{Change, ChangeError, Join, Joined, View};
-use crate::node::announce::Announced;
-use crate::node::elections::{Elections, PreVote, PreVoteAnswer};
-use crate::node::word::Word;
+use crate::membership::change::{Change, ChangeError};
+use crate::network::body::Outgoing;
+use crate::network::credentials::Credentials;
+use crate::network::gate::{self, Caller};
+use crate::network::message::{self, PreVote, Word};
+use crate::network::path;
+use crate::network::pool::{BodyError, MAX_IDLE_AGE, read_body};
+use crate::network::wire::{self, Malformed};
 use crate::remote_clock::Reading;
-use crate::state_machine::KeepError;
-use crate::types::{NodeId, Peer, Raft, SnapshotFile, Vote};
+use crate::types::{NodeId, Peer};
 
 /// A request's head must be here in this time, and a connection may be idle as long.
 const HEADER_TIMEOUT: Duration = MAX_IDLE_AGE.saturating_mul(2);
 /// The longest body of a request that carries no entries and no commands.
 const SMALL_BODY_BYTES: usize = 64 * 1024;
-/// A node's answer to `/status`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct StatusReport {
-    /// How the node is.
-    pub(crate) status: NodeStatus,
-    /// The index up to which this leader knows the asker's log to match its own; none if it has not heard of one.
-    pub(crate) matched: Option<u64>,
-    /// Whether this node leads and has applied an entry of its term.
-    pub(crate) leads: bool,
-    /// Whether the asker was a member of this leader's cluster, and is none any more.
-    pub(crate) removed: bool,
-}
-
-/// What is served.
-pub(crate) trait Inbound: Send + Sync + 'static {
-    fn raft(&self) -> &Raft;
-    /// The present vote, without asking openraft's core.
-    fn vote(&self) -> Vote;
-    /// What an asker that starts is told.
-    fn word(&self, asker: NodeId) -> Word;
-    /// Whether this node would vote for the asker.
-    fn pre_vote(&self, asker: NodeId, question: &PreVote) -> PreVoteAnswer;
-    /// Proposes commands that a follower has forwarded, before their deadlines or not at all; never forwards them again.
-    fn propose(&self, groups: Vec<Forwarded>) -> Boxed<'_, Proposed>;
-    /// The read index, if this node leads; `by_lease`: the leader's lease is enough.
-    fn read_index(&self, by_lease: bool) -> Boxed<'_, ReadIndexAnswer>;
-    /// How many others have a log entry, if this node leads.
-    fn replicated(&self, question: Replicated) -> Boxed<'_, Option<u32>>;
-    fn report(&self, asker: NodeId) -> StatusReport;
-    fn health(&self) -> &HealthMonitor;
-    fn traffic(&self, from: NodeId) -> Arc<Traffic>;
-    /// What a member says of where it is reached.
-    fn announced(&self, member: NodeId, place: Peer) -> Boxed<'_, Announced>;
-    /// Lets a node in.
-    fn join(&self, join: Join) -> Boxed<'_, Result<Joined, ChangeError>>;
-    /// Takes a change on, if this node leads.
-    fn change(&self, change: Change) -> Boxed<'_, Result<NodeId, ChangeError>>;
-    /// Transfers leadership, if this node leads.
-    fn transfer(&self, target: Option<NodeId>) -> Boxed<'_, Result<NodeId, ChangeError>>;
-    /// Raises the cluster version, if this node leads.
-    fn finalize_version(&self) -> Boxed<'_, Result<u16, ChangeError>>;
-    /// How this node sees the members, if it leads.
-    fn view(&self) -> Option<View>;
-    /// Checks a snapshot that has arrived, and keeps it, before it is installed.
-    fn keep_snapshot(&self, file: Box<SnapshotFile>) -> Boxed<'_, Result<Box<SnapshotFile>, KeepError>>;
-}
 
 /// A listener that answers 503 until there is a node behind it.
 pub(crate) struct Server {
@@ -247,7 +204,7 @@ impl Server {
                 Ok(wire::encode(&node.propose(groups).await).into())
             }
             path::READ_INDEX => {
-                let by_lease = small(body).await?[..] == [wire::BY_LEASE];
+                let by_lease = small(body).await?[..] == [message::BY_LEASE];
                 Ok(wire::encode(&node.read_index(by_lease).await).into())
             }
             path::REPLICATED => {

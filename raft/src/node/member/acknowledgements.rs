@@ -9,8 +9,8 @@ use conf::Durability;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::Member;
-use super::consensus::Patience;
-use crate::network::wire::Replicated;
+use crate::leadership::Patience;
+use crate::network::message::Replicated;
 use crate::network::{path, wire};
 use crate::proposer::Route;
 

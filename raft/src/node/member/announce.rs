@@ -8,10 +8,10 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
-use super::Member;
+use super::{Member, spawn};
+use crate::network::message::Announced;
 use crate::network::{path, wire};
 use crate::proposer::Route;
 use crate::types::{NodeId, Peer};
@@ -24,17 +24,6 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 /// The longest `host:port`: a name of 255 bytes, in brackets, and a port.
 const MAX_ADDRESS_BYTES: usize = 263;
-
-/// What a node answers to a member that says where it is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Announced {
-    /// The membership says so now.
-    Committed,
-    /// That node leads, or nobody that is known.
-    LedBy(Option<NodeId>),
-    /// Not now, or not at all.
-    Refused(String),
-}
 
 /// Where this node tells the others it is.
 pub(super) fn own_place(config: &conf::ClusterConfig) -> Peer {
@@ -151,7 +140,7 @@ impl Member {
     }
 
     pub(super) fn spawn_announcer(self: &Arc<Self>) {
-        let announcer = super::spawn(Self::keep_announced(Arc::downgrade(self)));
+        let announcer = spawn(Self::keep_announced(Arc::downgrade(self)));
         self.tasks().push(announcer);
     }
 }

@@ -21,10 +21,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::entry::{self, How, Place};
-use super::{Member, Members, StartError};
+use super::error::StartError;
+use super::member::Member;
 use crate::backup::Backups;
 use crate::discovery::{self, NodeDiscovery};
-use crate::handle::{MemberStatus, NodeStatus, ProposeError, ReadError, Role};
+use crate::error::{ProposeError, ReadError};
+use crate::handle::{MemberStatus, NodeStatus, Role};
 use crate::identity;
 use crate::membership::change::{ChangeError, Join, Joined};
 use crate::network::credentials::Credentials;
@@ -32,7 +34,7 @@ use crate::network::gate;
 use crate::network::pool::Pool;
 use crate::network::traffic::Traffic;
 use crate::network::{path, wire};
-use crate::types::{NodeId, Peer};
+use crate::types::{Members, NodeId, Peer};
 use crate::version;
 
 /// How long one seed has to let this node in: it asks its leader, and that has the entry committed.
@@ -84,7 +86,7 @@ impl Listening {
 }
 
 /// See the module.
-pub(super) struct Lone {
+pub(super) struct Unclustered {
     config: Live,
     adapter: Arc<dyn Adapter>,
     listener: Listening,
@@ -105,21 +107,21 @@ pub(super) struct Lone {
     answering: Mutex<Option<AbortOnDropHandle<()>>>,
 }
 
-impl Lone {
+impl Unclustered {
     pub(super) fn start(
         config: Live,
         adapter: Arc<dyn Adapter>,
         listener: TcpListener,
     ) -> Result<Arc<Self>, StartError> {
         let listener = listener.into_std().map_err(|error| StartError::Config(error.to_string()))?;
-        let lone = Arc::new(Self::new(config, adapter, Listening::new(listener), None));
-        lone.answer_callers().map_err(|error| StartError::Config(error.to_string()))?;
+        let unclustered = Arc::new(Self::new(config, adapter, Listening::new(listener), None));
+        unclustered.answer_callers().map_err(|error| StartError::Config(error.to_string()))?;
         tracing::info!("this node belongs to no cluster: it waits for RAFT.CLUSTER INIT or JOIN");
-        if !lone.config.load().cluster.join.is_empty() {
-            let seeking = AbortOnDropHandle::new(tokio::spawn(Arc::clone(&lone).seek()));
-            *lone.seeking.lock().unwrap_or_else(PoisonError::into_inner) = Some(seeking);
+        if !unclustered.config.load().cluster.join.is_empty() {
+            let seeking = AbortOnDropHandle::new(tokio::spawn(Arc::clone(&unclustered).seek()));
+            *unclustered.seeking.lock().unwrap_or_else(PoisonError::into_inner) = Some(seeking);
         }
-        Ok(lone)
+        Ok(unclustered)
     }
 
     /// A node that has a cluster, and the task that makes it a member. When that is dropped, it is given up.
@@ -143,8 +145,8 @@ impl Lone {
         let mut known: Vec<MemberStatus> = known.collect();
         known.sort_by_key(|member| member.id);
         let arriving = Arriving { id: place.id, cluster_id: place.cluster_id.clone(), known, ended };
-        let lone = Arc::new(Self::new(config, adapter, Listening::default(), Some(arriving)));
-        let node = Arc::clone(&lone);
+        let unclustered = Arc::new(Self::new(config, adapter, Listening::default(), Some(arriving)));
+        let node = Arc::clone(&unclustered);
         let task = tokio::spawn(async move {
             // Dropped when the attempt has ended, also by being given up.
             let _end = end;
@@ -157,7 +159,7 @@ impl Lone {
             let _ = node.member.set(member);
             Ok(())
         });
-        (lone, AbortOnDropHandle::new(task))
+        (unclustered, AbortOnDropHandle::new(task))
     }
 
     fn new(config: Live, adapter: Arc<dyn Adapter>, listener: Listening, arriving: Option<Arriving>) -> Self {
@@ -379,7 +381,7 @@ impl Lone {
         if self.arriving.is_some() { ChangeError::NoLeader } else { ChangeError::NoCluster }
     }
 
-    fn lone_status(&self) -> NodeStatus {
+    fn unclustered_status(&self) -> NodeStatus {
         let config = self.config.load();
         let (id, cluster_id, role) = match &self.arriving {
             Some(arriving) => (arriving.id, arriving.cluster_id.clone(), Role::Starting),
@@ -408,7 +410,7 @@ impl Lone {
     }
 }
 
-/// See [`Lone::joining`].
+/// See [`Unclustered::joining`].
 struct Joining<'a>(&'a AtomicUsize);
 
 impl Drop for Joining<'_> {

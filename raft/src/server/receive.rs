@@ -1,4 +1,4 @@
-//! The receiver: one snapshot at a time.
+//! A snapshot that arrives, one at a time. How it is sent, and why so, is in [`crate::network::snapshot`].
 
 use std::io::SeekFrom;
 use std::sync::Arc;
@@ -14,11 +14,13 @@ use tokio::io::{AsyncSeekExt, AsyncWriteExt};
 use tokio::sync::{Mutex, mpsc};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::super::body::Outgoing;
-use super::super::wire;
-use super::{BUSY, DONE, Head, MAX_HEAD_BYTES, SIGN_OF_LIFE_INTERVAL, STALLED_AFTER};
+use super::inbound::Inbound;
 use crate::logger::RaftLogger;
-use crate::network::server::Inbound;
+use crate::network::body::Outgoing;
+use crate::network::snapshot::form::{
+    BUSY, DONE, Head, MAX_HEAD_BYTES, SIGN_OF_LIFE_INTERVAL, STALLED_AFTER,
+};
+use crate::network::wire;
 use crate::types::{LogId, NodeId, SnapshotFile};
 
 /// What has arrived of a snapshot goes when nobody has gone on with it for this long.

@@ -21,10 +21,12 @@ use openraft::{
 
 use super::super::*;
 use crate::TypeConfig;
+use crate::elections::Elections;
 use crate::log_store::Options;
 use crate::network::credentials::Credentials;
+use crate::network::peers::Peers;
 use crate::state_machine::{Keeper, KiwiStateMachine};
-use crate::types::{Entry, LogId};
+use crate::types::{Entry, LogId, Peer};
 
 type RpcError = RPCError<NodeId, Peer, RaftError<NodeId>>;
 

@@ -7,10 +7,10 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::Member;
-use super::bootstrap::STATUS_TIMEOUT;
 use crate::handle::{MemberStatus, NodeStatus, Role};
 use crate::health::{RosterSource, Watched};
-use crate::network::server::StatusReport;
+use crate::leadership::STATUS_TIMEOUT;
+use crate::network::message::StatusReport;
 use crate::network::{path, wire};
 use crate::state_machine::Mark;
 use crate::types::{NodeId, Peer, Raft};

@@ -38,7 +38,7 @@ impl Member {
         }
         let id = self.ask_for(&change).await?;
         request::ended(&self.leadership, &change, id, || self.manager.view()).await?;
-        self.sight.forget().await;
+        self.cluster_map.forget().await;
         Ok(id)
     }
 
@@ -57,7 +57,7 @@ impl Member {
         let timeout = self.config.load().raft.request_timeout;
         let here = || async { self.transfer_here(target).await };
         let leader = request::at_leader(&self.leadership, timeout, (path::TRANSFER, &target), here).await;
-        self.sight.forget().await;
+        self.cluster_map.forget().await;
         leader
     }
 

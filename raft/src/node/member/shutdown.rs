@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Member;
-use crate::membership::transfer::TransferError;
+use crate::membership::change::TransferError;
 use crate::proposer::Route;
 use crate::types::NodeId;
 

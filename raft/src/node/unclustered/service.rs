@@ -8,15 +8,16 @@ use adapter::snapshot::Digest;
 use adapter::{Adapter, CommandBuffer};
 use conf::Consistency;
 
-use super::Lone;
+use super::Unclustered;
 use crate::backup::{Backups, Begun, TakeError};
 use crate::checkpoint::DigestError;
-use crate::handle::{Boxed, Committed, Lead, MemberStatus, NodeStatus, ProposeError, ReadError, Service};
+use crate::error::{ProposeError, ReadError};
+use crate::handle::{Boxed, Committed, Lead, MemberStatus, NodeStatus, Service};
 use crate::health::HealthView;
 use crate::membership::change::{Change, ChangeError};
 use crate::types::NodeId;
 
-impl Service for Lone {
+impl Service for Unclustered {
     fn propose(&self, commands: CommandBuffer) -> Boxed<'_, Result<Committed, ProposeError>> {
         match self.member.get() {
             Some(member) => Service::propose(&**member, commands),
@@ -85,14 +86,14 @@ impl Service for Lone {
     }
 
     fn status(&self) -> NodeStatus {
-        self.member.get().map_or_else(|| self.lone_status(), |member| member.status())
+        self.member.get().map_or_else(|| self.unclustered_status(), |member| member.status())
     }
 
     fn members(&self) -> Boxed<'_, Vec<MemberStatus>> {
         match self.member.get() {
             Some(member) => member.members(),
             None => {
-                let node = self.lone_status();
+                let node = self.unclustered_status();
                 let raft = node.raft.clone();
                 let me = MemberStatus {
                     id: node.id,
