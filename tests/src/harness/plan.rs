@@ -44,7 +44,7 @@ pub enum Kind {
     Wipe,
     /// The same, and the node comes back when the others are only starting and one of them lacks what was written last.
     WipeAmidRestart,
-    /// A member's directory is put back to an older copy, and it comes back so.
+    /// A member's directory is put back to an older copy, and it comes back so while the others run.
     RollBack,
     /// A member's Raft log is removed, and it comes back so.
     LoseLog,

@@ -2,7 +2,8 @@
 //!
 //! Under its old id such a node could help to elect a leader that lacks an acknowledged write. It has to be refused, or
 //! to come back in a way that harms nothing. [`Damaged`] brings it back at the worst moment: everybody is killed, and
-//! it is started with none but those who lack what was written last.
+//! it is started with none but those who lack what was written last. (One that is as it was some time ago comes back
+//! while the others run: what it has lost, only they can know.)
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -167,8 +168,12 @@ impl Damaged {
 impl Fault for Damaged {
     fn begin(&mut self, deployment: &mut Deployment) -> Result<()> {
         if self.damage == Damage::Older {
+            // Of those who could know that it had more, some must be there: nothing in the directory itself says so.
             self.keep_copy(deployment)?;
             deployment.until_answered(100)?;
+            kill(deployment, self.slot)?;
+            self.inflict(deployment)?;
+            return deployment.launch(self.slot);
         }
         let leader = deployment.wait_for_leader()?;
         let mut others = deployment.members();
