@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::ArgMatches;
-use conf::load::Origin;
+use conf::origin::Origin;
 use conf::{ClusterConfig, ConfigError, Loaded};
 use raft::Handle;
 use raft::node::Node;

@@ -84,7 +84,7 @@ fn consistency(context: &mut Context<'_>, args: &[&[u8]]) -> Outcome<Reply> {
 
 fn named(level: &[u8], bound: Option<Duration>) -> Outcome<Consistency> {
     Consistency::named(&String::from_utf8_lossy(level), bound)
-        .map_err(|error| Stop::say(format!("ERR {}", error.replace(['\r', '\n'], " "))))
+        .map_err(|error| Stop::say(format!("ERR {error}").replace(['\r', '\n'], " ")))
 }
 
 fn milliseconds(given: &[u8]) -> Outcome<Duration> {
