@@ -9,7 +9,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
-use adapter::command::{self, Flags, Run, text};
+use adapter::command::{self, Flags, Run};
 use adapter::error::Outcome;
 use adapter::{CommandBuffer, ReadOutcome, Reply, Spec};
 use bytes::Bytes;
@@ -17,8 +17,10 @@ use conf::Consistency;
 use futures_util::{StreamExt, stream};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{Closed, Connection};
+use super::closed::Closed;
+use super::state::Connection;
 use crate::front::{self, consistency::leveled};
+use crate::lookup::{Found, find, named};
 use crate::resp::{Requests, reply};
 
 /// Bytes at which a group of writes is closed, so that a pipeline of large values is not in memory twice.
@@ -73,15 +75,6 @@ enum Removal {
     Done,
     /// The log could not be written.
     Failed(Reply),
-}
-
-/// A command as it was found in the table.
-#[derive(Clone, Copy)]
-pub(crate) struct Found {
-    /// The command, or the subcommand.
-    pub(crate) spec: &'static Spec,
-    /// The command it is a subcommand of.
-    pub(crate) parent: Option<&'static Spec>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
@@ -362,34 +355,6 @@ fn names_reserved_key(spec: &Spec, args: &[&[u8]]) -> bool {
     let is_reserved = |arg: &&[u8]| arg.starts_with(adapter::RESERVED);
     // Which arguments are keys is looked at only where one of them could be such a key.
     args.iter().any(is_reserved) && spec.key_indices(args).into_iter().any(|index| is_reserved(&args[index]))
-}
-
-/// Finds the command that a client calls, and checks the number of arguments. Internal commands are unknown.
-pub(crate) fn find(args: &[&[u8]]) -> Outcome<Found> {
-    let Some(found) = named(args) else {
-        let spec = args.first().and_then(|name| visible(name)).ok_or_else(|| text::unknown_command(args))?;
-        return Err(text::unknown_subcommand(spec.name, args[1]));
-    };
-    if found.spec.arity_allows(args.len()) {
-        return Ok(found);
-    }
-    let name = || found.spec.name.to_owned();
-    Err(text::wrong_arity(&found.parent.map_or_else(name, |parent| found.spec.full_name(parent))))
-}
-
-/// The command that a client names, or the subcommand, whatever its arguments.
-fn named(args: &[&[u8]]) -> Option<Found> {
-    let spec = visible(args.first()?)?;
-    match args.get(1) {
-        Some(name) if !spec.subcommands.is_empty() => {
-            spec.subcommand(name).map(|sub| Found { spec: sub, parent: Some(spec) })
-        }
-        _ => Some(Found { spec, parent: None }),
-    }
-}
-
-fn visible(name: &[u8]) -> Option<&'static Spec> {
-    command::lookup(name).filter(|spec| !spec.flags.has(Flags::INTERNAL))
 }
 
 /// A browser that was led here: it would send commands of an attacker's choice in the body of its request.

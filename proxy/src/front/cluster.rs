@@ -5,7 +5,8 @@ use adapter::error::Outcome;
 use adapter::{FactValue, Reply, Stop};
 use raft::handle::{Change, ChangeError, NodeStatus, Role};
 
-use super::{Context, help, nodes};
+use super::context::Context;
+use super::{help, nodes};
 
 /// Runs a subcommand of `RAFT.CLUSTER`.
 pub(super) async fn run(context: &Context<'_>, name: &str, args: &[&[u8]]) -> Outcome<Reply> {

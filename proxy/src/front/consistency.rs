@@ -22,10 +22,10 @@ use adapter::{Reply, Stop};
 use conf::{Consistency, Durability};
 use tokio::time::Instant;
 
-use super::Context;
 use super::cluster::number;
+use super::context::Context;
 use crate::clients::Wish;
-use crate::connection::find;
+use crate::lookup::find;
 
 /// What a wait without an end has for one: its connection is not looked at meanwhile.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);

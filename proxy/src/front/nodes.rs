@@ -16,7 +16,8 @@ use adapter::{Reply, Stop};
 use raft::handle::{Change, ChangeError, MemberStatus};
 use raft::health::HealthView;
 
-use super::{Context, help};
+use super::context::Context;
+use super::help;
 
 /// Runs a subcommand of `RAFT.NODE`.
 pub(super) async fn run(context: &Context<'_>, name: &str, args: &[&[u8]]) -> Outcome<Reply> {

@@ -17,8 +17,8 @@ use adapter::{Reply, Stop};
 use raft::backup::TakeError;
 use raft::handle::{ChangeError, Role};
 
-use super::Context;
 use super::cluster::number;
+use super::context::Context;
 use super::nodes;
 
 /// Runs a subcommand.
