@@ -9,6 +9,7 @@
 //! | [`lookup`] | which command it calls |
 //! | [`client_socket`] | how its socket is set up |
 //! | [`resp`] | the Redis protocol: requests in, replies out |
+//! | [`resp_error`] | what clients are told when consensus has no answer |
 //! | [`front`] | the commands that are answered here: HELLO, CLIENT, COMMAND, CONFIG, INFO … |
 //! | [`adoption`] | making the data that a storage already has the cluster's |
 //! | [`clients`] | the connections there are, what they hold, and the bound over all of them |
@@ -39,6 +40,7 @@ mod password;
 mod protection;
 pub mod reload;
 pub mod resp;
+mod resp_error;
 pub mod server;
 pub mod session;
 pub mod shared;

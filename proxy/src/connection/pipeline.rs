@@ -4,7 +4,6 @@
 //! what the proxy answers itself stands alone. A group begins when the one before it is answered, so a read sees the writes
 //! before it, and replies are in the order of the requests.
 
-use std::borrow::Cow;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
@@ -22,6 +21,7 @@ use super::state::Connection;
 use crate::front::{self, consistency::leveled};
 use crate::lookup::{Found, find, named};
 use crate::resp::{Requests, reply};
+use crate::resp_error::RespError;
 
 /// Bytes at which a group of writes is closed, so that a pipeline of large values is not in memory twice.
 const WRITE_GROUP_BYTES: usize = 1024 * 1024;
@@ -228,9 +228,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                     "a group of writes got another number of replies"
                 );
                 // What became of which write cannot be told any more.
-                vec![error_reply(&raft::ProposeError::Unknown); count]
+                vec![raft::ProposeError::Unknown.reply(); count]
             }
-            Err(error) => vec![error_reply(&error); count],
+            Err(error) => vec![error.reply(); count],
         };
         let took = began.elapsed();
         self.shared.stats.wrote(took);
@@ -245,7 +245,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         let began = Instant::now();
         let Reads { consistency, calls } = reads;
         if let Err(error) = self.shared.handle.read_barrier(*consistency, self.session.seen).await {
-            let reply = error_reply(&error);
+            let reply = error.reply();
             self.count_group(began.elapsed());
             for _ in calls {
                 self.put(&reply).await?;
@@ -306,12 +306,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 }
                 committed.index
             }
-            Err(error) => return Removal::Failed(error_reply(&error)),
+            Err(error) => return Removal::Failed(error.reply()),
         };
         // The leader has applied the removal; a follower may not have.
         match self.shared.handle.read_barrier(Consistency::Session, index).await {
             Ok(()) => Removal::Done,
-            Err(error) => Removal::Failed(error_reply(&error)),
+            Err(error) => Removal::Failed(error.reply()),
         }
     }
 
@@ -360,8 +360,4 @@ fn names_reserved_key(spec: &Spec, args: &[&[u8]]) -> bool {
 /// A browser that was led here: it would send commands of an attacker's choice in the body of its request.
 fn is_http(name: &[u8]) -> bool {
     name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:")
-}
-
-fn error_reply(error: &impl ToString) -> Reply {
-    Reply::Error(Cow::Owned(error.to_string()))
 }

@@ -26,6 +26,7 @@ use super::cluster::number;
 use super::context::Context;
 use crate::clients::Wish;
 use crate::lookup::find;
+use crate::resp_error::RespError;
 
 /// What a wait without an end has for one: its connection is not looked at meanwhile.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
@@ -108,7 +109,7 @@ async fn wait_for_token(context: &mut Context<'_>, token: &[u8], ms: &[u8]) -> O
     if applied == Some(true) {
         return Ok(Reply::OK);
     }
-    Err(Stop::say(raft::ReadError::NotApplied(token).to_string()))
+    Err(raft::ReadError::NotApplied(token).stop())
 }
 
 async fn wait(context: &Context<'_>, replicas: &[u8], ms: &[u8]) -> Outcome<Reply> {
