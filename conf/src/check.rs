@@ -5,7 +5,8 @@ use std::collections::HashSet;
 use std::net::SocketAddr;
 
 use crate::config::ClusterConfig;
-use crate::load::{ConfigError, Loaded};
+use crate::error::ConfigError;
+use crate::loaded::Loaded;
 
 /// The most members that a cluster may have.
 const MAX_MEMBERS: usize = 15;

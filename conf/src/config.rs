@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::consistency::Consistency;
+pub use crate::member::Member;
+pub use crate::memory_bound::MemoryBound;
 
 /// Everything a node needs to know to start.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -62,15 +64,6 @@ pub struct Advertise {
     pub resp: Option<String>,
     /// `host:port` for other nodes.
     pub raft: Option<String>,
-}
-
-/// One of `cluster.members`, written `id=host:port`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Member {
-    /// The node's id.
-    pub id: u64,
-    /// `host:port` of its Raft listener.
-    pub address: String,
 }
 
 /// `[cluster]`
@@ -241,17 +234,6 @@ pub struct Limits {
     pub handshake_timeout: Duration,
     /// Memory of all client connections together.
     pub max_client_memory: MemoryBound,
-}
-
-/// A bound on memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MemoryBound {
-    /// None.
-    Unbounded,
-    /// Bytes.
-    Bytes(u64),
-    /// Percent of the memory that the process may have: the machine's, or its control group's if that is less.
-    Percent(u32),
 }
 
 /// The form of log lines.

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::expected::Expected;
+
 /// The longest bound that a read may name.
 pub const MAX_STALENESS: Duration = Duration::from_secs(24 * 3600);
 
@@ -26,41 +28,34 @@ impl Consistency {
     /// The names of the levels, for people.
     pub const NAMES: &str = "linearizable, lease, session, bounded or eventual";
 
-    /// The level of this name, in any case; `bound` goes with `bounded` and with nothing else. The error is a
-    /// sentence without a code in front.
-    pub fn named(name: &str, bound: Option<Duration>) -> Result<Self, String> {
+    /// The level of this name, in any case; `bound` goes with `bounded` and with nothing else.
+    pub fn named(name: &str, bound: Option<Duration>) -> Result<Self, ConsistencyError> {
         let level = match (name.to_ascii_lowercase().as_str(), bound) {
             ("bounded", Some(bound)) if bound <= MAX_STALENESS => Self::Bounded(bound),
-            ("bounded", Some(_)) => {
-                return Err(format!("a bound is at most {} ms", MAX_STALENESS.as_millis()));
-            }
-            ("bounded", None) => return Err("the level bounded needs a bound in milliseconds".to_owned()),
+            ("bounded", Some(_)) => return Err(ConsistencyError::LongBound),
+            ("bounded", None) => return Err(ConsistencyError::NoBound),
             ("linearizable", _) => Self::Linearizable,
             ("lease", _) => Self::Lease,
             ("session", _) => Self::Session,
             ("eventual", _) => Self::Eventual,
-            _ => {
-                let shown: String = name.chars().take(64).collect();
-                return Err(format!("unknown consistency level '{shown}', it must be {}", Self::NAMES));
-            }
+            _ => return Err(ConsistencyError::Unknown(name.chars().take(64).collect())),
         };
         match (level, bound) {
             (Self::Bounded(_), _) | (_, None) => Ok(level),
-            (_, Some(_)) => Err(format!("the level {level} has no bound, only bounded has")),
+            (_, Some(_)) => Err(ConsistencyError::BoundOfAnother(level)),
         }
     }
 
     /// Reads what [`fmt::Display`] writes: `session`, `bounded 500`. The bound may have a unit, as in a
     /// configuration: `bounded 2s`.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub fn parse(text: &str) -> Result<Self, ConsistencyError> {
         let mut words = text.split_whitespace();
         let name = words.next().unwrap_or_default();
         let bound = words.next().map(|bound| crate::value::duration(bound, Duration::ZERO..=MAX_STALENESS));
         if words.next().is_some() {
-            return Err(format!("'{text}' has more than a level and a bound"));
+            return Err(ConsistencyError::TooManyWords(text.to_owned()));
         }
-        let bound = bound.transpose().map_err(|wanted| format!("the bound must be {wanted}"))?;
-        Self::named(name, bound)
+        Self::named(name, bound.transpose()?)
     }
 
     /// Whether a read at this level has the log remove what is due before it is answered, so that every later read
@@ -80,6 +75,29 @@ impl fmt::Display for Consistency {
             Self::Eventual => f.write_str("eventual"),
         }
     }
+}
+
+/// Why a text names no level.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConsistencyError {
+    /// There is no such level.
+    #[error("unknown consistency level '{0}', it must be {names}", names = Consistency::NAMES)]
+    Unknown(String),
+    /// `bounded` without a bound.
+    #[error("the level bounded needs a bound in milliseconds")]
+    NoBound,
+    /// A bound beyond [`MAX_STALENESS`].
+    #[error("a bound is at most {} ms", MAX_STALENESS.as_millis())]
+    LongBound,
+    /// A bound with a level that has none.
+    #[error("the level {0} has no bound, only bounded has")]
+    BoundOfAnother(Consistency),
+    /// The bound is no duration.
+    #[error("the bound must be {0}")]
+    Bound(#[from] Expected),
+    /// There is more than a level and a bound.
+    #[error("'{0}' has more than a level and a bound")]
+    TooManyWords(String),
 }
 
 #[cfg(test)]
@@ -118,7 +136,7 @@ mod tests {
             ("bounded 5 6", "'bounded 5 6' has more than a level and a bound"),
             ("bounded soon", "the bound must be a duration such as \"200ms\" or \"5s\", from 0s to 1440m"),
         ] {
-            assert_eq!(Consistency::parse(text).unwrap_err(), error);
+            assert_eq!(Consistency::parse(text).unwrap_err().to_string(), error);
         }
     }
 }

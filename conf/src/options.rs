@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::config::{ClusterConfig, Durability, LogFormat, Routing, StorageKind};
 use crate::consistency::Consistency;
+use crate::expected::Expected;
 use crate::value;
 
 /// How a value is written in TOML.
@@ -39,8 +40,8 @@ pub struct ConfigOption {
     pub live: bool,
     /// Writes the value out of a configuration.
     pub get: fn(&ClusterConfig) -> String,
-    /// Reads a text into a configuration; the error is a phrase that follows "must be".
-    pub set: fn(&mut ClusterConfig, &str) -> Result<(), String>,
+    /// Reads a text into a configuration.
+    pub set: fn(&mut ClusterConfig, &str) -> Result<(), Expected>,
 }
 
 impl ConfigOption {
@@ -422,56 +423,55 @@ pub static OPTIONS: &[ConfigOption] = &[
         |c, t| put(&mut c.log.max_files, value::number(t, 1..=1000).map(|n| n as u32))),
 ];
 
-fn put<T>(slot: &mut T, value: Result<T, String>) -> Result<(), String> {
+fn put<T>(slot: &mut T, value: Result<T, Expected>) -> Result<(), Expected> {
     *slot = value?;
     Ok(())
 }
 
-fn one_of<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, String> {
+fn one_of<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, Expected> {
     choices.iter().find(|(name, _)| *name == text).map(|(_, value)| *value).ok_or_else(|| {
         let names: Vec<_> = choices.iter().map(|(name, _)| format!("{name:?}")).collect();
-        names.join(" or ")
+        Expected::from(names.join(" or "))
     })
 }
 
-fn consistency(text: &str) -> Result<Consistency, String> {
+fn consistency(text: &str) -> Result<Consistency, Expected> {
     Consistency::parse(text).map_err(|_| {
-        "linearizable, lease, session, eventual, or bounded and a duration, as in \"bounded 500ms\""
-            .to_owned()
+        "linearizable, lease, session, eventual, or bounded and a duration, as in \"bounded 500ms\"".into()
     })
 }
 
-fn non_empty(text: &str) -> Result<String, String> {
-    if text.trim().is_empty() { Err("a text that is not empty".to_owned()) } else { Ok(text.to_owned()) }
+fn non_empty(text: &str) -> Result<String, Expected> {
+    if text.trim().is_empty() { Err("a text that is not empty".into()) } else { Ok(text.to_owned()) }
 }
 
-fn non_empty_path(text: &str) -> Result<PathBuf, String> {
+fn non_empty_path(text: &str) -> Result<PathBuf, Expected> {
     non_empty(text).map(PathBuf::from)
 }
 
-fn optional_host_port(text: &str) -> Result<Option<String>, String> {
+fn optional_host_port(text: &str) -> Result<Option<String>, Expected> {
     if text.is_empty() { Ok(None) } else { value::host_port(text).map(Some) }
 }
 
-fn cluster_id(text: &str) -> Result<String, String> {
+fn cluster_id(text: &str) -> Result<String, Expected> {
     let well_formed =
         text.len() <= 64 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
-    if well_formed { Ok(text.to_owned()) } else { Err("up to 64 letters, digits, - and _".to_owned()) }
+    if well_formed { Ok(text.to_owned()) } else { Err("up to 64 letters, digits, - and _".into()) }
 }
 
 /// Who saves what `CONFIG GET` shows and sets it again must not make that the password.
-fn password(text: &str) -> Result<String, String> {
+fn password(text: &str) -> Result<String, Expected> {
     if text == SHOWN_SECRET {
-        return Err(format!("the password itself: {SHOWN_SECRET} only stands in its place"));
+        return Err(format!("the password itself: {SHOWN_SECRET} only stands in its place").into());
     }
     Ok(text.to_owned())
 }
 
-fn secret(text: &str) -> Result<String, String> {
+fn secret(text: &str) -> Result<String, Expected> {
     let well_formed = (16..=256).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
     if text.is_empty() || well_formed {
         Ok(text.to_owned())
     } else {
-        Err("16 to 256 visible ASCII characters without blanks".to_owned())
+        Err("16 to 256 visible ASCII characters without blanks".into())
     }
 }

@@ -1,18 +1,32 @@
 //! Writes values into the text of a `cluster.conf` and leaves everything else in it, comments, order and blanks, as it is.
 
-use toml_edit::{Array, DocumentMut, Item, Table, Value};
+use toml_edit::{Array, DocumentMut, Item, Table, TomlError, Value};
 
 use crate::config::ClusterConfig;
 use crate::options::{ConfigOption, Form};
 
+/// Why a text cannot be written in.
+#[derive(Debug, thiserror::Error)]
+pub enum RewriteError {
+    /// It is no TOML.
+    #[error(transparent)]
+    Syntax(#[from] TomlError),
+    /// Something else has the name of a section.
+    #[error("{0} is not a section")]
+    NotASection(&'static str),
+}
+
 /// The text with the values that `options` have in `config`. An option that the text does not have comes at the end of
 /// its section.
-pub fn rewrite(text: &str, config: &ClusterConfig, options: &[&ConfigOption]) -> Result<String, String> {
-    let mut document: DocumentMut = text.parse().map_err(|error| format!("{error}"))?;
+pub fn rewrite(
+    text: &str,
+    config: &ClusterConfig,
+    options: &[&ConfigOption],
+) -> Result<String, RewriteError> {
+    let mut document: DocumentMut = text.parse()?;
     for option in options {
         let section = document.entry(option.section).or_insert_with(|| Item::Table(Table::new()));
-        let section =
-            section.as_table_like_mut().ok_or_else(|| format!("{} is not a section", option.section))?;
+        let section = section.as_table_like_mut().ok_or(RewriteError::NotASection(option.section))?;
         let mut value = toml(option, &(option.get)(config));
         match section.get_mut(option.key) {
             Some(Item::Value(old)) => {
@@ -87,7 +101,7 @@ mod tests {
             rewrite("raft = { keep_entries = 1 }\n", &config, &options(&["raft.keep_entries"])).unwrap();
         assert_eq!(after, "raft = { keep_entries = 5 }\n");
         let error = rewrite("raft = 1\n", &config, &options(&["raft.keep_entries"])).unwrap_err();
-        assert_eq!(error, "raft is not a section");
+        assert_eq!(error.to_string(), "raft is not a section");
         assert!(rewrite("[raft\n", &config, &[]).is_err());
     }
 }

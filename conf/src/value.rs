@@ -1,10 +1,12 @@
-//! How the text of a value is read and written. Every error is a phrase that follows "must be".
+//! How the text of a value is read and written.
 
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use crate::config::{Member, MemoryBound};
+use crate::expected::Expected;
+use crate::member::Member;
+use crate::memory_bound::MemoryBound;
 
 /// Bytes in the units that Redis and systemd users write; powers of 1024 throughout.
 const SIZES: &[(&str, u64)] = &[
@@ -24,36 +26,36 @@ const SIZES: &[(&str, u64)] = &[
 const DURATIONS: &[(&str, u64)] = &[("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000)];
 
 /// Reads a whole number inside a range.
-pub fn number(text: &str, range: RangeInclusive<u64>) -> Result<u64, String> {
-    let wanted = || format!("a whole number from {} to {}", range.start(), range.end());
+pub fn number(text: &str, range: RangeInclusive<u64>) -> Result<u64, Expected> {
+    let wanted = || Expected::from(format!("a whole number from {} to {}", range.start(), range.end()));
     let value = text.trim().parse::<u64>().map_err(|_| wanted())?;
     if range.contains(&value) { Ok(value) } else { Err(wanted()) }
 }
 
 /// Reads `true` or `false`.
-pub fn boolean(text: &str) -> Result<bool, String> {
+pub fn boolean(text: &str) -> Result<bool, Expected> {
     match text.trim() {
         "true" => Ok(true),
         "false" => Ok(false),
-        _ => Err("true or false".to_owned()),
+        _ => Err("true or false".into()),
     }
 }
 
 /// Reads a duration such as `200ms`, `5s`, `1m`; a bare number is milliseconds.
-pub fn duration(text: &str, range: RangeInclusive<Duration>) -> Result<Duration, String> {
+pub fn duration(text: &str, range: RangeInclusive<Duration>) -> Result<Duration, Expected> {
     let wanted = || {
         let (least, most) = (write_duration(*range.start()), write_duration(*range.end()));
-        format!("a duration such as \"200ms\" or \"5s\", from {least} to {most}")
+        Expected::from(format!("a duration such as \"200ms\" or \"5s\", from {least} to {most}"))
     };
     let value = Duration::from_millis(scaled(text, DURATIONS, 1).ok_or_else(wanted)?);
     if range.contains(&value) { Ok(value) } else { Err(wanted()) }
 }
 
 /// Reads a size such as `64MiB`, `1gb`; a bare number is bytes.
-pub fn size(text: &str, range: RangeInclusive<u64>) -> Result<u64, String> {
+pub fn size(text: &str, range: RangeInclusive<u64>) -> Result<u64, Expected> {
     let wanted = || {
         let (least, most) = (write_size(*range.start()), write_size(*range.end()));
-        format!("a size such as \"64MiB\", from {least} to {most}")
+        Expected::from(format!("a size such as \"64MiB\", from {least} to {most}"))
     };
     let value = scaled(text, SIZES, 1).ok_or_else(wanted)?;
     if range.contains(&value) { Ok(value) } else { Err(wanted()) }
@@ -90,9 +92,11 @@ pub fn write_size(value: u64) -> String {
 }
 
 /// Reads a bound on memory: a size up to `most`, or a part of what there is such as `25%`.
-pub fn memory(text: &str, most: u64) -> Result<MemoryBound, String> {
-    let wanted =
-        || format!("a size such as \"64MiB\", from 0 to {}, or from \"1%\" to \"100%\"", write_size(most));
+pub fn memory(text: &str, most: u64) -> Result<MemoryBound, Expected> {
+    let wanted = || {
+        let most = write_size(most);
+        Expected::from(format!("a size such as \"64MiB\", from 0 to {most}, or from \"1%\" to \"100%\""))
+    };
     if let Some(digits) = text.trim().strip_suffix('%') {
         return number(digits, 1..=100).map(|n| MemoryBound::Percent(n as u32)).map_err(|_| wanted());
     }
@@ -112,13 +116,13 @@ pub fn write_memory(value: MemoryBound) -> String {
 }
 
 /// Reads `ip:port`.
-pub fn socket(text: &str) -> Result<SocketAddr, String> {
-    text.trim().parse().map_err(|_| "an IP address and a port such as 127.0.0.1:6400 or [::]:6400".to_owned())
+pub fn socket(text: &str) -> Result<SocketAddr, Expected> {
+    text.trim().parse().map_err(|_| "an IP address and a port such as 127.0.0.1:6400 or [::]:6400".into())
 }
 
 /// Reads `host:port`, where host is a name or an address.
-pub fn host_port(text: &str) -> Result<String, String> {
-    let wanted = || "a host and a port such as node1.example:16400".to_owned();
+pub fn host_port(text: &str) -> Result<String, Expected> {
+    let wanted = || Expected::from("a host and a port such as node1.example:16400");
     let text = text.trim();
     let (host, port) = text.rsplit_once(':').ok_or_else(wanted)?;
     let bracketed = host.starts_with('[') && host.ends_with(']');
@@ -130,28 +134,30 @@ pub fn host_port(text: &str) -> Result<String, String> {
 }
 
 /// Reads members separated by commas: `1=a:16400,2=b:16400`.
-pub fn members(text: &str) -> Result<Vec<Member>, String> {
+pub fn members(text: &str) -> Result<Vec<Member>, Expected> {
     text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(member).collect()
 }
 
 /// Reads seeds separated by commas: `a:1,_raft._tcp.example`.
-pub fn seeds(text: &str) -> Result<Vec<String>, String> {
+pub fn seeds(text: &str) -> Result<Vec<String>, Expected> {
     let wanted = |item: &str| {
-        format!("a list of addresses written host:port, or of names of SRV records; {item:?} is none")
+        Expected::from(format!(
+            "a list of addresses written host:port, or of names of SRV records; {item:?} is none"
+        ))
     };
     let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
     items.map(|item| seed(item).map_err(|_| wanted(item))).collect()
 }
 
 /// Reads `host:port`, or the name of SRV records, which begins with an underscore: `_raft._tcp.example`.
-pub fn seed(text: &str) -> Result<String, String> {
+pub fn seed(text: &str) -> Result<String, Expected> {
     let text = text.trim();
     let is_name = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);
     if text.starts_with('_') && text.bytes().all(is_name) { Ok(text.to_owned()) } else { host_port(text) }
 }
 
-fn member(text: &str) -> Result<Member, String> {
-    let wanted = || format!("a list of members written id=host:port; {text:?} is not one");
+fn member(text: &str) -> Result<Member, Expected> {
+    let wanted = || Expected::from(format!("a list of members written id=host:port; {text:?} is not one"));
     let (id, address) = text.split_once('=').ok_or_else(wanted)?;
     let id = id.trim().parse::<u64>().ok().filter(|id| *id > 0).ok_or_else(wanted)?;
     Ok(Member { id, address: host_port(address).map_err(|_| wanted())? })

@@ -1,8 +1,10 @@
 //! Environment variables that begin as those of options do and are none: a misspelt one would silently be no setting at
 //! all, as a misspelt key of the file would be.
 
-use crate::load::{ConfigError, Origin, unknown};
+use crate::error::ConfigError;
 use crate::options::OPTIONS;
+use crate::origin::Origin;
+use crate::suggestion::unknown;
 
 /// How the names of all variables begin.
 const PREFIX: &str = "RAFT_PROXY_";

@@ -7,15 +7,16 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use adapter::clock::unix_ms;
 use adapter::command::adoption::{self, Op, State};
 use adapter::{CommandBuffer, ImportError, ImportSource, Reply};
 use bytes::Bytes;
 use conf::Consistency;
-use raft::handle::{Handle, ProposeError};
+use raft::{Handle, ProposeError, ReadError};
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 
-use adapter::clock::unix_ms;
+use crate::resp_error::RespError;
 
 /// A load is proposed at this many bytes.
 const LOAD_BYTES: usize = 512 * 1024;
@@ -28,8 +29,37 @@ const NEWS: Duration = Duration::from_secs(5);
 /// A token is below 2^48.
 const TOKEN_BITS: u32 = 48;
 
-/// How it ended: what to tell the operator if not well.
-type End = Result<(), String>;
+/// Why the data is not adopted.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum AdoptionError {
+    /// Whoever did it is gone.
+    #[error("it was broken off")]
+    BrokenOff,
+    /// There is nothing to give up.
+    #[error("no data is being adopted")]
+    NotBegun,
+    /// Storages of this kind have no data of their own.
+    #[error("this node's storage is of kind {0}: there is nothing to adopt")]
+    NothingToAdopt(String),
+    /// Somebody gave it up.
+    #[error("it was given up")]
+    GivenUp,
+    /// The storage cannot be read, or not be handed over.
+    #[error(transparent)]
+    Import(#[from] ImportError),
+    /// The cluster takes no writes from this node.
+    #[error("{}", .0.text())]
+    Propose(ProposeError),
+    /// The state of the adoption cannot be read.
+    #[error("{}", .0.text())]
+    Read(ReadError),
+    /// What the command was answered.
+    #[error("{0}")]
+    Command(String),
+}
+
+/// How it ended.
+type End = Result<(), AdoptionError>;
 
 /// The adoption that runs on this node, if there is one.
 #[derive(Default)]
@@ -47,13 +77,13 @@ impl Adoption {
         };
         match running.wait_for(Option::is_some).await {
             Ok(end) => end.clone().unwrap_or(Ok(())),
-            Err(_) => Err("it was broken off".to_owned()),
+            Err(_) => Err(AdoptionError::BrokenOff),
         }
     }
 
     /// Gives up what this or another node has begun.
     pub async fn abort(&self, handle: &Handle) -> End {
-        let state = state(handle).await?.ok_or("no data is being adopted")?;
+        let state = state(handle).await?.ok_or(AdoptionError::NotBegun)?;
         propose(handle, || adoption::abort(state.token)).await
     }
 }
@@ -64,7 +94,7 @@ fn start(handle: Handle) -> watch::Receiver<Option<End>> {
         let result = adopt(&handle).await;
         match &result {
             Ok(()) => tracing::info!("the storage's data is adopted"),
-            Err(error) => tracing::error!(error, "the storage's data is not adopted"),
+            Err(error) => tracing::error!(%error, "the storage's data is not adopted"),
         }
         ended.send_replace(Some(result));
     });
@@ -91,8 +121,7 @@ pub(crate) async fn resume(adoption: Arc<Adoption>, handle: Handle) {
 
 async fn adopt(handle: &Handle) -> End {
     let status = handle.status();
-    let nothing =
-        || format!("this node's storage is of kind {}: there is nothing to adopt", status.storage_kind);
+    let nothing = || AdoptionError::NothingToAdopt(status.storage_kind.clone());
     let source = handle.adapter().import_source().ok_or_else(nothing)?;
     let begun = state(handle).await?;
     let token = match begun {
@@ -103,20 +132,20 @@ async fn adopt(handle: &Handle) -> End {
     loop {
         match state(handle).await {
             Ok(Some(state)) if state.token == token && state.complete => break,
-            Ok(_) => return Err("it was given up".to_owned()),
-            Err(error) => tracing::warn!(error, "adopting waits for the cluster"),
+            Ok(_) => return Err(AdoptionError::GivenUp),
+            Err(error) => tracing::warn!(%error, "adopting waits for the cluster"),
         }
         sleep(RETRY).await;
     }
-    hand_over(&*source).await.map_err(|error| error.to_string())?;
+    hand_over(&*source).await?;
     propose(handle, || adoption::open(token)).await?;
     handle.make_snapshot().await;
     Ok(())
 }
 
 /// Reads everything, and has it loaded. The token under which all of it has come.
-async fn bring_in(handle: &Handle, source: &dyn ImportSource, node: u64) -> Result<u64, String> {
-    prepare(source).await.map_err(|error| error.to_string())?;
+async fn bring_in(handle: &Handle, source: &dyn ImportSource, node: u64) -> Result<u64, AdoptionError> {
+    prepare(source).await?;
     let token = rand::random::<u64>() >> (u64::BITS - TOKEN_BITS);
     propose(handle, || adoption::begin(token, node)).await?;
     tracing::info!("the storage's data is being adopted");
@@ -124,7 +153,7 @@ async fn bring_in(handle: &Handle, source: &dyn ImportSource, node: u64) -> Resu
     let (read, loaded) = tokio::join!(source.read(sender), load(handle, token, pieces));
     // Whoever reads also fails when nobody takes any more.
     let loads = loaded?;
-    let keys = read.map_err(|error| error.to_string())?;
+    let keys = read?;
     propose(handle, || adoption::end(token, loads)).await?;
     tracing::info!(keys, loads, "all of the storage's data is in the log");
     Ok(token)
@@ -155,7 +184,7 @@ async fn hand_over(source: &dyn ImportSource) -> Result<(), ImportError> {
 }
 
 /// Has pieces loaded, many at once. Answers in how many loads.
-async fn load(handle: &Handle, token: u64, mut pieces: mpsc::Receiver<Op>) -> Result<u64, String> {
+async fn load(handle: &Handle, token: u64, mut pieces: mpsc::Receiver<Op>) -> Result<u64, AdoptionError> {
     let (mut ops, mut bytes, mut number) = (Vec::new(), 0, 0);
     let mut news = Instant::now();
     loop {
@@ -187,12 +216,14 @@ async fn propose(handle: &Handle, command: impl Fn() -> CommandBuffer) -> End {
         match handle.propose(command()).await {
             Ok(committed) => {
                 return match committed.replies.into_iter().find(Reply::is_error) {
-                    Some(Reply::Error(text)) => Err(text.strip_prefix("ERR ").unwrap_or(&text).to_owned()),
+                    Some(Reply::Error(text)) => {
+                        Err(AdoptionError::Command(text.strip_prefix("ERR ").unwrap_or(&text).to_owned()))
+                    }
                     _ => Ok(()),
                 };
             }
             Err(error @ (ProposeError::ShuttingDown | ProposeError::NoCluster | ProposeError::Joining)) => {
-                return Err(error.to_string());
+                return Err(AdoptionError::Propose(error));
             }
             Err(error @ (ProposeError::Unknown | ProposeError::NoLeader | ProposeError::Busy)) => {
                 tracing::debug!(%error, "adopting waits for the cluster");
@@ -203,11 +234,11 @@ async fn propose(handle: &Handle, command: impl Fn() -> CommandBuffer) -> End {
 }
 
 /// How an adoption stands, as of now.
-async fn state(handle: &Handle) -> Result<Option<State>, String> {
-    handle.read_barrier(Consistency::Linearizable, 0).await.map_err(|error| error.to_string())?;
+async fn state(handle: &Handle) -> Result<Option<State>, AdoptionError> {
+    handle.read_barrier(Consistency::Linearizable, 0).await.map_err(AdoptionError::Read)?;
     let outcome = handle.adapter().read(vec![Bytes::from_static(b"raft.adoption")], unix_ms()).await;
     match outcome.reply {
-        Reply::Error(error) => Err(error.into_owned()),
+        Reply::Error(error) => Err(AdoptionError::Command(error.into_owned())),
         reply => Ok(State::from_reply(&reply)),
     }
 }

@@ -12,6 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use conf::change::Changes;
 use conf::check::check;
+use conf::expected::Expected;
 use conf::options::ConfigOption;
 use conf::{ClusterConfig, Live, Loaded};
 
@@ -36,7 +37,7 @@ pub enum RewriteError {
     NoFile,
     /// Its text cannot be changed.
     #[error("Rewriting config file: {0}")]
-    Text(String),
+    Text(#[from] conf::rewrite::RewriteError),
     /// It cannot be read.
     #[error("Rewriting config file: {0}")]
     Read(#[from] SourceError),
@@ -93,7 +94,7 @@ impl Reloader {
             if !option.live {
                 return Err(refused("can't set immutable config".to_owned()));
             }
-            let must_be = |wanted: String| refused(format!("must be {wanted}"));
+            let must_be = |wanted: Expected| refused(format!("must be {wanted}"));
             if option.name() == "log.level" {
                 log_level::check(text).map_err(must_be)?;
             }
@@ -144,8 +145,7 @@ impl Reloader {
         if changed.is_empty() {
             return Ok(());
         }
-        let text =
-            conf::rewrite::rewrite(&read(path)?, &loaded.config, &changed).map_err(RewriteError::Text)?;
+        let text = conf::rewrite::rewrite(&read(path)?, &loaded.config, &changed)?;
         replace(path, text.as_bytes())?;
         let names: Vec<String> = changed.iter().map(|option| option.name()).collect();
         tracing::info!(options = names.join(", "), file = %path.display(), "the configuration file was rewritten");
@@ -169,7 +169,7 @@ impl Reloader {
     fn put_in_force(&self, loaded: &mut Loaded, next: Loaded) {
         let log = &next.config.log;
         if let Err(wanted) = log_level::set(&log.level) {
-            tracing::error!(wanted, "log.level was not changed");
+            tracing::error!(%wanted, "log.level was not changed");
         }
         telemetry::apply(log);
         let mut config = next.config.clone();

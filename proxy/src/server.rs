@@ -1,6 +1,5 @@
 //! The port for clients: serves connections, and drains them at the end.
 
-use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::pin::pin;
@@ -9,11 +8,11 @@ use std::time::Duration;
 
 use raft::Handle;
 use raft::listener::{Accepted, Door, Limits, Listener, Refusal, Slot};
-use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::adoption::resume;
+use crate::client_socket::prepare;
 use crate::clients::Wish;
 use crate::connection::{Connection, TOO_MANY};
 use crate::protection;
@@ -22,8 +21,6 @@ use crate::shared::Shared;
 
 /// How long connections have, at the end, to finish the pipeline that they are in.
 pub const DRAIN: Duration = Duration::from_secs(5);
-/// The silence after which the kernel probes whether a client still exists (Redis's `tcp-keepalive`).
-pub const KEEPALIVE: Duration = Duration::from_secs(300);
 /// Connections beyond `max_clients` from this machine, for who administers the node.
 const RESERVED: usize = 16;
 /// What a client is told when there are too many from where it is.
@@ -128,11 +125,4 @@ impl Server {
             }
         });
     }
-}
-
-/// Replies leave at once, and a client that vanished is noticed.
-fn prepare(stream: &TcpStream) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 3).with_retries(3);
-    SockRef::from(stream).set_tcp_keepalive(&keepalive)
 }

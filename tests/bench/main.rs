@@ -6,14 +6,6 @@
 //! nothing else. CPU is that of all processes of a system, in seconds per 100,000 commands; busy is the machine,
 //! everything included.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a benchmark stops at the first surprise"
-)]
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark speaks on its terminal")]
-
 mod etcd;
 mod report;
 mod resp;

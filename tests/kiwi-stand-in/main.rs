@@ -23,8 +23,6 @@
 //! | [`store`] | the data, and what a client command did to it |
 //! | [`journal`] | the file that the data comes back from, and power cuts |
 
-#![allow(clippy::print_stderr, reason = "it speaks to whoever started it")]
-
 mod batcher;
 mod bend;
 mod connection;

@@ -1,7 +1,5 @@
 //! `prove`: histories of clients under faults, for as long as one likes. See CONTRIBUTING.md.
 
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "it is a command")]
-
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};

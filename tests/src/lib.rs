@@ -20,14 +20,6 @@
 //! | [`raw`] | a RESP client that does nothing by itself |
 //! | [`solo`] | one node by itself, started with limits |
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stderr,
-    reason = "a test stops at the first surprise, and says what it knows"
-)]
-
 pub mod ask;
 pub mod clock_shim;
 pub mod cluster;

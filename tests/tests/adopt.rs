@@ -1,13 +1,5 @@
 //! A lone Kiwi with data, and sidecars: its data becomes the cluster's.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test stops at the first surprise"
-)]
-#![allow(clippy::print_stdout, reason = "what was done is shown if the test fails")]
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::thread::{JoinHandle, sleep, spawn};
 use std::time::{Duration, Instant};

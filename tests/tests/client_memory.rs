@@ -1,12 +1,5 @@
 //! The memory of all clients together, and what CLIENT LIST says of each.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test stops at the first surprise"
-)]
-
 use std::collections::HashMap;
 use std::io::Write as _;
 use std::net::TcpStream;

@@ -1,12 +1,5 @@
 //! Clients of other people's making: redis-cli, redis-py, redis-rs, redis-benchmark.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test stops at the first surprise"
-)]
-
 use std::collections::HashMap;
 use std::path::Path;
 use std::process::Command;

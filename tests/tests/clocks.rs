@@ -2,13 +2,6 @@
 //!
 //! Each node's process has a wall clock of its own that the test moves ([`ClockShim`]). The test's own clock is right.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test stops at the first surprise"
-)]
-
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};

@@ -1,14 +1,6 @@
 //! Clients of Redis Cluster of other people's making, through the loss of a leader: redis-py's `RedisCluster`, redis-rs's
 //! cluster client, ioredis's `Cluster`.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test stops at the first surprise"
-)]
-#![allow(clippy::print_stdout, reason = "what was measured is shown")]
-
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};

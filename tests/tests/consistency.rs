@@ -1,14 +1,6 @@
 //! The levels of consistency on three real nodes: what must be fresh is fresh, and what cannot be is refused, while
 //! nodes are cut off, paused, killed and stopped.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test stops at the first surprise"
-)]
-#![allow(clippy::print_stdout, reason = "what was counted is shown on request")]
-
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 

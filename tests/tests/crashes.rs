@@ -1,14 +1,6 @@
 //! The sidecar, its Kiwi, or both are killed at every step of carrying values over, of a snapshot, of an installation,
 //! under everything that must not be done twice.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test stops at the first surprise"
-)]
-#![allow(clippy::print_stdout, reason = "what was done is shown if the test fails")]
-
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;

@@ -1,13 +1,6 @@
 //! A log full of deadlines that have long passed, on a node that was away: it has what the others have, whether the log
 //! or a snapshot brings it.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test stops at the first surprise"
-)]
-
 use std::collections::BTreeMap;
 
 use redis::{Connection, Pipeline};

@@ -1,12 +1,5 @@
 //! What runs out first: file descriptors, and places for connections.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test stops at the first surprise"
-)]
-
 use std::net::TcpStream;
 use std::process::Command;
 use std::thread::sleep;

@@ -5,13 +5,6 @@
 //! calls that are printed can be pasted into `redis-cli`. The ignored test `a_survey_of_differences` goes on after a
 //! difference and prints one example for every command.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test stops at the first surprise"
-)]
-
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashSet};
 use std::time::{SystemTime, UNIX_EPOCH};

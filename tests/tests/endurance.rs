@@ -4,14 +4,6 @@
 //! `FAILOVERS` (50) and `MINUTES` (30) set how many and how long. The writers and the load run on the same cores as the
 //! three nodes.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test stops at the first surprise"
-)]
-#![allow(clippy::print_stdout, reason = "what was measured is what it is for")]
-
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};

@@ -4,13 +4,6 @@
 //! A key is gone at its deadline, not a millisecond earlier or later, by the log's time for writes and by the later
 //! of the log's and the reader's for reads; and nothing removes it but the log.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test stops at the first surprise"
-)]
-
 use std::collections::BTreeMap;
 use std::time::Duration;
 

@@ -1,13 +1,5 @@
 //! Three real processes, killed and paused under load.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test stops at the first surprise"
-)]
-#![allow(clippy::print_stdout, reason = "what was measured is shown on request")]
-
 use std::time::Duration;
 
 use nix::sys::signal::Signal;

@@ -1,12 +1,5 @@
 //! The health monitor on real processes: who is dead, who is cut off, and in which direction.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test stops at the first surprise"
-)]
-
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;

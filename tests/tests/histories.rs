@@ -1,13 +1,5 @@
 //! Histories of clients under faults, alone and in pairs: the short form of `make prove`. And that it finds what is wrong.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test stops at the first surprise"
-)]
-#![allow(clippy::print_stdout, reason = "what was seen is shown on request")]
-
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};

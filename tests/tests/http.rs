@@ -1,12 +1,5 @@
 //! HTTP on real processes: probes, the cluster's state, metrics under load, and everything that is asked wrongly.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test stops at the first surprise"
-)]
-
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::net::TcpStream;

@@ -2,14 +2,6 @@
 //!
 //! It takes minutes, so `make proof` runs it and the usual tests don't. `LARGE_FIELDS` sets another number of fields.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test stops at the first surprise"
-)]
-#![allow(clippy::print_stdout, reason = "what was measured is what it is for")]
-
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};

@@ -3,14 +3,6 @@
 //!
 //! The ordinary tests are small; `make proof` runs those of the largest sizes.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test stops at the first surprise"
-)]
-#![allow(clippy::print_stdout, reason = "what was measured is what the long ones are for")]
-
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, sleep};

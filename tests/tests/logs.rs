@@ -1,12 +1,5 @@
 //! What the log says, and that nothing of it is lost, nor in it that must not be.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test stops at the first surprise"
-)]
-
 use std::fs;
 use std::path::Path;
 use std::thread::sleep;

@@ -1,12 +1,5 @@
 //! Kiwis that lose data behind their nodes' backs: the node finds out, and fills them again.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test stops at the first surprise"
-)]
-
 use std::path::Path;
 use std::time::{Duration, Instant};
 

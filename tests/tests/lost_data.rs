@@ -1,13 +1,6 @@
 //! Members that have lost what they promised: wiped, cut, rolled back, put together from several copies, or said to be new
 //! by mistake. None of them votes. Shown on the embedded engine: what is lost here is beside any storage.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test stops at the first surprise"
-)]
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

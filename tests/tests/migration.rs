@@ -1,13 +1,5 @@
 //! A cluster moves from Kiwis to the embedded storage and back, one node after the other, while clients write.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test stops at the first surprise"
-)]
-#![allow(clippy::print_stdout, reason = "what was seen is shown on request")]
-
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 

@@ -1,13 +1,6 @@
 //! What somebody meets who is new to it: nodes that are started one by one, wrong addresses, commands that go wrong, and a
 //! demo that is started twice.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test stops at the first surprise"
-)]
-
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::path::Path;

@@ -1,13 +1,6 @@
 //! The commands that operators know from RedisRaft and Redis Cluster, each with its replies and its errors, on nodes
 //! before, in and after a cluster. What `CLUSTER` shows is in `routing`, arguments that are wrong in `membership`.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test stops at the first surprise"
-)]
-
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 

@@ -1,12 +1,5 @@
 //! The configuration changes while nodes run: CONFIG SET, SIGHUP, a watched file, CONFIG REWRITE.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test stops at the first surprise"
-)]
-
 use std::fs;
 use std::path::PathBuf;
 use std::thread::sleep;

@@ -1,13 +1,5 @@
 //! Where commands go on nodes that do not lead, what CLUSTER tells of the cluster, and addresses that change.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test stops at the first surprise"
-)]
-#![allow(clippy::print_stdout, reason = "what was measured is shown on request")]
-
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 

@@ -1,12 +1,5 @@
 //! What earlier versions have stored is opened by this one. `tests/stored/README.md` says how it is made.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test stops at the first surprise"
-)]
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,12 +1,5 @@
 //! Those who are no nodes of the cluster: at addresses that somebody names, at the Raft port, and behind a web page.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test stops at the first surprise"
-)]
-
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::process::{Child, Command};

@@ -2,13 +2,6 @@
 //!
 //! The version before is played by the program itself: with `SPEAK_VERSION` it knows the forms up to that version only.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test stops at the first surprise"
-)]
-
 use redis::Value;
 use tests::ask::{ask, text_of, wait_for};
 use tests::cluster::Cluster;

@@ -3,13 +3,6 @@
 //!
 //! On a Kiwi nothing is kept beside it that it can keep, so what comes out has been there.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test stops at the first surprise"
-)]
-
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 

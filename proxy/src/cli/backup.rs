@@ -20,8 +20,9 @@ use redis_protocol::resp2::types::BytesFrame;
 use tempfile::NamedTempFile;
 
 use super::client::Client;
+use super::failure::Failure;
 use super::inspect::Report;
-use super::{Failure, private, stop, stream};
+use super::{private, stop, stream};
 use checked::Checked;
 
 /// How long the node may take for one answer; it answers a piece that is not written yet after a second.

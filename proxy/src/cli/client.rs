@@ -9,7 +9,7 @@ use redis_protocol::resp2::decode::decode_bytes_mut;
 use redis_protocol::resp2::encode::extend_encode;
 use redis_protocol::resp2::types::BytesFrame;
 
-use super::Failure;
+use super::failure::Failure;
 
 /// A connection to a node's client port.
 pub(super) struct Client {

@@ -5,13 +5,14 @@
 
 mod directory;
 mod kiwis;
+mod process;
 
 use std::fs;
 use std::io::Write;
 use std::net::TcpListener;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ExitStatus, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -22,10 +23,12 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use raft::handle::{MemberStatus, Role};
 
-use directory::Directory;
+use directory::{Directory, node_dir};
 use kiwis::Kiwi;
+use process::{ending, last_lines};
 
-use super::{Failure, private, status, stop};
+use super::failure::Failure;
+use super::{private, status, stop};
 
 /// How long the first election may take.
 const ELECTION: Duration = Duration::from_secs(30);
@@ -160,10 +163,6 @@ fn check_ports(count: u16, port: u16, with_kiwis: bool) -> Result<(), Failure> {
         }
     }
     Ok(())
-}
-
-fn node_dir(dir: &Path, id: u16) -> PathBuf {
-    dir.join(format!("node{id}"))
 }
 
 /// Writes each node's `cluster.conf`. The directory of an earlier demo keeps its secret, and its data.
@@ -305,20 +304,6 @@ fn note_ended_kiwis(kiwis: &mut [Kiwi], line: &ProgressBar) -> Result<(), Failur
         }
     }
     Ok(())
-}
-
-fn ending(status: ExitStatus) -> String {
-    match (status.code(), status.signal()) {
-        (Some(code), _) => format!("ended with exit code {code}"),
-        (None, Some(signal)) => format!("was ended by signal {signal}"),
-        (None, None) => "ended".to_owned(),
-    }
-}
-
-fn last_lines(log: &Path) -> String {
-    let text = fs::read_to_string(log).unwrap_or_default();
-    let lines: Vec<&str> = text.lines().collect();
-    lines[lines.len().saturating_sub(8)..].join("\n")
 }
 
 fn stop_all(nodes: &mut [DemoNode]) {

@@ -11,7 +11,8 @@ use serde::Serialize;
 use tabled::Tabled;
 use tabled::settings::Style;
 
-use super::{Failure, stream};
+use super::failure::Failure;
+use super::stream;
 
 const KINDS: [Kind; 5] = [Kind::String, Kind::List, Kind::Set, Kind::SortedSet, Kind::Hash];
 

@@ -10,6 +10,8 @@ mod backup;
 mod client;
 mod ctl;
 mod demo;
+mod failure;
+mod flags;
 mod inspect;
 mod private;
 mod recover;
@@ -25,46 +27,8 @@ use std::process::ExitCode;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
-/// The exit code for a wrong command line or configuration (`EX_USAGE` of sysexits.h).
-pub const USAGE: u8 = 64;
-
-/// The exit code for what was looked at and is not well.
-const UNHEALTHY: u8 = 2;
-
-/// Why a command ended without success.
-#[derive(Debug, thiserror::Error)]
-pub enum Failure {
-    /// The configuration is wrong.
-    #[error("{0}")]
-    Config(#[from] conf::ConfigError),
-    /// There is no configuration.
-    #[error("{0}")]
-    Source(#[from] crate::sources::SourceError),
-    /// The command line is wrong.
-    #[error("{0}")]
-    Usage(String),
-    /// It went wrong.
-    #[error("{0}")]
-    Failed(String),
-    /// What was looked at is not well.
-    #[error("{0}")]
-    Unhealthy(String),
-}
-
-impl Failure {
-    /// A failure with a cause.
-    pub fn because<E: std::fmt::Display>(what: impl std::fmt::Display) -> impl FnOnce(E) -> Self {
-        move |error| Self::Failed(format!("{what}: {error}"))
-    }
-
-    fn exit_code(&self) -> u8 {
-        match self {
-            Self::Config(_) | Self::Source(_) | Self::Usage(_) => USAGE,
-            Self::Failed(_) => 1,
-            Self::Unhealthy(_) => UNHEALTHY,
-        }
-    }
-}
+pub use failure::{Failure, USAGE};
+use flags::{json, password};
 
 /// Runs the command line.
 pub fn main() -> ExitCode {
@@ -286,17 +250,4 @@ fn command() -> Command {
 
 fn number(name: &'static str, value: &'static str, default: &'static str, help: &'static str) -> Arg {
     Arg::new(name).long(name).value_name(value).default_value(default).help(help)
-}
-
-fn json() -> Arg {
-    Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print JSON")
-}
-
-fn password() -> Arg {
-    Arg::new("password")
-        .long("password")
-        .env("RAFT_PROXY_LISTEN_PASSWORD")
-        .hide_env_values(true)
-        .value_name("PASSWORD")
-        .help("The clients' password, if one is set")
 }

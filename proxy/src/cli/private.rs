@@ -8,7 +8,7 @@ use std::path::Path;
 
 use nix::sys::stat::{Mode, umask};
 
-use super::Failure;
+use super::failure::Failure;
 
 /// What others than the owner may do.
 const OTHERS: u32 = 0o077;

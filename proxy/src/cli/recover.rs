@@ -3,7 +3,8 @@
 use clap::ArgMatches;
 use raft::recover::RecoverError;
 
-use super::{Failure, private, settings};
+use super::failure::Failure;
+use super::{private, settings};
 use crate::telemetry;
 
 const WARNING: &str = "recover makes this node the only member of a new cluster. What the other members have committed and \

@@ -8,7 +8,8 @@ use clap::ArgMatches;
 use conf::{ClusterConfig, StorageKind};
 use raft::backup::{Restore, RestoreError};
 
-use super::{Failure, private, settings, stream};
+use super::failure::Failure;
+use super::{private, settings, stream};
 
 /// Checks the backup whole, then makes the directory.
 pub(super) fn run(args: &ArgMatches) -> Result<(), Failure> {

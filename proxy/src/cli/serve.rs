@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::ArgMatches;
-use conf::load::Origin;
+use conf::origin::Origin;
 use conf::{ClusterConfig, ConfigError, Loaded};
 use raft::Handle;
 use raft::node::Node;
@@ -19,7 +19,8 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Failure, private, reload, settings, stop};
+use super::failure::Failure;
+use super::{private, reload, settings, stop};
 use crate::descriptors::Descriptors;
 use crate::http::Http;
 use crate::reload::Reloader;

@@ -6,7 +6,7 @@ use clap::{Arg, ArgMatches, Command};
 use conf::Loaded;
 use conf::options::{ConfigOption, OPTIONS};
 
-use super::Failure;
+use super::failure::Failure;
 use crate::sources::Sources;
 
 /// Adds `--config` and one flag for each option.

@@ -7,8 +7,8 @@ use raft::handle::{MemberStatus, NodeStatus, Role};
 use tabled::Tabled;
 use tabled::settings::Style;
 
-use super::Failure;
 use super::client::Client;
+use super::failure::Failure;
 
 #[derive(Tabled)]
 struct Row {

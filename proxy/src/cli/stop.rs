@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::Failure;
+use super::failure::Failure;
 
 /// The exit code of a command that was interrupted, as shells give it (128 + SIGINT).
 const INTERRUPTED: i32 = 130;

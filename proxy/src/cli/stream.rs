@@ -7,7 +7,7 @@ use std::path::Path;
 use adapter::snapshot::{Survey, survey};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::Failure;
+use super::failure::Failure;
 
 /// Bytes that are read from the file at once.
 const BUFFER: usize = 256 * 1024;

@@ -5,10 +5,9 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{Closed, Connection};
-use crate::client_memory::{Holdings, LARGE};
-use crate::clients::Wish;
-use crate::resp::Requests;
+use super::closed::Closed;
+use super::state::Connection;
+use crate::clients::{Holdings, LARGE, Wish};
 
 /// How often a client that is held back looks whether it still is.
 const HELD_BACK: Duration = Duration::from_millis(10);
@@ -16,20 +15,6 @@ const HELD_BACK: Duration = Duration::from_millis(10);
 /// More bytes of replies than the last time are counted, and sent as far as the client takes them, before all of a pipeline is
 /// done.
 const OUTPUT_STEP: usize = 256 * 1024;
-
-/// The requests that run, as far as they take memory.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Running {
-    wire_bytes: usize,
-    arg_bytes: usize,
-    memory: usize,
-}
-
-impl From<&Requests> for Running {
-    fn from(requests: &Requests) -> Self {
-        Self { wire_bytes: requests.wire_bytes(), arg_bytes: requests.arg_bytes(), memory: requests.memory() }
-    }
-}
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     /// Counts what the connection holds now. `stalled`: its client takes none of its replies.

@@ -4,12 +4,11 @@
 //! what the proxy answers itself stands alone. A group begins when the one before it is answered, so a read sees the writes
 //! before it, and replies are in the order of the requests.
 
-use std::borrow::Cow;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
-use adapter::command::{self, Flags, Run, text};
+use adapter::command::{self, Flags, Run};
 use adapter::error::Outcome;
 use adapter::{CommandBuffer, ReadOutcome, Reply, Spec};
 use bytes::Bytes;
@@ -17,9 +16,12 @@ use conf::Consistency;
 use futures_util::{StreamExt, stream};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{Closed, Connection};
+use super::closed::Closed;
+use super::state::Connection;
 use crate::front::{self, consistency::leveled};
+use crate::lookup::{Found, find, named};
 use crate::resp::{Requests, reply};
+use crate::resp_error::RespError;
 
 /// Bytes at which a group of writes is closed, so that a pipeline of large values is not in memory twice.
 const WRITE_GROUP_BYTES: usize = 1024 * 1024;
@@ -73,15 +75,6 @@ enum Removal {
     Done,
     /// The log could not be written.
     Failed(Reply),
-}
-
-/// A command as it was found in the table.
-#[derive(Clone, Copy)]
-pub(crate) struct Found {
-    /// The command, or the subcommand.
-    pub(crate) spec: &'static Spec,
-    /// The command it is a subcommand of.
-    pub(crate) parent: Option<&'static Spec>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
@@ -235,9 +228,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                     "a group of writes got another number of replies"
                 );
                 // What became of which write cannot be told any more.
-                vec![error_reply(&raft::ProposeError::Unknown); count]
+                vec![raft::ProposeError::Unknown.reply(); count]
             }
-            Err(error) => vec![error_reply(&error); count],
+            Err(error) => vec![error.reply(); count],
         };
         let took = began.elapsed();
         self.shared.stats.wrote(took);
@@ -252,7 +245,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         let began = Instant::now();
         let Reads { consistency, calls } = reads;
         if let Err(error) = self.shared.handle.read_barrier(*consistency, self.session.seen).await {
-            let reply = error_reply(&error);
+            let reply = error.reply();
             self.count_group(began.elapsed());
             for _ in calls {
                 self.put(&reply).await?;
@@ -313,12 +306,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 }
                 committed.index
             }
-            Err(error) => return Removal::Failed(error_reply(&error)),
+            Err(error) => return Removal::Failed(error.reply()),
         };
         // The leader has applied the removal; a follower may not have.
         match self.shared.handle.read_barrier(Consistency::Session, index).await {
             Ok(()) => Removal::Done,
-            Err(error) => Removal::Failed(error_reply(&error)),
+            Err(error) => Removal::Failed(error.reply()),
         }
     }
 
@@ -364,39 +357,7 @@ fn names_reserved_key(spec: &Spec, args: &[&[u8]]) -> bool {
     args.iter().any(is_reserved) && spec.key_indices(args).into_iter().any(|index| is_reserved(&args[index]))
 }
 
-/// Finds the command that a client calls, and checks the number of arguments. Internal commands are unknown.
-pub(crate) fn find(args: &[&[u8]]) -> Outcome<Found> {
-    let Some(found) = named(args) else {
-        let spec = args.first().and_then(|name| visible(name)).ok_or_else(|| text::unknown_command(args))?;
-        return Err(text::unknown_subcommand(spec.name, args[1]));
-    };
-    if found.spec.arity_allows(args.len()) {
-        return Ok(found);
-    }
-    let name = || found.spec.name.to_owned();
-    Err(text::wrong_arity(&found.parent.map_or_else(name, |parent| found.spec.full_name(parent))))
-}
-
-/// The command that a client names, or the subcommand, whatever its arguments.
-fn named(args: &[&[u8]]) -> Option<Found> {
-    let spec = visible(args.first()?)?;
-    match args.get(1) {
-        Some(name) if !spec.subcommands.is_empty() => {
-            spec.subcommand(name).map(|sub| Found { spec: sub, parent: Some(spec) })
-        }
-        _ => Some(Found { spec, parent: None }),
-    }
-}
-
-fn visible(name: &[u8]) -> Option<&'static Spec> {
-    command::lookup(name).filter(|spec| !spec.flags.has(Flags::INTERNAL))
-}
-
 /// A browser that was led here: it would send commands of an attacker's choice in the body of its request.
 fn is_http(name: &[u8]) -> bool {
     name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:")
-}
-
-fn error_reply(error: &impl ToString) -> Reply {
-    Reply::Error(Cow::Owned(error.to_string()))
 }

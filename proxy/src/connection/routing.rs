@@ -11,7 +11,7 @@ use adapter::{Reply, Spec};
 use conf::Routing;
 use raft::handle::Lead;
 
-use super::Connection;
+use super::state::Connection;
 
 impl<S> Connection<S> {
     /// The redirect that answers a command, if its client is to send it elsewhere.

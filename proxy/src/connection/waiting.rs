@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{sleep_until, timeout_at};
 
+use super::closed::Closed;
 use super::exchange::{self, Event};
-use super::{Closed, Connection};
-use crate::client_memory::LARGE;
-use crate::clients::Wish;
+use super::state::Connection;
+use crate::clients::{LARGE, Wish};
 
 /// How long a connection in a reserved place may take to send the first command.
 const RESERVED_FIRST: Duration = Duration::from_secs(1);

@@ -8,10 +8,9 @@ use adapter::error::Outcome;
 use adapter::{Reply, Stop};
 use bytes::Bytes;
 
-use super::{Context, client_kill, help};
-
-/// The types of client that Redis knows. Here all are normal.
-const TYPES: [&str; 5] = ["normal", "master", "replica", "slave", "pubsub"];
+use super::client_type::is_our_type;
+use super::context::Context;
+use super::{client_kill, help};
 
 /// Runs a subcommand.
 pub(super) fn run(context: &mut Context<'_>, name: &str, args: &[&[u8]]) -> Outcome<Option<Reply>> {
@@ -52,14 +51,6 @@ pub(super) fn checked_name(name: &[u8]) -> Outcome<Bytes> {
     } else {
         Err(Stop::text("ERR Client names cannot contain spaces, newlines or special characters."))
     }
-}
-
-/// The type of client that `name` names; whether connections here are of it.
-pub(super) fn is_our_type(name: &[u8]) -> Outcome<bool> {
-    if TYPES.iter().any(|known| arg::is(name, known)) {
-        return Ok(arg::is(name, "normal"));
-    }
-    Err(Stop::say(format!("ERR Unknown client type '{}'", String::from_utf8_lossy(name))))
 }
 
 fn is_plain(text: &[u8]) -> bool {

@@ -5,8 +5,8 @@ use adapter::command::text::SYNTAX;
 use adapter::error::Outcome;
 use adapter::{Reply, Stop};
 
-use super::Context;
-use super::client::is_our_type;
+use super::client_type::is_our_type;
+use super::context::Context;
 use crate::clients::{Client, Wish};
 
 /// What the connections to be closed have in common.

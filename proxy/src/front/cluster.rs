@@ -5,7 +5,9 @@ use adapter::error::Outcome;
 use adapter::{FactValue, Reply, Stop};
 use raft::handle::{Change, ChangeError, NodeStatus, Role};
 
-use super::{Context, help, nodes};
+use super::context::Context;
+use super::{help, nodes};
+use crate::resp_error::RespError;
 
 /// Runs a subcommand of `RAFT.CLUSTER`.
 pub(super) async fn run(context: &Context<'_>, name: &str, args: &[&[u8]]) -> Outcome<Reply> {
@@ -95,7 +97,7 @@ async fn init_adopt(context: &Context<'_>, rest: &[&[u8]]) -> Outcome<Reply> {
     match ended {
         Ok(()) if rest.is_empty() => Ok(Reply::Status(format!("OK {}", status.cluster_id).into())),
         Ok(()) => Ok(Reply::OK),
-        Err(error) => Err(Stop::say(format!("ERR {}", error.replace(['\r', '\n'], " ")))),
+        Err(error) => Err(Stop::say(format!("ERR {error}"))),
     }
 }
 
@@ -133,7 +135,7 @@ pub(super) async fn digest(context: &Context<'_>, args: &[&[u8]]) -> Outcome<Rep
         }
         [_, at, index] if arg::is(at, "at") => {
             let index = number(index)?;
-            (index, handle.digest_at(index).await.map_err(|error| Stop::say(error.to_string()))?)
+            (index, handle.digest_at(index).await.map_err(|error| error.stop())?)
         }
         _ => return Err(text::SYNTAX),
     };

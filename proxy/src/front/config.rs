@@ -7,8 +7,9 @@ use adapter::error::Outcome;
 use adapter::{Reply, Stop};
 use conf::options::ConfigOption;
 
+use super::context::Context;
+use super::help;
 use super::parameters::{self, Meaning};
-use super::{Context, help};
 
 /// Runs a subcommand.
 pub(super) async fn run(context: &Context<'_>, name: &str, args: &[&[u8]]) -> Outcome<Reply> {

@@ -22,10 +22,11 @@ use adapter::{Reply, Stop};
 use conf::{Consistency, Durability};
 use tokio::time::Instant;
 
-use super::Context;
 use super::cluster::number;
+use super::context::Context;
 use crate::clients::Wish;
-use crate::connection::find;
+use crate::lookup::find;
+use crate::resp_error::RespError;
 
 /// What a wait without an end has for one: its connection is not looked at meanwhile.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
@@ -84,7 +85,7 @@ fn consistency(context: &mut Context<'_>, args: &[&[u8]]) -> Outcome<Reply> {
 
 fn named(level: &[u8], bound: Option<Duration>) -> Outcome<Consistency> {
     Consistency::named(&String::from_utf8_lossy(level), bound)
-        .map_err(|error| Stop::say(format!("ERR {}", error.replace(['\r', '\n'], " "))))
+        .map_err(|error| Stop::say(format!("ERR {error}").replace(['\r', '\n'], " ")))
 }
 
 fn milliseconds(given: &[u8]) -> Outcome<Duration> {
@@ -108,7 +109,7 @@ async fn wait_for_token(context: &mut Context<'_>, token: &[u8], ms: &[u8]) -> O
     if applied == Some(true) {
         return Ok(Reply::OK);
     }
-    Err(Stop::say(raft::ReadError::NotApplied(token).to_string()))
+    Err(raft::ReadError::NotApplied(token).stop())
 }
 
 async fn wait(context: &Context<'_>, replicas: &[u8], ms: &[u8]) -> Outcome<Reply> {

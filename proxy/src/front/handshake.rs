@@ -8,10 +8,11 @@ use adapter::error::Outcome;
 use adapter::{Reply, Stop};
 use bytes::Bytes;
 
-use super::{Context, client};
-use crate::connection::Session;
+use super::client;
+use super::context::Context;
 use crate::password;
 use crate::resp::Protocol;
+use crate::session::Session;
 
 /// The Redis version that clients are told: the one whose commands and replies are followed.
 pub(super) const REDIS_VERSION: &str = "7.2.0";

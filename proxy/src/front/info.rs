@@ -8,8 +8,9 @@ use adapter::command::arg;
 use bytes::Bytes;
 use raft::handle::Role;
 
+use super::context::Context;
 use super::handshake::REDIS_VERSION;
-use super::{Context, info_raft};
+use super::info_raft;
 use crate::metrics::resident_bytes;
 use crate::shared::Shared;
 use adapter::clock::unix_time;

@@ -3,11 +3,13 @@
 
 mod client;
 mod client_kill;
+mod client_type;
 mod cluster;
 mod command;
 mod command_entry;
 mod config;
 pub(crate) mod consistency;
+mod context;
 mod handshake;
 mod help;
 mod info;
@@ -17,27 +19,16 @@ mod parameters;
 mod redis_cluster;
 mod snapshot;
 
+use adapter::clock::unix_time;
 use adapter::command::text::unknown_command;
 use adapter::command::{Flags, arg};
 use adapter::error::Outcome;
 use adapter::{Reply, Stop};
 
-use crate::clients::Client;
-use crate::connection::{Found, Session};
+use crate::lookup::Found;
 use crate::protection;
-use crate::shared::Shared;
-use adapter::clock::unix_time;
+pub(crate) use context::Context;
 pub(crate) use info::is_loading;
-
-/// Where a command of this kind runs.
-pub struct Context<'a> {
-    /// The server.
-    pub shared: &'a Shared,
-    /// The connection's state.
-    pub session: &'a mut Session,
-    /// The connection, as others see it.
-    pub client: &'a Client,
-}
 
 /// Runs a command; `None` is no reply (`CLIENT REPLY OFF`).
 pub(crate) async fn run(context: &mut Context<'_>, found: Found, args: &[&[u8]]) -> Outcome<Option<Reply>> {

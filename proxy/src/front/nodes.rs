@@ -16,7 +16,9 @@ use adapter::{Reply, Stop};
 use raft::handle::{Change, ChangeError, MemberStatus};
 use raft::health::HealthView;
 
-use super::{Context, help};
+use super::context::Context;
+use super::help;
+use crate::resp_error::RespError;
 
 /// Runs a subcommand of `RAFT.NODE`.
 pub(super) async fn run(context: &Context<'_>, name: &str, args: &[&[u8]]) -> Outcome<Reply> {
@@ -84,7 +86,7 @@ pub(super) fn address(given: &[u8]) -> Outcome<String> {
 
 /// The reply for a change that was not made.
 pub(super) fn failed(error: ChangeError) -> Stop {
-    Stop::say(error.to_string().replace(['\r', '\n'], " "))
+    error.stop()
 }
 
 fn node_id(given: &[u8]) -> Outcome<u64> {

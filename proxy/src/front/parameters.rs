@@ -9,7 +9,7 @@ use conf::options::{self, ConfigOption, OPTIONS};
 use conf::value::write_memory;
 use conf::{ClusterConfig, Consistency, Durability, MemoryBound, Routing};
 
-use crate::server::KEEPALIVE;
+use crate::client_socket::KEEPALIVE;
 
 /// Parameters whose values never change here.
 const FIXED: &[(&str, &str)] = &[

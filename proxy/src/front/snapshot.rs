@@ -17,9 +17,10 @@ use adapter::{Reply, Stop};
 use raft::backup::TakeError;
 use raft::handle::{ChangeError, Role};
 
-use super::Context;
 use super::cluster::number;
+use super::context::Context;
 use super::nodes;
+use crate::resp_error::RespError;
 
 /// Runs a subcommand.
 pub(super) async fn run(context: &mut Context<'_>, name: &str, args: &[&[u8]]) -> Outcome<Reply> {
@@ -56,5 +57,5 @@ pub(super) async fn run(context: &mut Context<'_>, name: &str, args: &[&[u8]]) -
 }
 
 fn failed(error: TakeError) -> Stop {
-    Stop::say(error.to_string())
+    error.stop()
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::answer::{Answer, Failure};
 use super::call::Call;
+use crate::resp_error::RespError;
 use crate::shared::Shared;
 
 /// `/cluster/status`
@@ -105,7 +106,7 @@ fn refused(error: ChangeError) -> Failure {
         ChangeError::Unreachable(_) => StatusCode::BAD_GATEWAY,
         _ => StatusCode::CONFLICT,
     };
-    Failure::new(status, error.to_string())
+    Failure::new(status, error.text())
 }
 
 pub(super) fn health(shared: &Shared) -> Result<Answer, Failure> {

@@ -11,7 +11,8 @@ use serde_json::json;
 
 use super::answer::{Answer, Failure};
 use super::call::Call;
-use super::{Http, cluster, credentials, origin, probes, settings};
+use super::state::State;
+use super::{cluster, credentials, origin, probes, settings};
 use crate::metrics;
 use crate::shared::Shared;
 
@@ -77,22 +78,22 @@ const ENDPOINTS: &[Endpoint] = &[
 
 /// Answers a request, whatever it is.
 pub(super) async fn answer(
-    http: &Http,
+    state: &State,
     peer: SocketAddr,
     request: Request<Incoming>,
 ) -> Response<Full<Bytes>> {
     let answered = match Call::read(peer, request).await {
-        Ok(call) => route(http, &call).await,
+        Ok(call) => route(state, &call).await,
         Err(failure) => Err(failure),
     };
     answered.unwrap_or_else(Failure::into_answer).into_response()
 }
 
-async fn route(http: &Http, call: &Call) -> Result<Answer, Failure> {
+async fn route(state: &State, call: &Call) -> Result<Answer, Failure> {
     let endpoint = find(call)?;
     // Probes say nothing of the data, and come from wherever the orchestrator is.
     if !matches!(endpoint.path, "/livez" | "/readyz") {
-        credentials::admit(&http.config.load(), call)?;
+        credentials::admit(&state.config.load(), call)?;
     }
     if let Some(unknown) = call.argument_names().find(|name| !endpoint.arguments.contains(name)) {
         let known = match endpoint.arguments {
@@ -102,23 +103,23 @@ async fn route(http: &Http, call: &Call) -> Result<Answer, Failure> {
         return Err(Failure::bad(format!("{} has no argument {unknown:?}; it has {known}", endpoint.path)));
     }
     if call.method != Method::GET {
-        let config = http.config.load();
+        let config = state.config.load();
         origin::check(&config, call, credentials::has_password(&config, call))?;
-        credentials::check(&**node(http)?, call)?;
+        credentials::check(&**node(state)?, call)?;
     }
     match (endpoint.method, endpoint.path) {
         (_, "/") => index(),
         (_, "/livez") => probes::live(call),
-        (_, "/readyz") => probes::ready(http.node.get(), call).await,
-        (_, "/metrics") => Ok(scrape(http)),
-        (_, "/config") => settings::config(http),
-        ("GET", "/log-level") => settings::log_level(http),
-        ("PUT", "/log-level") => settings::set_log_level(node(http)?, call),
-        (_, "/cluster/status") => cluster::status(node(http)?).await,
-        ("GET", "/cluster/members") => cluster::members(node(http)?).await,
-        ("POST", "/cluster/members") => cluster::add_member(node(http)?, call).await,
-        ("DELETE", "/cluster/members") => cluster::remove_member(node(http)?, call).await,
-        (_, "/cluster/health") => cluster::health(node(http)?),
+        (_, "/readyz") => probes::ready(state.node.get(), call).await,
+        (_, "/metrics") => Ok(scrape(state)),
+        (_, "/config") => settings::config(state),
+        ("GET", "/log-level") => settings::log_level(state),
+        ("PUT", "/log-level") => settings::set_log_level(node(state)?, call),
+        (_, "/cluster/status") => cluster::status(node(state)?).await,
+        ("GET", "/cluster/members") => cluster::members(node(state)?).await,
+        ("POST", "/cluster/members") => cluster::add_member(node(state)?, call).await,
+        ("DELETE", "/cluster/members") => cluster::remove_member(node(state)?, call).await,
+        (_, "/cluster/health") => cluster::health(node(state)?),
         (_, other) => Err(Failure::new(StatusCode::NOT_FOUND, format!("there is nothing at {other}"))),
     }
 }
@@ -140,8 +141,8 @@ fn find(call: &Call) -> Result<&'static Endpoint, Failure> {
 }
 
 /// The node, or that there is none yet.
-fn node(http: &Http) -> Result<&Arc<Shared>, Failure> {
-    http.node.get().ok_or_else(|| {
+fn node(state: &State) -> Result<&Arc<Shared>, Failure> {
+    state.node.get().ok_or_else(|| {
         Failure::new(StatusCode::SERVICE_UNAVAILABLE, "this node is starting: it waits for the other members")
     })
 }
@@ -158,10 +159,10 @@ fn index() -> Result<Answer, Failure> {
     Answer::json(&json!({ "endpoints": rows.collect::<Vec<_>>() }))
 }
 
-fn scrape(http: &Http) -> Answer {
-    if let Some(shared) = http.node.get() {
+fn scrape(state: &State) -> Answer {
+    if let Some(shared) = state.node.get() {
         metrics::publish(&shared.handle);
         shared.clients.memory.publish(shared.config.load().limits.max_client_memory);
     }
-    Answer::typed(metrics::text::MEDIA_TYPE, metrics::text::render(&http.registry))
+    Answer::typed(metrics::text::MEDIA_TYPE, metrics::text::render(&state.registry))
 }

@@ -10,6 +10,7 @@
 //! | [`probes`] | `/livez`, `/readyz` |
 //! | [`cluster`] | `/cluster/…` |
 //! | [`settings`] | `/config`, `/log-level` |
+//! | [`state`] | what the answers are made from |
 //!
 //! It listens before the node is in its cluster, so that whoever watches the process can tell one that waits for the
 //! others from one that hangs. Everything here is bounded: connections, the time for a request, its body.
@@ -24,6 +25,7 @@ mod endpoints;
 mod origin;
 mod probes;
 mod settings;
+mod state;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -40,6 +42,7 @@ use tokio::task::JoinSet;
 
 use crate::metrics::Registry;
 use crate::shared::Shared;
+use state::State;
 
 /// A request's head must be here in this time, and a connection may be idle as long.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -50,10 +53,7 @@ const PER_ADDRESS: usize = 4;
 
 /// The server. See the module.
 pub struct Http {
-    config: Live,
-    registry: Arc<Registry>,
-    /// The node, once there is one.
-    node: OnceLock<Arc<Shared>>,
+    state: State,
     limits: Limits,
 }
 
@@ -68,12 +68,12 @@ impl Http {
             // A client of HTTP connects anew where its connection is gone.
             patience: Duration::ZERO,
         };
-        Arc::new(Self { config, registry, node: OnceLock::new(), limits })
+        Arc::new(Self { state: State { config, registry, node: OnceLock::new() }, limits })
     }
 
     /// Puts the node behind it. Only the first one counts.
     pub fn open(&self, node: Arc<Shared>) {
-        let _ = self.node.set(node);
+        let _ = self.state.node.set(node);
     }
 
     /// Serves until it is dropped; the connections end with it.
@@ -96,7 +96,7 @@ impl Http {
                 // It is about to be closed.
                 std::future::pending::<()>().await;
             }
-            let answer = endpoints::answer(&self, peer, request).await;
+            let answer = endpoints::answer(&self.state, peer, request).await;
             slot.rest();
             Ok::<_, Infallible>(answer)
         });

@@ -15,12 +15,14 @@ use std::time::Duration;
 
 use conf::Consistency;
 use hyper::StatusCode;
+use raft::ReadError;
 use raft::handle::Role;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::answer::{Answer, Failure};
 use super::call::Call;
 use crate::front::is_loading;
+use crate::resp_error::RespError;
 use crate::shared::Shared;
 
 /// How long one try of a linearizable read may take.
@@ -59,7 +61,7 @@ pub(super) async fn ready(node: Option<&Arc<Shared>>, call: &Call) -> Result<Ans
     loop {
         let mut checks = match node {
             Some(shared) => checks(shared, &excluded).await,
-            None => vec![Check::new("started", Err("it waits for the other members".to_owned()))],
+            None => vec![Check::new("started", Some("it waits for the other members".to_owned()))],
         };
         checks.retain(|check| !excluded.contains(&check.name));
         let is_ready = checks.iter().all(|check| check.failure.is_none());
@@ -71,8 +73,8 @@ pub(super) async fn ready(node: Option<&Arc<Shared>>, call: &Call) -> Result<Ans
 }
 
 impl Check {
-    fn new(name: &'static str, outcome: Result<(), String>) -> Self {
-        Self { name, failure: outcome.err() }
+    fn new(name: &'static str, failure: Option<String>) -> Self {
+        Self { name, failure }
     }
 }
 
@@ -80,12 +82,13 @@ async fn checks(shared: &Shared, excluded: &[&str]) -> Vec<Check> {
     let status = shared.handle.status();
     let health = shared.handle.adapter().health();
     let read = if excluded.contains(&"linearizable_read") { Ok(()) } else { read(shared).await };
+    let read = read.err().map(|error| error.text().into_owned());
     let has_leader = status.role == Role::Standalone || status.leader.is_some();
     let last = status.last_log;
     let lag = last.saturating_sub(status.applied);
-    let unless = |fine: bool, why: &dyn Fn() -> String| if fine { Ok(()) } else { Err(why()) };
+    let unless = |fine: bool, why: &dyn Fn() -> String| (!fine).then(why);
     vec![
-        Check::new("started", Ok(())),
+        Check::new("started", None),
         Check::new("leader", unless(has_leader, &|| "this node knows no leader".to_owned())),
         Check::new("linearizable_read", read),
         Check::new("storage", unless(health.ok, &|| health.detail.clone())),
@@ -97,11 +100,9 @@ async fn checks(shared: &Shared, excluded: &[&str]) -> Vec<Check> {
     ]
 }
 
-async fn read(shared: &Shared) -> Result<(), String> {
-    match timeout(READ_TIMEOUT, shared.handle.read_barrier(Consistency::Linearizable, 0)).await {
-        Ok(answer) => answer.map_err(|error| error.to_string()),
-        Err(_) => Err("TIMEOUT no quorum for read".to_owned()),
-    }
+async fn read(shared: &Shared) -> Result<(), ReadError> {
+    let barrier = shared.handle.read_barrier(Consistency::Linearizable, 0);
+    timeout(READ_TIMEOUT, barrier).await.unwrap_or(Err(ReadError::NoQuorum))
 }
 
 fn report(probe: &str, checks: &[Check], verbose: bool) -> Answer {

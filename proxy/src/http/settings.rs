@@ -4,9 +4,9 @@ use conf::options::{OPTIONS, SECTIONS, by_name};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::Http;
 use super::answer::{Answer, Failure};
 use super::call::Call;
+use super::state::State;
 use crate::shared::Shared;
 
 /// `/log-level`
@@ -18,8 +18,8 @@ struct LogLevel {
 }
 
 /// `/log-level`: what is logged.
-pub(super) fn log_level(http: &Http) -> Result<Answer, Failure> {
-    Answer::json(&LogLevel { level: http.config.load().log.level.clone() })
+pub(super) fn log_level(state: &State) -> Result<Answer, Failure> {
+    Answer::json(&LogLevel { level: state.config.load().log.level.clone() })
 }
 
 /// `/log-level`: changes what is logged, until the configuration is read again.
@@ -32,8 +32,8 @@ pub(super) fn set_log_level(shared: &Shared, call: &Call) -> Result<Answer, Fail
 }
 
 /// `/config`: an object for each section of `cluster.conf`, with every option as it would be written there.
-pub(super) fn config(http: &Http) -> Result<Answer, Failure> {
-    let (mut sections, config) = (Map::new(), http.config.load());
+pub(super) fn config(state: &State) -> Result<Answer, Failure> {
+    let (mut sections, config) = (Map::new(), state.config.load());
     for (section, _) in SECTIONS {
         let options = OPTIONS.iter().filter(|option| option.section == *section);
         let values = options.map(|option| (option.key.to_owned(), Value::String(option.shown(&config))));

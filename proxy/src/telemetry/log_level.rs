@@ -5,10 +5,14 @@
 
 use std::sync::{Mutex, OnceLock, PoisonError};
 
+use conf::expected::Expected;
 use tracing::level_filters::{LevelFilter, STATIC_MAX_LEVEL};
 use tracing_subscriber::Registry;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::reload::{Handle, Layer};
+
+/// What levels must be.
+const WANTED: &str = "error, warn, info or off, also by target as in info,openraft=warn";
 
 /// The levels in force, and the way to change them.
 struct Levels {
@@ -25,32 +29,31 @@ pub fn get() -> String {
         .map_or_else(String::new, |levels| levels.text.lock().unwrap_or_else(PoisonError::into_inner).clone())
 }
 
-/// Puts other levels in force; the error is a phrase that follows "must be". Where nothing is logged they are only
-/// checked.
-pub fn set(text: &str) -> Result<(), String> {
+/// Puts other levels in force. Where nothing is logged they are only checked.
+pub fn set(text: &str) -> Result<(), Expected> {
     let targets = parse(text)?;
     let Some(levels) = LEVELS.get() else { return Ok(()) };
     // Held until both are changed, so that two who change them do not leave the text of one and the levels of another.
     let mut known = levels.text.lock().unwrap_or_else(PoisonError::into_inner);
-    levels.handle.reload(targets).map_err(|error| format!("changeable ({error})"))?;
+    levels.handle.reload(targets).map_err(|error| Expected::from(format!("changeable ({error})")))?;
     text.clone_into(&mut known);
     Ok(())
 }
 
-/// Whether these are levels; the error is a phrase that follows "must be".
-pub fn check(text: &str) -> Result<(), String> {
+/// Whether these are levels.
+pub fn check(text: &str) -> Result<(), Expected> {
     parse(text).map(drop)
 }
 
 /// The filter in front of the log, with these levels.
-pub(super) fn filter(text: &str) -> Result<Layer<Targets, Registry>, String> {
+pub(super) fn filter(text: &str) -> Result<Layer<Targets, Registry>, Expected> {
     let (filter, handle) = Layer::new(parse(text)?);
     // Where a log has been started already, starting another fails, and this filter is used by nobody.
     let _ = LEVELS.set(Levels { text: Mutex::new(text.to_owned()), handle });
     Ok(filter)
 }
 
-fn parse(text: &str) -> Result<Targets, String> {
+fn parse(text: &str) -> Result<Targets, Expected> {
     let mut targets = Targets::new();
     let directives = text.split(',').map(str::trim).filter(|directive| !directive.is_empty());
     let mut none = true;
@@ -64,20 +67,18 @@ fn parse(text: &str) -> Result<Targets, String> {
     if none { Err(wanted()) } else { Ok(targets) }
 }
 
-fn level(name: &str) -> Result<LevelFilter, String> {
+fn level(name: &str) -> Result<LevelFilter, Expected> {
     // An empty one would be read as `error`.
     let level: LevelFilter = if name.is_empty() { None } else { name.parse().ok() }.ok_or_else(wanted)?;
     if level > STATIC_MAX_LEVEL {
-        return Err(format!(
-            "{}; what is below {STATIC_MAX_LEVEL} is compiled out of this program",
-            wanted()
-        ));
+        let below = format!("{WANTED}; what is below {STATIC_MAX_LEVEL} is compiled out of this program");
+        return Err(below.into());
     }
     Ok(level)
 }
 
-fn wanted() -> String {
-    "error, warn, info or off, also by target as in info,openraft=warn".to_owned()
+fn wanted() -> Expected {
+    WANTED.into()
 }
 
 #[cfg(test)]

@@ -1,14 +1,6 @@
 //! A leader that hangs: its process is stopped (`SIGSTOP`), or its machine is gone without a reset, which a network
 //! namespace plays whose cable is pulled. Nobody is told, and connections stay open.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test stops at the first surprise"
-)]
-#![allow(clippy::print_stdout, reason = "what was measured, and what was not run, is shown")]
-
 mod first_success;
 mod late_writes;
 

@@ -6,14 +6,6 @@
 //! | [`leaders`] | who leads, and what is left when nobody can |
 //! | [`seeds`] | nodes that find a cluster, or each other, by themselves |
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test stops at the first surprise"
-)]
-#![allow(clippy::print_stdout, reason = "what was measured is shown on request")]
-
 mod changes;
 mod leaders;
 mod seeds;

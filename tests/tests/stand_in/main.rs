@@ -11,13 +11,6 @@
 //! | [`instances`] | keys that may not stand in one command |
 //! | [`endings`] | what the end of the process, a power cut and an error leave behind |
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test stops at the first surprise"
-)]
-
 mod batches;
 mod collections;
 mod cursors;

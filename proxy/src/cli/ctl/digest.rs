@@ -6,8 +6,9 @@ use tabled::Tabled;
 use tabled::settings::Style;
 
 use super::super::client::Client;
-use super::super::{Failure, status};
-use super::{Call, plain, print_json};
+use super::super::failure::Failure;
+use super::super::status;
+use super::call::{Call, plain, print_json};
 
 /// How far ahead of the newest log entry the index lies that nodes are compared at: nothing where nobody writes, and more
 /// with each try, until the writes that come meanwhile do not overtake it before all are asked.

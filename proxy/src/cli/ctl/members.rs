@@ -4,8 +4,9 @@ use serde_json::json;
 use tabled::Tabled;
 use tabled::settings::Style;
 
-use super::super::{Failure, status};
-use super::{Call, print_json};
+use super::super::failure::Failure;
+use super::super::status;
+use super::call::{Call, print_json};
 
 #[derive(Tabled)]
 struct Row {

@@ -4,6 +4,7 @@
 //! or as JSON. Exit codes: 0 done; 1 it failed or was refused; 2 what was looked at is not well (`status`, `health`,
 //! `digest --all`); 64 the command line is wrong.
 
+mod call;
 mod digest;
 mod health;
 mod members;
@@ -13,10 +14,12 @@ use std::time::{Duration, Instant};
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use redis_protocol::resp2::types::BytesFrame;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::client::Client;
-use super::{Failure, json as json_flag, password, status};
+use super::failure::Failure;
+use super::flags::{json as json_flag, password};
+use super::status;
+use call::{Call, plain};
 
 /// How often is looked whether a snapshot is there.
 const POLL: Duration = Duration::from_millis(100);
@@ -138,57 +141,6 @@ pub(super) fn command() -> Command {
         )
 }
 
-/// One call of `ctl`.
-struct Call<'a> {
-    args: &'a ArgMatches,
-    address: &'a str,
-    password: Option<&'a str>,
-    patience: Duration,
-}
-
-impl Call<'_> {
-    fn client(&self) -> Result<Client, Failure> {
-        Client::connect(self.address, self.password, self.patience)
-    }
-
-    /// Sends one command.
-    fn ask(&self, command: &[&str]) -> Result<BytesFrame, Failure> {
-        self.client()?.call(command)
-    }
-
-    /// Sends one command that changes something, and says what was done.
-    fn change(&self, command: &[&str], done: impl std::fmt::Display) -> Result<(), Failure> {
-        let reply = self.ask(command)?;
-        self.show(&done.to_string(), json!({ "done": done.to_string(), "reply": plain(&reply) }))
-    }
-
-    /// As [`Self::change`], with FORCE where that is asked for.
-    fn change_by_force(&self, command: &[&str], done: impl std::fmt::Display) -> Result<(), Failure> {
-        self.change(&self.forced(command), done)
-    }
-
-    /// The command, with FORCE where that is asked for.
-    fn forced<'a>(&self, command: &[&'a str]) -> Vec<&'a str> {
-        let force: &[&str] = if self.args.get_flag("force") { &["FORCE"] } else { &[] };
-        [command, force].concat()
-    }
-
-    /// Prints a line, or JSON.
-    fn show(&self, line: &str, value: Value) -> Result<(), Failure> {
-        if self.args.get_flag("json") { print_json(&value) } else { print_line(line) }
-    }
-
-    fn text(&self, name: &str) -> &str {
-        self.args.get_one::<String>(name).map_or("", String::as_str)
-    }
-
-    /// The node that the subcommand is about; empty for none.
-    fn id(&self) -> String {
-        // Not every subcommand has this argument.
-        self.args.try_get_one::<u64>("id").ok().flatten().map(u64::to_string).unwrap_or_default()
-    }
-}
-
 /// Runs a subcommand.
 pub(super) fn run(args: &ArgMatches) -> Result<(), Failure> {
     let Some((name, args)) = args.subcommand() else {
@@ -281,28 +233,4 @@ fn logs_level(call: &Call<'_>) -> Result<(), Failure> {
     let reply = plain(&call.ask(&["CONFIG", "GET", "log.level"])?);
     let level = reply[1].as_str().unwrap_or_default();
     call.show(level, json!({ "level": level }))
-}
-
-/// A reply as JSON.
-fn plain(frame: &BytesFrame) -> Value {
-    match frame {
-        BytesFrame::SimpleString(bytes) | BytesFrame::BulkString(bytes) => {
-            String::from_utf8_lossy(bytes).into_owned().into()
-        }
-        BytesFrame::Error(text) => text.to_string().into(),
-        BytesFrame::Integer(number) => (*number).into(),
-        BytesFrame::Array(items) => items.iter().map(plain).collect::<Vec<_>>().into(),
-        BytesFrame::Null => Value::Null,
-    }
-}
-
-fn print_json(value: &Value) -> Result<(), Failure> {
-    let text = serde_json::to_string_pretty(value).map_err(Failure::because("cannot write JSON"))?;
-    println!("{text}");
-    Ok(())
-}
-
-fn print_line(line: &str) -> Result<(), Failure> {
-    println!("{line}");
-    Ok(())
 }

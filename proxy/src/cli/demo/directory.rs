@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use conf::ClusterConfig;
 
-use super::{Failure, node_dir};
+use crate::cli::failure::Failure;
 
 /// How many nodes a demo has that was told nothing.
 const NODES: u16 = 3;
@@ -92,4 +92,9 @@ impl Directory {
         }
         Ok(found)
     }
+}
+
+/// The directory of one node in that of the demo.
+pub(super) fn node_dir(dir: &Path, id: u16) -> PathBuf {
+    dir.join(format!("node{id}"))
 }

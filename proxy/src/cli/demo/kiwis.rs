@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{AccessFlags, Pid, access};
 
-use super::{ending, last_lines};
-use crate::cli::{Failure, private};
+use super::process::{ending, last_lines};
+use crate::cli::failure::Failure;
+use crate::cli::private;
 
 /// How far above its node's client port a Kiwi's port is.
 pub(super) const PORT_OFFSET: u16 = 1_000;

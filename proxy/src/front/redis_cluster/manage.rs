@@ -7,7 +7,7 @@ use adapter::{Reply, Stop};
 use raft::handle::Change;
 
 use super::map::{Entry, Map};
-use super::{Context, unknown_node};
+use crate::front::context::Context;
 use crate::front::nodes::failed;
 
 /// How far Redis puts the port for nodes behind the one for clients, if nobody says where it is.
@@ -15,7 +15,7 @@ const BUS_PORT_OFFSET: i64 = 10_000;
 
 /// Finds a node by its name.
 pub(super) fn find<'a>(map: &'a Map, name: &[u8]) -> Outcome<&'a Entry> {
-    map.find(name).ok_or_else(|| unknown_node(name))
+    map.find(name).ok_or_else(|| Stop::say(format!("ERR Unknown node {}", text::shown(name))))
 }
 
 /// Checks what can be checked before anybody is asked.

@@ -7,7 +7,7 @@ use raft::handle::{MemberStatus, Role};
 use raft::types::NodeId;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
-use super::Context;
+use crate::front::context::Context;
 
 /// Where a node is reached, as Redis writes it: IPv6 addresses have no brackets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -11,13 +11,14 @@ mod map;
 mod show;
 
 use adapter::clock::unix_ms;
+use adapter::command::arg;
 use adapter::command::slot::{self, SLOTS};
-use adapter::command::{arg, text};
 use adapter::error::Outcome;
 use adapter::{Reply, Stop};
 use bytes::Bytes;
 
-use super::{Context, help};
+use super::context::Context;
+use super::help;
 use map::Map;
 
 const DISABLED: Stop = Stop::text("ERR This instance has cluster support disabled");
@@ -107,9 +108,4 @@ async fn look_into(context: &Context<'_>, args: &[&[u8]]) -> Reply {
     let mut call = vec![Bytes::from_static(slot::LOOK.as_bytes())];
     call.extend(args.iter().map(|arg| Bytes::copy_from_slice(arg)));
     context.shared.handle.adapter().read(call, unix_ms()).await.reply
-}
-
-/// The error for a name that no node has.
-fn unknown_node(name: &[u8]) -> Stop {
-    Stop::say(format!("ERR Unknown node {}", text::shown(name)))
 }

@@ -1,18 +1,17 @@
-//! The connections there are: for `CLIENT LIST`, `CLIENT KILL`, the limit and the shutdown.
+//! One connection, as others see it: what `CLIENT LIST` shows of it, and what it can be asked to do.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::os::fd::RawFd;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use adapter::Spec;
 use bytes::Bytes;
-use dashmap::DashMap;
 use tokio::sync::Notify;
 
-use crate::client_memory::{ClientMemory, Usage};
+use super::usage::Usage;
 use crate::resp::Protocol;
 
 /// What a connection is asked to do by others.
@@ -67,6 +66,31 @@ pub struct Shown {
 }
 
 impl Client {
+    /// One that has just come.
+    pub(super) fn new(id: u64, address: SocketAddr, local: SocketAddr, fd: RawFd) -> Self {
+        let now = Instant::now();
+        Self {
+            id,
+            address,
+            local,
+            usage: Usage::default(),
+            fd,
+            connected: now,
+            wish: AtomicU8::new(Wish::Serve as u8),
+            wake: Notify::new(),
+            shown: Mutex::new(Shown {
+                name: Bytes::new(),
+                lib_name: Bytes::new(),
+                lib_ver: Bytes::new(),
+                protocol: Protocol::Resp2,
+                no_touch: false,
+                last: None,
+                active: now,
+                commands: 0,
+            }),
+        }
+    }
+
     /// What is shown of it, to look at or to change.
     pub fn shown(&self) -> MutexGuard<'_, Shown> {
         self.shown.lock().unwrap_or_else(PoisonError::into_inner)
@@ -145,91 +169,5 @@ impl Client {
     /// When it came.
     pub fn connected(&self) -> Instant {
         self.connected
-    }
-}
-
-/// All connections.
-#[derive(Default)]
-pub struct Clients {
-    by_id: DashMap<u64, Arc<Client>>,
-    last_id: AtomicU64,
-    /// What they hold.
-    pub memory: ClientMemory,
-}
-
-impl Clients {
-    /// Adds a connection, with its file descriptor.
-    pub fn add(&self, address: SocketAddr, local: SocketAddr, fd: RawFd) -> Arc<Client> {
-        let now = Instant::now();
-        let client = Arc::new(Client {
-            id: self.last_id.fetch_add(1, Ordering::Relaxed) + 1,
-            address,
-            local,
-            usage: Usage::default(),
-            fd,
-            connected: now,
-            wish: AtomicU8::new(Wish::Serve as u8),
-            wake: Notify::new(),
-            shown: Mutex::new(Shown {
-                name: Bytes::new(),
-                lib_name: Bytes::new(),
-                lib_ver: Bytes::new(),
-                protocol: Protocol::Resp2,
-                no_touch: false,
-                last: None,
-                active: now,
-                commands: 0,
-            }),
-        });
-        self.by_id.insert(client.id, Arc::clone(&client));
-        client
-    }
-
-    /// Removes a connection, and what it holds from the sum.
-    pub fn remove(&self, client: &Client) {
-        self.by_id.remove(&client.id);
-        self.memory.forget(client);
-    }
-
-    /// Closes clients that hold most, if all hold more than the bound.
-    pub fn relieve(&self, bound: usize) {
-        self.memory.keep_within(bound, &self.by_id);
-    }
-
-    /// The most bytes of requests, and of replies, that one of them holds now.
-    pub fn largest_buffers(&self) -> (usize, usize) {
-        self.by_id.iter().fold((0, 0), |(input, output), entry| {
-            let holds = entry.value().usage.holdings();
-            (input.max(holds.query + holds.query_free), output.max(holds.reply + holds.piece_bytes))
-        })
-    }
-
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.by_id.len()
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.by_id.is_empty()
-    }
-
-    #[cfg(test)]
-    pub(crate) fn by_id(&self) -> &DashMap<u64, Arc<Client>> {
-        &self.by_id
-    }
-
-    /// All of them, oldest first.
-    pub fn all(&self) -> Vec<Arc<Client>> {
-        let mut all: Vec<_> = self.by_id.iter().map(|entry| Arc::clone(entry.value())).collect();
-        all.sort_unstable_by_key(|client| client.id);
-        all
-    }
-
-    /// Asks all of them.
-    pub fn ask_all(&self, wish: Wish) {
-        for entry in &self.by_id {
-            entry.value().ask(wish);
-        }
     }
 }
