@@ -23,6 +23,7 @@
 pub mod batch;
 pub mod clock;
 pub mod command;
+pub mod durable_file;
 pub mod embedded;
 pub mod error;
 pub mod failpoint;
@@ -30,6 +31,7 @@ pub mod keyspace;
 pub mod kiwi;
 pub mod memory;
 pub mod reply;
+pub mod rocksdb_failure;
 pub mod snapshot;
 
 mod adapter;

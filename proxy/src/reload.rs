@@ -10,6 +10,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use adapter::durable_file;
 use conf::change::Changes;
 use conf::check::check;
 use conf::expected::Expected;
@@ -199,7 +200,7 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     keep_owner(file.as_file(), &before)?;
     file.as_file().sync_all()?;
     file.persist(&path).map_err(|error| error.error)?;
-    File::open(directory)?.sync_all()
+    durable_file::sync_directory(directory)
 }
 
 /// Only root can give files away; where others rewrite somebody's file, it becomes theirs.

@@ -15,8 +15,8 @@
 use std::borrow::Cow;
 
 use adapter::{Reply, Stop};
-use raft::backup::TakeError;
-use raft::checkpoint::DigestError;
+use raft::backup::{IDLE, MOST, TakeError};
+use raft::checkpoint::{DigestError, MOST_AWAITED};
 use raft::handle::ChangeError;
 use raft::{ProposeError, ReadError};
 
@@ -100,8 +100,7 @@ impl RespError for DigestError {
             Self::Late { applied, index } => {
                 format!("TIMEOUT this node has applied {applied} so far, not {index}").into()
             }
-            // The bound is that of `raft::checkpoint`, which keeps it to itself.
-            Self::Busy => "BUSY digests at 16 indices are awaited already".into(),
+            Self::Busy => format!("BUSY digests at {MOST_AWAITED} indices are awaited already").into(),
             Self::Storage(error) => format!("ERR {error}").into(),
         }
     }
@@ -112,12 +111,12 @@ impl RespError for TakeError {
         match self {
             Self::Read(error) => error.text(),
             Self::Behind => "ERR the storage is being rebuilt; ask again later, or another node".into(),
-            // The bounds here and below are those of `raft::backup`, which keeps them to itself.
-            Self::Busy => "BUSY 4 snapshots are being read already".into(),
-            Self::Unknown => {
-                "ERR there is no such snapshot; its connection was closed, or it was not read for 60 seconds"
-                    .into()
-            }
+            Self::Busy => format!("BUSY {MOST} snapshots are being read already").into(),
+            Self::Unknown => format!(
+                "ERR there is no such snapshot; its connection was closed, or it was not read for {} seconds",
+                IDLE.as_secs()
+            )
+            .into(),
             Self::Beyond => "ERR the snapshot is shorter than that".into(),
             Self::Failed(reason) => format!("ERR the snapshot cannot be written: {reason}").into(),
         }

@@ -14,19 +14,19 @@ use tokio::sync::{OwnedMutexGuard, oneshot};
 use tokio::time::timeout;
 
 /// The most indices that are awaited at once.
-const MOST_AWAITED: usize = 16;
+pub const MOST_AWAITED: usize = 16;
 
 /// Why there is no digest at an index.
 #[derive(Debug, thiserror::Error)]
 pub enum DigestError {
     /// The node has moved on.
-    #[error("ERR this node has applied {applied} already; ask for an index ahead of that")]
+    #[error("this node has applied {applied} already; ask for an index ahead of that")]
     Passed {
         /// How far it is.
         applied: u64,
     },
     /// The node has not come that far in time.
-    #[error("TIMEOUT this node has applied {applied} so far, not {index}")]
+    #[error("this node has applied {applied} so far, not {index}")]
     Late {
         /// How far it is.
         applied: u64,
@@ -34,10 +34,10 @@ pub enum DigestError {
         index: u64,
     },
     /// The bound is reached.
-    #[error("BUSY digests at {MOST_AWAITED} indices are awaited already")]
+    #[error("digests at {MOST_AWAITED} indices are awaited already")]
     Busy,
     /// The storage failed.
-    #[error("ERR {0}")]
+    #[error("{0}")]
     Storage(#[from] StorageError),
 }
 

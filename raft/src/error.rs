@@ -6,22 +6,22 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum ProposeError {
     /// Not done: there is no leader that could be reached.
-    #[error("CLUSTERDOWN No raft leader")]
+    #[error("no Raft leader")]
     NoLeader,
     /// Not done: this node belongs to no cluster yet.
-    #[error("NOCLUSTER No Raft Cluster")]
+    #[error("no Raft cluster")]
     NoCluster,
     /// Not done: the bound on bytes in flight is reached.
-    #[error("BUSY too many writes are waiting to be committed")]
+    #[error("too many writes are waiting to be committed")]
     Busy,
     /// Not done: the node is going down.
-    #[error("CLUSTERDOWN this node is shutting down")]
+    #[error("this node is shutting down")]
     ShuttingDown,
     /// Unknown: it may or may not be done, now or later.
-    #[error("TIMEOUT not committed yet")]
+    #[error("not committed yet")]
     Unknown,
     /// Not done: this node is about to belong to a cluster.
-    #[error("NOCLUSTER No Raft Cluster (joining now)")]
+    #[error("no Raft cluster (joining now)")]
     Joining,
 }
 
@@ -29,21 +29,21 @@ pub enum ProposeError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum ReadError {
     /// No leader could be reached.
-    #[error("CLUSTERDOWN No raft leader")]
+    #[error("no Raft leader")]
     NoLeader,
     /// This node belongs to no cluster yet.
-    #[error("NOCLUSTER No Raft Cluster")]
+    #[error("no Raft cluster")]
     NoCluster,
     /// The leader could not confirm in time that it leads, or this node is too far behind it.
-    #[error("TIMEOUT no quorum for read")]
+    #[error("no quorum for read")]
     NoQuorum,
     /// This node has not applied in time what the session has seen.
-    #[error("TIMEOUT this node has not applied index {0} yet")]
+    #[error("this node has not applied index {0} yet")]
     NotApplied(u64),
     /// What this node has may be older than the bound of the read, and nobody could tell it better in time.
-    #[error("STALE this node may be behind the leader by more than {0} ms")]
+    #[error("this node may be behind the leader by more than {0} ms")]
     Stale(u64),
     /// This node is about to belong to a cluster.
-    #[error("NOCLUSTER No Raft Cluster (joining now)")]
+    #[error("no Raft cluster (joining now)")]
     Joining,
 }

@@ -148,8 +148,8 @@ pub trait Service: Send + Sync + 'static {
     /// When this answers, a read of the local storage keeps what the level promises. `seen` is the position that the
     /// session has seen.
     fn read_barrier(&self, consistency: Consistency, seen: u64) -> Boxed<'_, Result<(), ReadError>>;
-    /// The position up to which the local storage has applied: no read that has ended has seen more.
-    fn applied(&self) -> u64;
+    /// No read of the local storage that has ended has seen more of the log than up to this index.
+    fn seen_upto(&self) -> u64;
     /// Waits until the local storage has applied a position, for at most this long; whether it has.
     fn wait_applied(&self, index: u64, timeout: Duration) -> Boxed<'_, bool>;
     /// Waits until `wanted` members besides the leader have the log entry at this index, for at most this long; how

@@ -18,8 +18,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use crate::data_id::DataId;
-use crate::durable_file;
 use crate::types::NodeId;
+use adapter::durable_file;
 
 /// What stands in the place of the cluster's id in the directory of a node without one. The blank keeps it from being
 /// any cluster's id.

@@ -46,7 +46,6 @@ pub mod codec;
 mod consensus;
 pub mod data_id;
 mod discovery;
-mod durable_file;
 mod elections;
 mod error;
 pub mod failure;
@@ -72,6 +71,7 @@ pub mod standalone;
 pub mod state_machine;
 pub mod types;
 pub mod version;
+mod watermark;
 
 pub use conf::Consistency;
 pub use handle::{Committed, Handle, ProposeError, ReadError};

@@ -1,16 +1,18 @@
 //! One quorum round for all reads that wait.
 //!
-//! A read is linearizable if it sees every write that was answered before it began. The leader guarantees that
-//! without an entry in the log, in a *round*:
+//! A read is linearizable if it sees every write that was answered before it began, and every write that another read
+//! was answered with before it began. The leader guarantees that without an entry in the log, in a *round*:
 //!
-//! 1. It notes its vote V, which must be committed and its own, and its applied index R. It must have applied an
-//!    entry of its own term: only then does it know of everything that earlier leaders have committed.
+//! 1. It notes its vote V, which must be committed and its own, and R, its [`watermark`](crate::watermark): what any
+//!    storage may show of the log by now. It must have applied an entry of its own term: only then does it know of
+//!    everything that earlier leaders have committed.
 //! 2. It asks voters whether V is still the highest vote that they have seen. With a quorum of yeses (its own
 //!    included, in each half of a joint configuration) R is the read index.
 //! 3. The read waits until the local storage has applied R.
 //!
-//! **Why R suffices.** A write is answered only after the apply of the leader that answers it. Suppose a write was
-//! answered before the round began. If this leader answered it, its index is at most R. If an earlier one did, it is
+//! **Why R suffices.** A write is answered, and shown to a read of any node, only behind an apply; and a node applies
+//! only what its leader has told it to be committed, behind the leader's mark. Suppose a write was answered or shown
+//! before the round began. If that was under this leader, its index is at most R. If under an earlier one, it is
 //! before this term's first entry, and so at most R. A later one, with a vote above V, would have needed grants of
 //! a quorum before the round began; that quorum and the round's have a node in common, and that node, asked after
 //! its grant, would have said no: a grant is answered only after the vote is saved, and the cell that

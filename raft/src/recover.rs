@@ -26,11 +26,11 @@ use conf::ClusterConfig;
 use openraft::storage::RaftLogStorage;
 use openraft::{CommittedLeaderId, EntryPayload, Membership, RaftLogReader};
 
-use crate::durable_file;
 use crate::identity::{self, Identity, IdentityError, RECOVERING, STANDALONE};
 use crate::log_store::{LogStore, OpenError, Options};
 use crate::state_machine::files::Files;
 use crate::types::{Entry, LogId, NodeId, Peer, StorageError, Vote};
+use adapter::durable_file;
 
 /// Entries that are looked at in one go.
 const ENTRIES_AT_ONCE: u64 = 1024;
@@ -179,7 +179,7 @@ async fn end(log: &LogStore, snapshot: Option<LogId>) -> Result<Option<LogId>, R
     if there == Some(snapshot) || purged.is_some_and(|purged| purged.index >= snapshot.index) {
         return Ok(last);
     }
-    log.replace_offline(snapshot).map_err(RecoverError::Entries)?;
+    log.replace_offline(snapshot).map_err(|error| RecoverError::Entries(error.to_string()))?;
     Ok(Some(snapshot))
 }
 
@@ -226,7 +226,8 @@ fn append(log: &LogStore, last: LogId, me: NodeId, raft: &str) -> Result<u64, Re
     let membership = Membership::new(vec![BTreeSet::from([me])], BTreeMap::from([(me, peer)]));
     let log_id = LogId::new(CommittedLeaderId::new(term, me), index);
     let entry = Entry { log_id, payload: EntryPayload::Membership(membership) };
-    log.append_offline(&entry, &Vote::new(term, me)).map_err(RecoverError::Entries)?;
+    let appended = log.append_offline(&entry, &Vote::new(term, me));
+    appended.map_err(|error| RecoverError::Entries(error.to_string()))?;
     Ok(index)
 }
 

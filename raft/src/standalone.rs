@@ -160,17 +160,17 @@ impl Service for Alone {
         })
     }
 
-    fn applied(&self) -> u64 {
+    fn seen_upto(&self) -> u64 {
         self.adapter.applied().position.index
     }
 
     fn wait_applied(&self, index: u64, timeout: Duration) -> Boxed<'_, bool> {
         Box::pin(async move {
             let deadline = Instant::now() + timeout;
-            while self.applied() < index && Instant::now() < deadline {
+            while self.seen_upto() < index && Instant::now() < deadline {
                 tokio::time::sleep(APPLY_PAUSE.min(timeout)).await;
             }
-            self.applied() >= index
+            self.seen_upto() >= index
         })
     }
 

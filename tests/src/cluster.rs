@@ -18,7 +18,7 @@ use crate::ask::{ask, wait_for};
 use crate::engine::Engine;
 use crate::kiwi::Kiwi;
 use crate::link::Link;
-use crate::ports;
+use crate::{ports, process};
 
 /// The secret of the tests' clusters.
 pub const SECRET: &str = "a-secret-of-the-tests";
@@ -334,29 +334,15 @@ impl Cluster {
     /// Stops a node as an operator does, and checks that it exits with 0.
     pub fn stop(&mut self, index: usize) {
         self.signal(index, Signal::SIGTERM);
-        let mut child = self.nodes[index].child.take().expect("the node runs");
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            if let Some(status) = child.try_wait().unwrap() {
-                assert!(status.success(), "node {} exited with {status}\n{}", index + 1, self.log(index));
-                return;
-            }
-            assert!(Instant::now() < deadline, "node {} does not stop\n{}", index + 1, self.log(index));
-            sleep(Duration::from_millis(10));
-        }
+        let code = self.wait_for_end(index);
+        assert_eq!(code, Some(0), "node {}\n{}", index + 1, self.log(index));
     }
 
     /// Waits until a node's process has ended by itself; its exit code, none if a signal ended it.
     pub fn wait_for_end(&mut self, index: usize) -> Option<i32> {
         let mut child = self.nodes[index].child.take().expect("the node runs");
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            if let Some(status) = child.try_wait().unwrap() {
-                return status.code();
-            }
-            assert!(Instant::now() < deadline, "node {} does not end\n{}", index + 1, self.log(index));
-            sleep(Duration::from_millis(10));
-        }
+        process::wait_for_end(&mut child, PATIENCE, || format!("node {}\n{}", index + 1, self.log(index)))
+            .code()
     }
 
     /// A node's log so far.

@@ -3,7 +3,6 @@
 //! | module | what it says |
 //! |---|---|
 //! | [`ask`] | a command in one line, and waiting |
-//! | [`clock_shim`] | wall clocks that a test moves, each of one process |
 //! | [`cluster`] | a cluster of `raft-proxy` processes that can be killed, paused and restarted |
 //! | [`clock_shim`] | wall clocks that a test moves, each of one process |
 //! | [`differential`] | what the differential test needs: a real Redis, random calls, comparison |
@@ -16,6 +15,7 @@
 //! | [`needs`] | what a test needs of the machine |
 //! | [`netns`] | a network in which packets are lost in one direction |
 //! | [`ports`] | free ports |
+//! | [`process`] | the end of processes |
 //! | [`promises`] | readers that check what each level of consistency promises |
 //! | [`raw`] | a RESP client that does nothing by itself |
 //! | [`solo`] | one node by itself, started with limits |
@@ -34,6 +34,7 @@ pub mod link;
 pub mod needs;
 pub mod netns;
 pub mod ports;
+pub mod process;
 pub mod promises;
 pub mod raw;
 pub mod solo;

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::cluster::{PATIENCE, binary};
-use crate::ports;
 use crate::raw;
+use crate::{ports, process};
 
 /// A node, its directory and its log. The process is ended when this is dropped.
 pub struct Solo {
@@ -95,15 +95,8 @@ impl Solo {
 
     /// Waits for the end of the process.
     pub fn wait_for_exit(&mut self) -> ExitStatus {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            if let Some(status) = self.child.as_mut().unwrap().try_wait().unwrap() {
-                self.child = None;
-                return status;
-            }
-            assert!(Instant::now() < deadline, "it does not end\n{}", self.log());
-            sleep(Duration::from_millis(20));
-        }
+        let mut child = self.child.take().unwrap();
+        process::wait_for_end(&mut child, PATIENCE, || self.log())
     }
 
     /// A connection that sees every byte.

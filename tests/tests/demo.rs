@@ -3,13 +3,14 @@
 use std::io::{BufRead, BufReader};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tests::cluster::{PATIENCE, beside_tests, binary};
 use tests::engine::{self, Engine};
+use tests::process::Parent;
 
 fn kiwi_bin(engine: Engine) -> PathBuf {
     match std::env::var_os("KIWI_BIN") {
@@ -32,19 +33,6 @@ fn free_port() -> u16 {
         .expect("some ports are free")
 }
 
-/// Ended when a test fails.
-struct Demo(Child);
-
-impl Drop for Demo {
-    fn drop(&mut self) {
-        if matches!(self.0.try_wait(), Ok(None)) {
-            // SIGTERM, so that it ends what it has started.
-            let _ = kill(Pid::from_raw(self.0.id() as i32), Signal::SIGTERM);
-            let _ = self.0.wait();
-        }
-    }
-}
-
 fn connect(port: u16) -> redis::Connection {
     redis::Client::open(format!("redis://127.0.0.1:{port}/")).unwrap().get_connection().unwrap()
 }
@@ -61,7 +49,7 @@ fn run_demo(engine: Engine) {
         .args(["demo", "--backend", "kiwi", "--port", &port.to_string(), "--kiwi-bin"])
         .arg(kiwi_bin(engine));
     command.arg("--dir").arg(dir.path()).stdout(Stdio::piped()).stdin(Stdio::null());
-    let mut demo = Demo(command.spawn().unwrap());
+    let mut demo = Parent(command.spawn().unwrap());
     let mut lines = BufReader::new(demo.0.stdout.take().unwrap()).lines();
     let said: Vec<String> =
         lines.by_ref().map(Result::unwrap).take_while(|line| !line.contains("Ctrl-C")).collect();

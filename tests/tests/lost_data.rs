@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use raft::handle::Role;
 use tests::cluster::{Cluster, PATIENCE, SECRET, binary};
 use tests::engine::Engine;
+use tests::process;
 
 const THREE: [Engine; 3] = [Engine::Embedded; 3];
 
@@ -43,18 +44,8 @@ fn refused(cluster: &Cluster, index: usize) -> String {
     let mut command = cluster.command(index);
     command.stdin(Stdio::piped()).stdout(out.try_clone().unwrap()).stderr(out);
     let mut child = command.spawn().unwrap();
-    let deadline = Instant::now() + PATIENCE;
-    let status = loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            break status;
-        }
-        if Instant::now() >= deadline {
-            child.kill().unwrap();
-            child.wait().unwrap();
-            panic!("node {} was not refused:\n{}", index + 1, fs::read_to_string(&said).unwrap());
-        }
-        sleep(Duration::from_millis(10));
-    };
+    let so_far = || format!("node {} was not refused:\n{}", index + 1, fs::read_to_string(&said).unwrap());
+    let status = process::wait_for_end(&mut child, PATIENCE, so_far);
     let text = fs::read_to_string(&said).unwrap();
     assert_eq!(status.code(), Some(1), "{text}");
     text

@@ -4,7 +4,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -15,6 +15,7 @@ use tests::ask::{ask, text_of, wait_for, words};
 use tests::cluster::{Cluster, SECRET, binary};
 use tests::engine::Engine::{Embedded, StandIn};
 use tests::ports;
+use tests::process::Parent;
 
 fn run(args: &[&str]) -> Output {
     Command::new(binary()).args(args).stdin(Stdio::null()).output().unwrap()
@@ -238,8 +239,8 @@ fn a_damaged_storage_is_named_by_the_directory_whose_removal_heals_it() {
     assert_eq!(ask::<String>(&mut cluster.connect(0), "GET k").unwrap(), "v");
 }
 
-/// A demo that runs. Ended when a test fails.
-struct Demo(Child);
+/// A demo that runs.
+struct Demo(Parent);
 
 impl Demo {
     /// Starts one and waits until it says that it runs; what it has said.
@@ -250,22 +251,12 @@ impl Demo {
         let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
         // What comes behind that is read by nobody.
         let said = lines.take_while(|line| !line.contains("Ctrl-C")).collect();
-        (Self(child), said)
+        (Self(Parent(child)), said)
     }
 
     fn stop(mut self) {
-        kill(Pid::from_raw(self.0.id() as i32), Signal::SIGINT).unwrap();
-        assert!(self.0.wait().unwrap().success());
-    }
-}
-
-impl Drop for Demo {
-    fn drop(&mut self) {
-        if matches!(self.0.try_wait(), Ok(None)) {
-            // SIGTERM, so that it ends what it has started.
-            let _ = kill(Pid::from_raw(self.0.id() as i32), Signal::SIGTERM);
-            let _ = self.0.wait();
-        }
+        kill(Pid::from_raw(self.0.0.id() as i32), Signal::SIGINT).unwrap();
+        assert!(self.0.0.wait().unwrap().success());
     }
 }
 

@@ -9,9 +9,10 @@
 //! happens, `CURRENT` names one complete generation; all others are leftovers, removed at the next start.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use crate::durable_file;
 use crate::embedded::db::store::{Setup, Store};
 use crate::embedded::error::OpenError;
 
@@ -54,21 +55,14 @@ impl DataDir {
 
     /// Durably switches to a complete, flushed generation.
     pub(crate) fn switch_to(&self, number: u64) -> Result<(), OpenError> {
-        let (path, temporary) = (self.root.join("CURRENT"), self.root.join("CURRENT.new"));
+        let path = self.root.join("CURRENT");
         // The generation's directory entry must be durable before anything refers to it.
         self.sync_root()?;
-        let write = || {
-            let mut file = File::create(&temporary)?;
-            writeln!(file, "{number}")?;
-            file.sync_all()?;
-            fs::rename(&temporary, &path)
-        };
-        write().map_err(OpenError::io(&path))?;
-        self.sync_root()
+        durable_file::write(&path, format!("{number}\n").as_bytes()).map_err(OpenError::io(&path))
     }
 
     fn sync_root(&self) -> Result<(), OpenError> {
-        File::open(&self.root).and_then(|dir| dir.sync_all()).map_err(OpenError::io(&self.root))
+        durable_file::sync_directory(&self.root).map_err(OpenError::io(&self.root))
     }
 
     fn path(&self, number: u64) -> PathBuf {

@@ -4,6 +4,7 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Outcome, Stop, StorageError};
+use crate::rocksdb_failure::{self, Cause};
 
 /// Why the storage cannot be opened. Nothing has been overwritten.
 #[derive(Debug, thiserror::Error)]
@@ -76,17 +77,14 @@ impl OpenError {
         }
     }
 
-    /// Classifies a RocksDB error, as far as its kind and message allow.
+    /// An error of RocksDB.
     pub(crate) fn rocksdb(dir: &Path, error: &rocksdb::Error) -> Self {
         let (dir, reason) = (dir.to_owned(), error.to_string());
-        let missing =
-            error.kind() == rocksdb::ErrorKind::InvalidArgument && reason.contains("does not exist");
-        if reason.contains("No space left") {
-            Self::DiskFull { dir }
-        } else if error.kind() == rocksdb::ErrorKind::Corruption || missing {
-            Self::Damaged { dir, reason }
-        } else {
-            Self::Engine { dir, reason }
+        match rocksdb_failure::cause(error) {
+            Cause::Locked => Self::Locked { dir },
+            Cause::DiskFull => Self::DiskFull { dir },
+            Cause::Damaged => Self::Damaged { dir, reason },
+            Cause::Other => Self::Engine { dir, reason },
         }
     }
 }

@@ -7,12 +7,12 @@
 mod checked;
 
 use std::fmt::Display;
-use std::fs::File;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use adapter::durable_file;
 use adapter::snapshot::Survey;
 use clap::ArgMatches;
 use raft::backup::MOST_PIECE;
@@ -183,6 +183,5 @@ fn name(file: NamedTempFile, path: &Path, force: bool) -> Result<(), Failure> {
         Err(error) => return Err(Failure::Failed(format!("{}: {}", path.display(), error.error))),
     }
     let directory = directory(path);
-    let synced = File::open(directory).and_then(|directory| directory.sync_all());
-    synced.map_err(Failure::because(directory.display()))
+    durable_file::sync_directory(directory).map_err(Failure::because(directory.display()))
 }

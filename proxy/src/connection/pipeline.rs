@@ -285,8 +285,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 _ => self.put(&outcome.reply).await?,
             }
         }
-        // What they have seen was applied by now.
-        self.session.saw(self.shared.handle.applied());
+        // They have seen no more than this.
+        self.session.saw(self.shared.handle.seen_upto());
         let took = began.elapsed();
         self.shared.stats.read(took);
         self.count_group(took);

@@ -87,23 +87,23 @@ impl Service for TestService {
         Box::pin(async move { if fails { Err(ReadError::NoQuorum) } else { Ok(()) } })
     }
 
-    fn applied(&self) -> u64 {
+    fn seen_upto(&self) -> u64 {
         self.adapter.applied().position.index
     }
 
     fn wait_applied(&self, index: u64, timeout: Duration) -> Boxed<'_, bool> {
         Box::pin(async move {
-            if self.applied() < index {
+            if self.seen_upto() < index {
                 tokio::time::sleep(timeout).await;
             }
-            self.applied() >= index
+            self.seen_upto() >= index
         })
     }
 
     /// There are two others, and the last of them is one entry behind.
     fn wait_replicated(&self, index: u64, wanted: usize, timeout: Duration) -> Boxed<'_, usize> {
         Box::pin(async move {
-            let known = if index < self.applied() { 2 } else { 1 };
+            let known = if index < self.seen_upto() { 2 } else { 1 };
             if known < wanted {
                 tokio::time::sleep(timeout).await;
             }

@@ -13,7 +13,7 @@ use adapter::Position;
 use serde::Serialize;
 
 pub use restore::{Restore, RestoreError};
-pub use taken::{Backups, Begun, Hold, MOST_PIECE, Piece, TakeError};
+pub use taken::{Backups, Begun, Hold, IDLE, MOST, MOST_PIECE, Piece, TakeError};
 
 use crate::state_machine::Mark;
 use crate::types::NodeId;

@@ -18,7 +18,6 @@ use adapter::snapshot::{Digest, Header, with_header};
 use conf::ClusterConfig;
 use openraft::{CommittedLeaderId, Membership};
 
-use crate::durable_file;
 use crate::identity::{self, IdentityError, RESTORING, STANDALONE};
 use crate::node::entry::members;
 use crate::node::error::StartError;
@@ -27,6 +26,7 @@ use crate::state_machine::files::{self, Files};
 use crate::types::Members;
 use crate::types::{LogId, StoredMembership};
 use crate::version;
+use adapter::durable_file;
 
 /// What file systems have in an empty directory of their own.
 const LOST_AND_FOUND: &str = "lost+found";

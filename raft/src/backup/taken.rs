@@ -22,9 +22,9 @@ use tokio::time::{Instant, sleep_until, timeout};
 use crate::error::ReadError;
 
 /// The most snapshots that are read at once.
-const MOST: usize = 4;
+pub const MOST: usize = 4;
 /// A snapshot that nobody has asked for in this time is given up.
-const IDLE: Duration = Duration::from_secs(60);
+pub const IDLE: Duration = Duration::from_secs(60);
 /// How long a reader waits for bytes that are not written yet before it is answered none.
 const READ_WAIT: Duration = Duration::from_secs(1);
 /// The longest piece, bytes.
@@ -38,22 +38,22 @@ pub enum TakeError {
     #[error(transparent)]
     Read(#[from] ReadError),
     /// What reads have seen is not there: the storage is being given again what it has lost.
-    #[error("ERR the storage is being rebuilt; ask again later, or another node")]
+    #[error("the storage is being rebuilt; ask again later, or another node")]
     Behind,
     /// The bound is reached.
-    #[error("BUSY {MOST} snapshots are being read already")]
+    #[error("{MOST} snapshots are being read already")]
     Busy,
     /// It has another name, was not read for too long, was ended, or nobody holds it any more.
     #[error(
-        "ERR there is no such snapshot; its connection was closed, or it was not read for {} seconds",
+        "there is no such snapshot; its connection was closed, or it was not read for {} seconds",
         IDLE.as_secs()
     )]
     Unknown,
     /// The reader has asked for what is behind the end.
-    #[error("ERR the snapshot is shorter than that")]
+    #[error("the snapshot is shorter than that")]
     Beyond,
     /// It could not be written.
-    #[error("ERR the snapshot cannot be written: {0}")]
+    #[error("the snapshot cannot be written: {0}")]
     Failed(String),
 }
 

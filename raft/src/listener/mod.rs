@@ -48,12 +48,18 @@ pub fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     Ok(socket.into())
 }
 
+/// A bound port. It goes on whatever `accept` says.
+pub struct Acceptor {
+    port: &'static str,
+    socket: TcpListener,
+    failures: Quiet,
+}
+
 /// A port that takes connections up to its limits.
 pub struct Listener {
-    socket: TcpListener,
+    acceptor: Acceptor,
     slots: Arc<Slots>,
     door: Arc<Door>,
-    failures: Quiet,
 }
 
 /// Counts who is turned away from a port, and tells of it.
@@ -73,11 +79,40 @@ pub enum Accepted {
     TurnedAway(TcpStream, Refusal),
 }
 
+impl Acceptor {
+    /// A port by this name.
+    pub fn new(port: &'static str, socket: TcpListener) -> Self {
+        Self { port, socket, failures: Quiet::new(FAILURES_EVERY) }
+    }
+
+    /// The next connection. Dropping the future loses none.
+    pub async fn accept(&self) -> (TcpStream, SocketAddr) {
+        loop {
+            match self.socket.accept().await {
+                Ok(accepted) => return accepted,
+                Err(error) => self.failed(&error).await,
+            }
+        }
+    }
+
+    async fn failed(&self, error: &io::Error) {
+        // The connection broke before it was taken: nothing is wrong here, and the next one may be there already.
+        let is_its_own = [ErrorKind::ConnectionAborted, ErrorKind::ConnectionReset, ErrorKind::Interrupted];
+        if is_its_own.contains(&error.kind()) {
+            return;
+        }
+        if let Some(untold) = self.failures.line() {
+            tracing::warn!(port = self.port, %error, untold, "no connection can be accepted");
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
 impl Listener {
     /// A port by this name (`resp`, `http`). A metrics recorder must be installed before, or nothing is counted.
     pub fn new(port: &'static str, socket: TcpListener) -> Self {
-        let door = Arc::new(Door::new(port));
-        Self { socket, slots: Arc::default(), door, failures: Quiet::new(FAILURES_EVERY) }
+        let acceptor = Acceptor::new(port, socket);
+        Self { acceptor, slots: Arc::default(), door: Arc::new(Door::new(port)) }
     }
 
     /// For connections that are turned away after they have got a place.
@@ -89,13 +124,7 @@ impl Listener {
     pub async fn accept(&self, limits: impl Fn() -> Limits) -> Accepted {
         loop {
             self.slots.settle().await;
-            let (stream, address) = match self.socket.accept().await {
-                Ok(accepted) => accepted,
-                Err(error) => {
-                    self.failed(&error).await;
-                    continue;
-                }
-            };
+            let (stream, address) = self.acceptor.accept().await;
             match self.slots.take(address.ip(), &limits()) {
                 Ok(Place::Taken(slot)) => return Accepted::Connection(stream, address, slot),
                 Ok(Place::Given(slot, age)) => {
@@ -108,18 +137,6 @@ impl Listener {
                 }
             }
         }
-    }
-
-    async fn failed(&self, error: &io::Error) {
-        // The connection broke before it was taken: nothing is wrong here, and the next one may be there already.
-        let is_its_own = [ErrorKind::ConnectionAborted, ErrorKind::ConnectionReset, ErrorKind::Interrupted];
-        if is_its_own.contains(&error.kind()) {
-            return;
-        }
-        if let Some(untold) = self.failures.line() {
-            tracing::warn!(port = self.door.port, %error, untold, "no connection can be accepted");
-        }
-        tokio::time::sleep(PAUSE).await;
     }
 }
 

@@ -51,14 +51,47 @@ impl Recovered {
     }
 }
 
-/// The open database. Errors are sentences; the caller knows what was being done and to whom to tell it.
+/// The open database.
 pub(super) struct Disk {
     db: DB,
     path: PathBuf,
 }
 
-/// A failed operation: what RocksDB said, or what is wrong with what it gave.
-pub(super) type DiskResult<T> = Result<T, String>;
+/// Why an operation has failed.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(crate) enum DiskError {
+    /// RocksDB says so.
+    #[error(transparent)]
+    RocksDb(#[from] rocksdb::Error),
+    /// A value of `meta` cannot be written or read.
+    #[error("`{key}` is malformed: {reason}")]
+    Meta {
+        /// Its key.
+        key: String,
+        /// What is wrong.
+        reason: postcard::Error,
+    },
+    /// What stands in the place of an entry is none, or is another one.
+    #[error("entry {index}: {reason}")]
+    Entry {
+        /// The place.
+        index: u64,
+        /// What is wrong.
+        reason: String,
+    },
+    /// An entry stands under something that is no index.
+    #[error("an entry's key is malformed")]
+    Key,
+    /// The log lacks one of its column families.
+    #[error("the column family `{0}` is missing")]
+    NoFamily(String),
+    /// The file that says how far the log has been cannot be written.
+    #[error("how far it is cannot be written: {0}")]
+    Extent(String),
+}
+
+/// The result of an operation.
+pub(super) type DiskResult<T> = Result<T, DiskError>;
 
 impl Disk {
     /// Opens or creates the log, and changes nothing in one that is there.
@@ -71,7 +104,7 @@ impl Disk {
         let db = DB::open_cf_descriptors(&database_options(write_buffer_bytes), path, column_families)
             .map_err(sort)?;
         let disk = Self { db, path: path.to_owned() };
-        let damaged = |reason: String| OpenError::damaged(path, reason);
+        let damaged = |reason: DiskError| OpenError::damaged(path, reason);
         let found = disk.meta::<u32>(key::FORMAT).map_err(damaged)?;
         if let Some(found) = found.filter(|found| *found > FORMAT) {
             return Err(OpenError::Format { path: path.to_owned(), found, known: FORMAT });
@@ -88,7 +121,7 @@ impl Disk {
     /// Notes which log this is, and proves by a synced write that it can be written. A log of an earlier format becomes
     /// one of this.
     pub(super) fn claim(&self, data: DataId) -> Result<(), OpenError> {
-        let damaged = |reason: String| OpenError::damaged(&self.path, reason);
+        let damaged = |reason: DiskError| OpenError::damaged(&self.path, reason);
         let mut batch = WriteBatch::default();
         self.put_meta(&mut batch, key::FORMAT, &FORMAT).map_err(damaged)?;
         self.put_meta(&mut batch, key::DATA, &data).map_err(damaged)?;
@@ -99,17 +132,15 @@ impl Disk {
         let purged = self.meta::<LogId>(key::PURGED)?;
         let last = match self.db.iterator_cf(self.family(ENTRIES)?, IteratorMode::End).next() {
             Some(item) => {
-                let (key, value) = item.map_err(|error| error.to_string())?;
+                let (key, value) = item?;
                 Some(decode(&key, Bytes::from(value))?.log_id)
             }
             None => purged,
         };
         let bytes = ["rocksdb.total-sst-files-size", "rocksdb.cur-size-all-mem-tables"]
             .into_iter()
-            .map(|name| {
-                self.db.property_int_value_cf(self.family(ENTRIES)?, name).map_err(|error| error.to_string())
-            })
-            .sum::<Result<Option<u64>, String>>()?;
+            .map(|name| Ok(self.db.property_int_value_cf(self.family(ENTRIES)?, name)?))
+            .sum::<DiskResult<Option<u64>>>()?;
         let (data, vote, committed) =
             (self.meta(key::DATA)?, self.meta(key::VOTE)?, self.meta(key::COMMITTED)?);
         Ok(Recovered { data, vote, committed, purged, last, bytes: bytes.unwrap_or(0) })
@@ -122,8 +153,8 @@ impl Disk {
 
     /// Reads a value of `meta`.
     pub(super) fn meta<T: DeserializeOwned>(&self, key: &str) -> DiskResult<Option<T>> {
-        let value = self.db.get_pinned_cf(self.family(META)?, key).map_err(|error| error.to_string())?;
-        let malformed = |error| format!("`{key}` is malformed: {error}");
+        let value = self.db.get_pinned_cf(self.family(META)?, key)?;
+        let malformed = |reason| DiskError::Meta { key: key.to_owned(), reason };
         value.map(|value| postcard::from_bytes(&value).map_err(malformed)).transpose()
     }
 
@@ -134,7 +165,8 @@ impl Disk {
         key: &str,
         value: &impl Serialize,
     ) -> DiskResult<()> {
-        let value = postcard::to_stdvec(value).map_err(|error| error.to_string())?;
+        let malformed = |reason| DiskError::Meta { key: key.to_owned(), reason };
+        let value = postcard::to_stdvec(value).map_err(malformed)?;
         batch.put_cf(self.family(META)?, key, value);
         Ok(())
     }
@@ -161,12 +193,12 @@ impl Disk {
     /// Writes `batch` as a whole; if `sync`, it is on disk when this returns, with everything written before it.
     pub(super) fn write(&self, batch: WriteBatch, sync: bool) -> DiskResult<()> {
         let options = if sync { synced() } else { WriteOptions::default() };
-        self.db.write_opt(batch, &options).map_err(|error| error.to_string())
+        Ok(self.db.write_opt(batch, &options)?)
     }
 
     /// Puts everything that was written without a sync on disk.
     pub(super) fn sync(&self) -> DiskResult<()> {
-        self.db.flush_wal(true).map_err(|error| error.to_string())
+        Ok(self.db.flush_wal(true)?)
     }
 
     /// Gives back the files that hold nothing but entries before `end`, which are removed already.
@@ -174,7 +206,7 @@ impl Disk {
         let entries = self.family(ENTRIES)?;
         // The end is inclusive.
         let last = end.saturating_sub(1).to_be_bytes();
-        self.db.delete_file_in_range_cf(entries, 0u64.to_be_bytes(), last).map_err(|error| error.to_string())
+        Ok(self.db.delete_file_in_range_cf(entries, 0u64.to_be_bytes(), last)?)
     }
 
     /// Reads entries from `indexes` in order until `keep_on` says no to an entry's size in bytes. Indexes that are
@@ -191,7 +223,7 @@ impl Disk {
         let mode = IteratorMode::From(&start, Direction::Forward);
         let mut entries = Vec::new();
         for item in self.db.iterator_cf_opt(self.family(ENTRIES)?, options, mode) {
-            let (key, value) = item.map_err(|error| error.to_string())?;
+            let (key, value) = item?;
             if !keep_on(value.len()) {
                 break;
             }
@@ -201,17 +233,16 @@ impl Disk {
     }
 
     fn family(&self, name: &str) -> DiskResult<&ColumnFamily> {
-        self.db.cf_handle(name).ok_or_else(|| format!("the column family `{name}` is missing"))
+        self.db.cf_handle(name).ok_or_else(|| DiskError::NoFamily(name.to_owned()))
     }
 }
 
 fn decode(key: &[u8], mut frame: Bytes) -> DiskResult<Entry> {
-    let index = <[u8; 8]>::try_from(key)
-        .map(u64::from_be_bytes)
-        .map_err(|_| "an entry's key is malformed".to_owned())?;
-    let entry = decode_entry(&mut frame).map_err(|error| format!("entry {index}: {error}"))?;
+    let index = <[u8; 8]>::try_from(key).map(u64::from_be_bytes).map_err(|_| DiskError::Key)?;
+    let wrong = |reason: String| DiskError::Entry { index, reason };
+    let entry = decode_entry(&mut frame).map_err(|error| wrong(error.to_string()))?;
     if entry.log_id.index != index {
-        return Err(format!("entry {index}: the entry there says that it is entry {}", entry.log_id.index));
+        return Err(wrong(format!("the entry there says that it is entry {}", entry.log_id.index)));
     }
     Ok(entry)
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use rocksdb::ErrorKind;
+use adapter::rocksdb_failure::{self, Cause};
 
 use crate::data_id::DataId;
 
@@ -114,38 +114,18 @@ pub enum OpenError {
 }
 
 impl OpenError {
-    /// Sorts an error of RocksDB. It reports the system's errors by text only.
+    /// An error of RocksDB.
     pub(super) fn from_rocksdb(path: &Path, error: &rocksdb::Error) -> Self {
-        Self::sort(path, error.kind(), error.to_string())
-    }
-
-    fn sort(path: &Path, kind: ErrorKind, reason: String) -> Self {
-        let path = path.to_owned();
-        let says = |text: &str| reason.contains(text);
-        if says("No space left on device") || says("Disk quota exceeded") {
-            Self::DiskFull { path, reason }
-        } else if says("lock file") || says("lock hold") {
-            Self::Locked { path }
-        } else if kind == ErrorKind::Corruption {
-            Self::Damaged { path, reason }
-        } else {
-            Self::Other { path, reason }
+        let (path, reason) = (path.to_owned(), error.to_string());
+        match rocksdb_failure::cause(error) {
+            Cause::Locked => Self::Locked { path },
+            Cause::DiskFull => Self::DiskFull { path, reason },
+            Cause::Damaged => Self::Damaged { path, reason },
+            Cause::Other => Self::Other { path, reason },
         }
     }
 
     pub(super) fn damaged(path: &Path, reason: impl ToString) -> Self {
         Self::Damaged { path: path.to_owned(), reason: reason.to_string() }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_full_disk_is_called_a_full_disk() {
-        let said = "IO error: No space left on device: While appending to file: /d/log/000004.log: No space left on device";
-        let error = OpenError::sort(Path::new("/d/log"), ErrorKind::IOError, said.to_owned());
-        assert_eq!(error.to_string(), format!("the disk of the Raft log in /d/log is full: {said}"));
     }
 }

@@ -25,8 +25,8 @@ use bytes::{Buf, BufMut};
 use openraft::LeaderId;
 
 use crate::data_id::DataId;
-use crate::durable_file;
 use crate::types::Vote;
+use adapter::durable_file;
 
 const MAGIC: &[u8; 4] = b"KREX";
 const VERSION: u32 = 1;

@@ -64,8 +64,8 @@ use self::window::Window;
 use self::writer::{Done, Job, Writer};
 use crate::TypeConfig;
 use crate::data_id::DataId;
-use crate::durable_file;
 use crate::types::{Entry, LogId, NodeId, StorageError, Vote};
+use adapter::durable_file;
 
 /// The Raft log. Cheap to clone; all clones are the same log. It is closed, with everything written, when the last
 /// clone and the last [`LogReader`] are gone.
@@ -245,7 +245,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
             entries.retain(|entry| purged.is_none_or(|purged| entry.log_id.index > purged.index));
             window.append(&entries)
         };
-        let (ticket, bytes) = appended.map_err(|error| StorageIOError::write_logs(AnyError::error(error)))?;
+        let (ticket, bytes) = appended.map_err(|error| StorageIOError::write_logs(AnyError::new(&error)))?;
         self.shared.counters.grown.fetch_add(bytes as u64, Ordering::Relaxed);
         if let Some(last) = entries.last() {
             self.shared.timing.appending(last.log_id.index);

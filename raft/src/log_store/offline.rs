@@ -3,6 +3,7 @@
 
 use rocksdb::WriteBatch;
 
+use super::disk::{DiskError, DiskResult};
 use super::extent::Reach;
 use super::shared::Shared;
 use super::{LogStore, key};
@@ -11,7 +12,7 @@ use crate::types::{Entry, LogId, Vote};
 
 impl LogStore {
     /// Adds an entry and sets the vote, durably.
-    pub(crate) fn append_offline(&self, entry: &Entry, vote: &Vote) -> Result<(), String> {
+    pub(crate) fn append_offline(&self, entry: &Entry, vote: &Vote) -> DiskResult<()> {
         let Shared { disk, .. } = &*self.shared;
         let (mut batch, mut frame) = (WriteBatch::default(), bytes::BytesMut::new());
         encode_entry(entry, &mut frame);
@@ -22,7 +23,7 @@ impl LogStore {
     }
 
     /// Has the log end with an entry that a snapshot holds, durably: what is in the log is given up.
-    pub(crate) fn replace_offline(&self, by: LogId) -> Result<(), String> {
+    pub(crate) fn replace_offline(&self, by: LogId) -> DiskResult<()> {
         let Shared { disk, .. } = &*self.shared;
         let reach = Reach { end: by.index + 1, vote: self.current_vote() };
         let known = self.shared.extent().reach();
@@ -37,8 +38,8 @@ impl LogStore {
         self.extend_offline(Reach { vote: known.vote, ..reach })
     }
 
-    fn extend_offline(&self, reach: Reach) -> Result<(), String> {
+    fn extend_offline(&self, reach: Reach) -> DiskResult<()> {
         let mut extent = self.shared.extent();
-        extent.set(reach).and_then(|()| extent.sync()).map_err(|error| error.to_string())
+        extent.set(reach).and_then(|()| extent.sync()).map_err(|error| DiskError::Extent(error.to_string()))
     }
 }

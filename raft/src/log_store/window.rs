@@ -9,6 +9,14 @@ use super::disk::Recovered;
 use crate::codec;
 use crate::types::{Entry, LogId};
 
+/// An entry does not follow the end of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("entry {entry} does not follow the last entry {last:?}")]
+pub(super) struct Gap {
+    entry: LogId,
+    last: Option<LogId>,
+}
+
 /// Where the log begins and ends, and its most recent entries, without a hole.
 ///
 /// An entry that is not on disk yet stays, whatever the bound: it can be read nowhere else.
@@ -70,11 +78,11 @@ impl Window {
 
     /// Adds entries behind the last one; answers the append's ticket and the entries' bytes. A hole is refused,
     /// and nothing added.
-    pub(super) fn append(&mut self, entries: &[Entry]) -> Result<(u64, usize), String> {
+    pub(super) fn append(&mut self, entries: &[Entry]) -> Result<(u64, usize), Gap> {
         let mut last = self.last;
         for entry in entries {
             if last.is_some_and(|last| entry.log_id.index != last.index + 1) {
-                return Err(format!("entry {} does not follow the last entry {last:?}", entry.log_id));
+                return Err(Gap { entry: entry.log_id, last });
             }
             last = Some(entry.log_id);
         }

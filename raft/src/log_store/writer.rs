@@ -12,7 +12,7 @@ use openraft::storage::LogFlushed;
 use rocksdb::WriteBatch;
 use tokio::sync::oneshot;
 
-use super::disk::DiskResult;
+use super::disk::{DiskError, DiskResult};
 use super::extent::Reach;
 use super::shared::Shared;
 use super::{key, window};
@@ -105,7 +105,7 @@ struct Thread {
     unsynced: bool,
     /// The first failure. What a disk holds after a failed sync is unknown, and a second sync that succeeds proves
     /// nothing: from then on every write fails.
-    failure: Option<String>,
+    failure: Option<DiskError>,
 }
 
 impl Thread {
@@ -189,7 +189,7 @@ impl Thread {
     fn extend(&self, reach: Reach, sync: bool) -> DiskResult<()> {
         let mut extent = self.shared.extent();
         let set = extent.set(reach).and_then(|()| if sync { extent.sync() } else { Ok(()) });
-        set.map_err(|error| format!("how far it is cannot be written: {error}"))
+        set.map_err(|error| DiskError::Extent(error.to_string()))
     }
 
     fn add(&mut self, job: &Job, batch: &mut WriteBatch) -> DiskResult<()> {
@@ -250,11 +250,11 @@ impl Thread {
         }
     }
 
-    fn fail(&mut self, failure: &str) {
+    fn fail(&mut self, failure: &DiskError) {
         if self.failure.is_none() {
             let path = self.shared.disk.path().display();
-            tracing::error!(%path, failure, "the Raft log cannot be written: this node stops");
-            self.failure = Some(failure.to_owned());
+            tracing::error!(%path, %failure, "the Raft log cannot be written: this node stops");
+            self.failure = Some(failure.clone());
         }
     }
 }

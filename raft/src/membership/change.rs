@@ -50,56 +50,56 @@ pub enum Change {
     },
 }
 
-/// Why there is no change. The texts are replies to clients.
+/// Why there is no change.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum ChangeError {
     /// Nobody leads who could be reached.
-    #[error("CLUSTERDOWN No raft leader")]
+    #[error("no Raft leader")]
     NoLeader,
     /// The node asked belongs to no cluster.
-    #[error("NOCLUSTER No Raft Cluster")]
+    #[error("no Raft cluster")]
     NoCluster,
     /// It belongs to one already.
-    #[error("ERR Already cluster member")]
+    #[error("it is a member of a cluster already")]
     AlreadyMember,
     /// Ids are never used twice.
-    #[error("ERR node id has already been used in this cluster")]
+    #[error("node id has already been used in this cluster")]
     IdUsed,
     /// There is no such member.
-    #[error("ERR node id does not exist")]
+    #[error("node id does not exist")]
     NoSuchNode,
     /// There is one change at a time.
-    #[error("ERR a membership change is in progress: {0}")]
+    #[error("a membership change is in progress: {0}")]
     Busy(String),
     /// It must not be, or cannot.
-    #[error("ERR {0}")]
+    #[error("{0}")]
     Refused(String),
     /// It may be done, now or later.
-    #[error("TIMEOUT not committed yet")]
+    #[error("not committed yet")]
     Unknown,
     /// It has begun for certain, and has not ended in the time that is waited for.
-    #[error("ERR the change goes on, but is not finished yet: {0}")]
+    #[error("the change goes on, but is not finished yet: {0}")]
     GoesOn(String),
     /// `RAFT.TRANSFER_LEADER`: no leader in time.
-    #[error("ERR transfer timed out")]
+    #[error("transfer timed out")]
     TransferTimedOut,
     /// `RAFT.TRANSFER_LEADER`: another one than was asked for.
-    #[error("ERR different node elected leader")]
+    #[error("different node elected leader")]
     DifferentLeader,
     /// The node is configured to belong to none.
-    #[error("ERR this node runs without a cluster (cluster.enabled = false)")]
+    #[error("this node runs without a cluster (cluster.enabled = false)")]
     StandAlone,
     /// Whoever should be at the addresses named is not there: which address, and why.
-    #[error("ERR {0}")]
+    #[error("{0}")]
     Unreachable(String),
 }
 
 /// Why leadership was not transferred.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum TransferError {
-    #[error("CLUSTERDOWN No raft leader")]
+    #[error("no Raft leader")]
     NotLeader,
-    #[error("ERR node id does not exist")]
+    #[error("node id does not exist")]
     NoSuchNode,
     #[error("node {0} is a learner: it cannot lead")]
     Learner(NodeId),
@@ -107,9 +107,9 @@ pub(crate) enum TransferError {
     NobodyElse,
     #[error("leadership is being transferred already")]
     InProgress,
-    #[error("ERR transfer timed out")]
+    #[error("transfer timed out")]
     TimedOut,
-    #[error("ERR different node elected leader")]
+    #[error("different node elected leader")]
     Different,
 }
 

@@ -33,6 +33,7 @@ use crate::elections::Elections;
 use crate::lease::Lease;
 use crate::logger::RaftLogger;
 use crate::types::{Entry, LogId, NodeId, Peer, Vote};
+use crate::watermark::Watermark;
 
 type AppendResult = Result<AppendEntriesResponse<NodeId>, CallError>;
 type RpcError = RPCError<NodeId, Peer, RaftError<NodeId>>;
@@ -63,6 +64,7 @@ pub struct RaftNetworkClients {
     heartbeat_interval: Duration,
     elections: Arc<Elections>,
     lease: Arc<Lease>,
+    watermark: Arc<Watermark>,
 }
 
 impl RaftNetworkClients {
@@ -71,8 +73,9 @@ impl RaftNetworkClients {
         heartbeat_interval: Duration,
         elections: Arc<Elections>,
         lease: Arc<Lease>,
+        watermark: Arc<Watermark>,
     ) -> Self {
-        Self { peers, encoded: Arc::default(), heartbeat_interval, elections, lease }
+        Self { peers, encoded: Arc::default(), heartbeat_interval, elections, lease, watermark }
     }
 }
 
@@ -86,6 +89,7 @@ impl RaftNetworkFactory<TypeConfig> for RaftNetworkClients {
             encoded: Arc::clone(&self.encoded),
             heartbeat_interval: self.heartbeat_interval,
             elections: Arc::clone(&self.elections),
+            watermark: Arc::clone(&self.watermark),
             in_flight: None,
             snapshot_wait: Duration::ZERO,
         }
@@ -98,6 +102,7 @@ pub struct RaftNetworkClient {
     encoded: Arc<EncodedEntries>,
     heartbeat_interval: Duration,
     elections: Arc<Elections>,
+    watermark: Arc<Watermark>,
     in_flight: Option<InFlight>,
     /// The wait before the next snapshot, if the last one could not be sent: openraft begins its own waits anew with every
     /// snapshot.
@@ -174,6 +179,8 @@ impl RaftNetwork<TypeConfig> for RaftNetworkClient {
             tracing::warn!(%deposed, "an append was not sent");
             return Err(RPCError::Unreachable(Unreachable::new(&deposed)));
         }
+        // Whoever is told may show it before this node does.
+        self.watermark.raise(rpc.leader_commit.map_or(0, |committed| committed.index));
         let Some(last) = rpc.entries.last().map(|entry| entry.log_id) else {
             let deadline = Instant::now() + option.hard_ttl();
             let header = |version| wire::append_header(version, &rpc, 0).into();
@@ -370,7 +377,8 @@ mod tests {
             Peers::new(Credentials::new(2, "c", "a secret of the tests").unwrap(), Default::default());
         let elections = Elections::new((Duration::from_millis(500), Duration::from_secs(1)));
         let lease = Arc::new(Lease::new(2, &conf::ClusterConfig::default().raft));
-        let mut clients = RaftNetworkClients::new(peers, Duration::from_millis(100), elections, lease);
+        let mut clients =
+            RaftNetworkClients::new(peers, Duration::from_millis(100), elections, lease, Arc::default());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let peer = Peer { raft: listener.local_addr().unwrap().to_string(), ..Peer::default() };
         let mut client = clients.new_client(1, &peer).await;

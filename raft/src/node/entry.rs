@@ -17,9 +17,9 @@ use conf::ClusterConfig;
 
 use super::bootstrap;
 use super::error::StartError;
-use crate::durable_file;
 use crate::identity::{Identity, IdentityError, STANDALONE};
 use crate::types::{Members, NodeId, Peer};
+use adapter::durable_file;
 
 const FILE: &str = "entry";
 const FOUNDER: &str = "founder";

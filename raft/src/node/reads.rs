@@ -28,6 +28,7 @@ use crate::proposer::Route;
 use crate::read_index::{Index, Quorum, ReadIndex, Refused, Survey};
 use crate::state_machine::Progress;
 use crate::types::{NodeId, Vote};
+use crate::watermark::Watermark;
 
 /// A peer that has not answered by then is not waited for alone any more.
 const PATIENCE: Duration = Duration::from_millis(10);
@@ -53,6 +54,7 @@ pub(crate) struct Reads {
     leadership: Leadership,
     log: LogStore,
     progress: watch::Receiver<Progress>,
+    watermark: Arc<Watermark>,
     index: ReadIndex,
     survey: Mutex<Survey>,
     lease: Arc<Lease>,
@@ -68,7 +70,7 @@ impl Reads {
         id: NodeId,
         leadership: Leadership,
         log: LogStore,
-        progress: watch::Receiver<Progress>,
+        (progress, watermark): (watch::Receiver<Progress>, Arc<Watermark>),
         lease: Arc<Lease>,
         config: Live,
     ) -> Arc<Self> {
@@ -77,6 +79,7 @@ impl Reads {
             leadership,
             log,
             progress,
+            watermark,
             index: ReadIndex::default(),
             survey: Mutex::new(Survey::new(PATIENCE)),
             lease,
@@ -123,6 +126,11 @@ impl Reads {
     /// The index up to which the local storage has applied.
     pub(crate) fn applied_upto(&self) -> u64 {
         applied_index(&self.progress.borrow())
+    }
+
+    /// No read of the local storage has seen anything above this index.
+    pub(crate) fn seen_upto(&self) -> u64 {
+        self.watermark.index()
     }
 
     async fn fresh(&self, bound: Duration) -> Result<(), ReadError> {
@@ -179,8 +187,8 @@ impl Reads {
 
     /// The read index, if this node's lease shows that it leads.
     fn leased(&self) -> Option<u64> {
-        // In this order: what nobody else can have answered by the time of the clock is at most the index that was
-        // applied before it, and a vote for another is written down before it is given.
+        // In this order: what anybody can have been shown by the time of the clock is at most the mark of before, unless
+        // another leads by then; and a vote for another is written down before it is given.
         let (vote, index) = self.standing().ok()?;
         let (index, now) = (index?, boot_clock::now()?);
         let holds = self.lease.holds(vote, &self.leadership.voters(), now);
@@ -220,7 +228,7 @@ impl Reads {
         }
     }
 
-    /// Vote and applied index, if this node may lead reads now.
+    /// The vote and the read index, if this node may lead reads now: no index until an entry of its own term is applied.
     fn standing(&self) -> Result<(Vote, Option<u64>), Refused> {
         let vote = self.log.current_vote().filter(|vote| vote.committed).ok_or(Refused::NotLeader)?;
         if vote.leader_id.node_id != self.id || self.leadership.route() != Route::Here {
@@ -228,7 +236,7 @@ impl Reads {
         }
         let own = CommittedLeaderId::new(vote.leader_id.term, vote.leader_id.node_id);
         let applied = self.progress.borrow().applied.filter(|applied| applied.leader_id == own);
-        Ok((vote, applied.map(|applied| applied.index)))
+        Ok((vote, applied.map(|applied| applied.index.max(self.watermark.index()))))
     }
 
     async fn leader_round(&self) -> Index {

@@ -18,8 +18,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use openraft::SnapshotMeta;
 
 use super::mark::Mark;
-use crate::durable_file;
 use crate::types::{NodeId, Peer, SnapshotFile};
+use adapter::durable_file;
 
 const STREAM: &str = "snap";
 const META: &str = "meta";

@@ -52,6 +52,7 @@ use crate::log_store::LogReader;
 use crate::logger::RaftLogger;
 use crate::types::{Entry, LogId, NodeId, Peer, Replies, SnapshotFile, StorageError, StoredMembership};
 use crate::version;
+use crate::watermark::Watermark;
 
 pub use self::builder::SnapshotBuilder;
 pub(crate) use self::keeper::{KeepError, Keeper};
@@ -114,6 +115,8 @@ impl KiwiStateMachine {
         let unread = |error: StorageError| OpenError::Position(error.to_string());
         version::check(mark.version)?;
         let pieces = Pieces::of(&mark, &log).await.map_err(unread)?;
+        let watermark = Arc::<Watermark>::default();
+        watermark.raise(applied.position.index);
         let (progress, _) = watch::channel(Progress { applied: mark.applied, snapshot });
         let (turn, cluster_id) = (Arc::default(), Bytes::copy_from_slice(cluster_id.as_bytes()));
         let checkpointer = Arc::new(Checkpointer::new(Arc::clone(&adapter), Arc::clone(&turn)));
@@ -129,6 +132,7 @@ impl KiwiStateMachine {
                 taken: Arc::default(),
                 cluster_id,
                 progress,
+                watermark,
                 applying: metrics::histogram!("raft_proxy_apply_log_duration_seconds"),
                 busy: Arc::default(),
             }),
@@ -141,6 +145,11 @@ impl KiwiStateMachine {
     /// applied.
     pub fn progress(&self) -> watch::Receiver<Progress> {
         self.shared.progress.subscribe()
+    }
+
+    /// What reads may have seen.
+    pub(crate) fn watermark(&self) -> Arc<Watermark> {
+        Arc::clone(&self.shared.watermark)
     }
 
     /// Whether a run takes long.
@@ -181,6 +190,7 @@ impl KiwiStateMachine {
         let failed = |error: AnyError| StorageError::from(StorageIOError::apply(last, error));
         let (expected, began) = (run.batches.len(), Instant::now());
         let _running = self.shared.busy.begin();
+        self.shared.watermark.raise(last.index);
         let applied = loop {
             if last.index < self.shared.restored.load(Ordering::Acquire) {
                 // Only a follower is given a snapshot: nobody waits for these replies.
@@ -284,6 +294,7 @@ impl RaftStateMachine<TypeConfig> for KiwiStateMachine {
         let stream = stream::open(&snapshot.path, &self.shared.cluster_id);
         let stream = stream.map_err(|error| failed(AnyError::new(&error)))?;
         stream.sync_all().map_err(|error| failed(AnyError::new(&error)))?;
+        self.shared.watermark.raise(meta.last_log_id.map_or(0, |last| last.index));
         let installed = self
             .shared
             .adapter

@@ -101,7 +101,8 @@ pub(super) async fn rebuild(shared: &Shared, reason: &str) -> Result<(), Rebuild
 /// Takes the storage back to the newest snapshot, or to the beginning of the log.
 async fn install(shared: &Shared) -> Result<Mark, RebuildError> {
     let installed: Applied = match shared.files.newest() {
-        Some((_, file)) => {
+        Some((meta, file)) => {
+            shared.watermark.raise(meta.last_log_id.map_or(0, |last| last.index));
             shared.adapter.install(Box::new(stream::open(&file.path, &shared.cluster_id)?)).await?
         }
         None => {

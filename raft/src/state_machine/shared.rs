@@ -14,6 +14,7 @@ use crate::checkpoint::Checkpointer;
 use crate::log_store::LogReader;
 use crate::logger::RaftLogger;
 use crate::types::LogId;
+use crate::watermark::Watermark;
 
 /// How far the local storage is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,6 +41,7 @@ pub(super) struct Shared {
     /// Stands in every snapshot.
     pub(super) cluster_id: Bytes,
     pub(super) progress: watch::Sender<Progress>,
+    pub(super) watermark: Arc<Watermark>,
     pub(super) applying: Histogram,
     pub(super) busy: Arc<Applying>,
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use adapter::memory::MemoryAdapter;
-use adapter::{CommandBuffer, Reply};
+use adapter::{Adapter, CommandBuffer, Reply};
 use conf::{ClusterConfig, Member};
 use raft::handle::Role;
 use raft::{Consistency, Handle, Node, ProposeError, StartError};
@@ -66,6 +66,13 @@ impl Running {
             let args = vec![b"GET".to_vec().into(), key.as_bytes().to_vec().into()];
             self.handle.adapter().read(args, 0).await.reply
         })
+    }
+
+    pub fn spawn<T: Send + 'static>(
+        &self,
+        future: impl Future<Output = T> + Send + 'static,
+    ) -> tokio::task::JoinHandle<T> {
+        self.runtime.spawn(future)
     }
 
     pub fn run<T>(&self, future: impl Future<Output = T>) -> T {
@@ -181,6 +188,11 @@ impl Cluster {
 }
 
 pub fn start(config: &ClusterConfig) -> Result<Running, StartError> {
+    start_on(config, Arc::new(MemoryAdapter::new()))
+}
+
+/// Starts a member on a storage of one's own.
+pub fn start_on(config: &ClusterConfig, storage: Arc<dyn Adapter>) -> Result<Running, StartError> {
     let runtime = runtime();
     let handle = runtime.block_on(async {
         let listener = until("the port", || {
@@ -189,7 +201,7 @@ pub fn start(config: &ClusterConfig) -> Result<Running, StartError> {
                 TcpListener::from_std(listener).ok()
             })
         });
-        Node::start(config, Arc::new(MemoryAdapter::new()), listener).await
+        Node::start(config, storage, listener).await
     });
     match handle {
         Ok(handle) => Ok(Running { runtime, handle }),

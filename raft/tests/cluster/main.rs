@@ -6,6 +6,7 @@
 mod bench;
 mod failover;
 mod forward;
+mod reads;
 mod snapshot;
 mod strangers;
 

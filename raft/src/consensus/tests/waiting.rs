@@ -28,8 +28,13 @@ async fn one_of(voters: u64, directory: &Path) -> RaftConsensus {
     let machine =
         KiwiStateMachine::open(Arc::clone(&adapter), directory, "cluster", log.reader()).await.unwrap();
     let interval = config.raft.heartbeat_interval;
-    let network =
-        RaftNetworkClients::new(peers.clone(), interval, Arc::clone(&elections), Arc::clone(&lease));
+    let network = RaftNetworkClients::new(
+        peers.clone(),
+        interval,
+        Arc::clone(&elections),
+        Arc::clone(&lease),
+        Arc::default(),
+    );
     let settings = openraft::Config { enable_elect: false, ..openraft::Config::default() };
     let raft =
         Raft::new(1, Arc::new(settings.validate().unwrap()), network, log.clone(), machine).await.unwrap();

@@ -21,7 +21,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
@@ -32,14 +31,11 @@ use self::strangers::{Block, Strangers};
 use super::credentials::{Credentials, Verdict};
 use super::handshake::{self, HandshakeError};
 use super::version::Version;
+use crate::listener::Acceptor;
 use crate::types::NodeId;
 
 /// How long a stranger has for its whole proof.
 const PROOF_TIMEOUT: Duration = Duration::from_secs(2);
-/// Connections that the system takes before this program does: as many as Redis asks for.
-const BACKLOG: i32 = 511;
-/// The wait after an `accept` that failed, as it does while there are no file descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Who is at the other end of a connection, as it has proved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,9 +64,7 @@ where
     F: Fn(TcpStream, Caller) -> S,
     S: Future<Output = ()> + Send + 'static,
 {
-    if let Err(error) = SockRef::from(&listener).listen(BACKLOG) {
-        tracing::warn!(%error, "the Raft port keeps the system's backlog");
-    }
+    let acceptor = Acceptor::new("raft", listener);
     let mut door = Door {
         credentials,
         slots: Slots::default(),
@@ -80,13 +74,7 @@ where
     let (mut proving, mut serving) = (JoinSet::new(), JoinSet::new());
     loop {
         tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, address)) => door.admit(stream, address, &mut proving),
-                Err(error) => {
-                    door.refusals.accept_failed(&error);
-                    sleep(ACCEPT_PAUSE).await;
-                }
-            },
+            (stream, address) = acceptor.accept() => door.admit(stream, address, &mut proving),
             Some(ended) = proving.join_next_with_id() => {
                 if let Some(Passed { stream, caller, slot }) = door.ended(ended) {
                     let served = serve(stream, caller);

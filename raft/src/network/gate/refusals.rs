@@ -137,13 +137,6 @@ impl Refusals {
         }
     }
 
-    /// No connection could be accepted.
-    pub(super) fn accept_failed(&mut self, error: &std::io::Error) {
-        if let Some(untold) = self.tell("accept", Instant::now()) {
-            tracing::warn!(%error, untold, "cannot accept a connection from a peer");
-        }
-    }
-
     fn failed(&mut self, block: Block, now: Instant) {
         let (step, longest) = DELAY;
         let most = u32::try_from(longest.as_millis() / step.as_millis()).unwrap_or(u32::MAX);

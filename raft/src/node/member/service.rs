@@ -32,8 +32,8 @@ impl Service for Member {
         Box::pin(self.reads.barrier(consistency, seen))
     }
 
-    fn applied(&self) -> u64 {
-        self.reads.applied_upto()
+    fn seen_upto(&self) -> u64 {
+        self.reads.seen_upto()
     }
 
     fn wait_applied(&self, index: u64, timeout: Duration) -> Boxed<'_, bool> {

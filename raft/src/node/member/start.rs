@@ -45,6 +45,7 @@ use crate::server::Server;
 use crate::server::inbound::Inbound;
 use crate::state_machine::{Keeper, Mark, Progress};
 use crate::types::{NodeId, Raft};
+use crate::watermark::Watermark;
 
 /// The longest body of a request with commands or entries: more than a client can send as one command, and so as one
 /// entry. It is no option: what one member takes in, all others must.
@@ -66,6 +67,7 @@ struct Parts {
     health: Arc<HealthMonitor>,
     elections: Arc<Elections>,
     progress: watch::Receiver<Progress>,
+    watermark: Arc<Watermark>,
     checkpointer: Arc<Checkpointer>,
     keeper: Keeper,
     /// Whether the node forms a new cluster.
@@ -75,7 +77,8 @@ struct Parts {
 impl Parts {
     fn assemble(self) -> Arc<Member> {
         let Self { id, data, beginning, live, adapter, clock, busy, raft, is_founder, .. } = self;
-        let Self { log, peers, lease, health, elections, progress, checkpointer, keeper, .. } = self;
+        let Self { log, peers, lease, health, elections, progress, watermark, checkpointer, keeper, .. } =
+            self;
         let leadership = Leadership::new(id, &raft, peers.clone(), &elections);
         let means = Means {
             raft: raft.clone(),
@@ -118,7 +121,8 @@ impl Parts {
                 Mark::of(&storage.applied().position).is_ok_and(|mark| mark.has_lost(id))
             }),
         };
-        let reads = Reads::new(id, leadership.clone(), log.clone(), progress.clone(), lease, live.clone());
+        let seen = (progress.clone(), watermark);
+        let reads = Reads::new(id, leadership.clone(), log.clone(), seen, lease, live.clone());
         let backups = Backups::new(&live.load().node.data_dir);
         Arc::new(Member {
             id,
@@ -183,8 +187,14 @@ impl Member {
         let raft_config = Arc::new(openraft_config(config, &cluster_id)?);
         let interval = config.raft.heartbeat_interval;
         let lease = Arc::new(Lease::new(id, &config.raft));
-        let network =
-            RaftNetworkClients::new(peers.clone(), interval, Arc::clone(&elections), Arc::clone(&lease));
+        let (votes, watermark) = (Arc::clone(&elections), state_machine.watermark());
+        let network = RaftNetworkClients::new(
+            peers.clone(),
+            interval,
+            votes,
+            Arc::clone(&lease),
+            Arc::clone(&watermark),
+        );
         let raft = Raft::new(id, raft_config, network, log.clone(), state_machine)
             .await
             .map_err(|error| StartError::Raft(error.to_string()))?;
@@ -207,6 +217,7 @@ impl Member {
             health,
             elections,
             progress,
+            watermark,
             checkpointer,
             keeper,
             is_founder: matches!(admission, Some(Admission::Form(_))),

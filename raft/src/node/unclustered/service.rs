@@ -42,8 +42,8 @@ impl Service for Unclustered {
         }
     }
 
-    fn applied(&self) -> u64 {
-        self.member.get().map_or(0, |member| member.applied())
+    fn seen_upto(&self) -> u64 {
+        self.member.get().map_or(0, |member| member.seen_upto())
     }
 
     fn wait_applied(&self, index: u64, timeout: Duration) -> Boxed<'_, bool> {
