@@ -459,7 +459,8 @@ mod tests {
         let last = Batch::decode(Batch::last(7, 9, 2, 42, total).raw().clone()).unwrap();
         assert_eq!(last.form(), Form::Last { upload: 42, total });
         let whole = assembly.unwrap().finish(&last).unwrap();
-        assert_eq!(whole, Batch::new(7, 9, [&group]));
+        assert_eq!(whole.raw(), Batch::new(7, 9, [&group]).raw());
+        assert_eq!(whole.upload(), Some(42));
         assert_eq!(whole.form(), Form::Commands);
     }
 
