@@ -15,7 +15,7 @@ use serde::Serialize;
 pub use restore::{Restore, RestoreError};
 pub use taken::{Backups, Begun, Hold, IDLE, MOST, MOST_PIECE, Piece, TakeError};
 
-use crate::state_machine::Mark;
+use crate::state_machine::{Mark, MarkError};
 use crate::types::NodeId;
 
 /// Where a backup's data comes from.
@@ -41,8 +41,8 @@ pub struct OriginMember {
 }
 
 impl Origin {
-    /// Reads the position that a snapshot's header has. The error is a sentence.
-    pub fn of(position: &Position) -> Result<Self, String> {
+    /// Reads the position that a snapshot's header has.
+    pub fn of(position: &Position) -> Result<Self, MarkError> {
         if position.mark.is_empty() {
             return Ok(Self { index: position.index, ..Self::default() });
         }

@@ -166,8 +166,8 @@ impl Restore {
     }
 }
 
-fn malformed(reason: String) -> StorageError {
-    StorageError::Malformed { what: "snapshot", reason }
+fn malformed(reason: impl ToString) -> StorageError {
+    StorageError::Malformed { what: "snapshot", reason: reason.to_string() }
 }
 
 /// The same on all members, and for another backup another one.

@@ -298,7 +298,8 @@ impl ConfigChangeManager {
                 return Err(ChangeError::NoLeader);
             }
             let applied = self.progress.borrow().applied;
-            let mark = Mark::of(&self.adapter.applied().position).map_err(ChangeError::Refused)?;
+            let mark = Mark::of(&self.adapter.applied().position)
+                .map_err(|error| ChangeError::Refused(error.to_string()))?;
             // A storage that is being rebuilt is behind what has been applied.
             if self.has_applied_its_term() && mark.applied >= applied {
                 return Ok(mark);

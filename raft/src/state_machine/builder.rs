@@ -9,7 +9,7 @@ use openraft::{AnyError, RaftSnapshotBuilder, Snapshot, StorageIOError};
 use tokio::sync::OwnedMutexGuard;
 
 use super::files::{self, Meta};
-use super::mark::Mark;
+use super::mark::{Mark, MarkError};
 use super::shared::Shared;
 use crate::TypeConfig;
 use crate::types::{SnapshotFile, StorageError};
@@ -30,10 +30,12 @@ enum BuildError {
     Storage(#[from] adapter::StorageError),
     #[error(transparent)]
     File(#[from] std::io::Error),
-    #[error("{0}")]
-    Position(String),
+    #[error(transparent)]
+    Position(#[from] MarkError),
     #[error(transparent)]
     Ended(#[from] tokio::task::JoinError),
+    #[error("after a flush the storage is durable up to {durable} and applied up to {applied}")]
+    NotDurable { durable: u64, applied: u64 },
     #[error("the snapshot is gone")]
     Gone,
 }
@@ -91,7 +93,7 @@ impl SnapshotBuilder {
         let mut progress = self.shared.progress.subscribe();
         loop {
             let turn = Arc::clone(&self.shared.turn).lock_owned().await;
-            let mark = Mark::of(&self.shared.adapter.applied().position).map_err(BuildError::Position)?;
+            let mark = Mark::of(&self.shared.adapter.applied().position)?;
             if mark.upload.is_none() {
                 return Ok(turn);
             }
@@ -110,12 +112,10 @@ fn write(
 ) -> Result<(Meta, SnapshotFile), BuildError> {
     let content = shared.adapter.snapshot()?;
     drop(turn);
-    let mark = Mark::of(&content.applied().position).map_err(BuildError::Position)?;
+    let mark = Mark::of(&content.applied().position)?;
     let taken_at = content.applied().position.index;
     if taken_at > durable {
-        return Err(BuildError::Position(format!(
-            "after a flush the storage is durable up to {durable} and applied up to {taken_at}"
-        )));
+        return Err(BuildError::NotDurable { durable, applied: taken_at });
     }
     let began = Instant::now();
     shared.logger.snapshot_begun(mark.applied);

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use adapter::snapshot::survey;
 
-use super::mark::Mark;
+use super::mark::{Mark, MarkError};
 use super::shared::Shared;
 use super::{files, stream};
 use crate::types::SnapshotFile;
@@ -19,8 +19,8 @@ use crate::types::SnapshotFile;
 pub(crate) enum KeepError {
     #[error(transparent)]
     Unusable(#[from] adapter::StorageError),
-    #[error("{0}")]
-    Position(String),
+    #[error(transparent)]
+    Position(#[from] MarkError),
     #[error(transparent)]
     Version(#[from] crate::version::TooNew),
     #[error("it cannot be put in its place: {0}")]
@@ -53,7 +53,7 @@ impl Keeper {
         shared.taken.fetch_add(1, Ordering::AcqRel);
         tokio::task::spawn_blocking(move || {
             let survey = survey(stream::open(&file.path, &shared.cluster_id)?)?;
-            let mark = Mark::of(&survey.header.applied.position).map_err(KeepError::Position)?;
+            let mark = Mark::of(&survey.header.applied.position)?;
             crate::version::check(mark.version)?;
             let newest = shared.files.newest().and_then(|(meta, _)| meta.last_log_id);
             if newest >= mark.applied {

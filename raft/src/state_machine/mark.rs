@@ -26,6 +26,31 @@ pub(crate) struct Mark {
     pub(crate) upload: Option<Upload>,
 }
 
+/// Why a position says nothing, or an entry cannot be applied behind it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MarkError {
+    /// It has no encoded form.
+    #[error("the position cannot be encoded: {0}")]
+    Unencodable(postcard::Error),
+    /// It is none that this program has stored.
+    #[error("the storage's position is not one of a Raft log: {0}")]
+    Malformed(postcard::Error),
+    /// Its two halves do not belong together.
+    #[error("the storage's position is {position} and its mark says {mark}")]
+    OtherIndex {
+        /// The index of the position.
+        position: u64,
+        /// The index in the mark.
+        mark: u64,
+    },
+    /// The entry raises the cluster version above what this program knows.
+    #[error(transparent)]
+    Version(#[from] version::TooNew),
+    /// The entry belongs to an upload whose beginning is gone.
+    #[error("the log has lost the first pieces of a large write")]
+    PiecesLost,
+}
+
 /// Commands that come in pieces: see [`super::pieces`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Upload {
@@ -55,8 +80,8 @@ impl Mark {
     }
 
     /// Takes a raise of the cluster version that is applied; one to what it is already changes nothing.
-    pub(crate) fn raise_version(&mut self, raised: u16) -> Result<(), String> {
-        version::check(raised).map_err(|error| error.to_string())?;
+    pub(crate) fn raise_version(&mut self, raised: u16) -> Result<(), version::TooNew> {
+        version::check(raised)?;
         self.version = self.version.max(raised);
         Ok(())
     }
@@ -67,8 +92,8 @@ impl Mark {
     }
 
     /// The position that says this.
-    pub(crate) fn position(&self) -> Result<Position, String> {
-        let failed = |error| format!("the position cannot be encoded: {error}");
+    pub(crate) fn position(&self) -> Result<Position, MarkError> {
+        let failed = MarkError::Unencodable;
         let mut mark = postcard::to_stdvec(&(&self.applied, &self.membership)).map_err(failed)?;
         mark.extend(postcard::to_stdvec(&self.used).map_err(failed)?);
         // Nothing is proposed in pieces in version 1, so its form stays what it was.
@@ -79,11 +104,11 @@ impl Mark {
     }
 
     /// Reads a position. That of a storage in which nothing was applied yet has no mark.
-    pub(crate) fn of(position: &Position) -> Result<Self, String> {
+    pub(crate) fn of(position: &Position) -> Result<Self, MarkError> {
         if position.mark.is_empty() && position.index == 0 {
             return Ok(Self::default());
         }
-        let failed = |error| format!("the storage's position is not one of a Raft log: {error}");
+        let failed = MarkError::Malformed;
         let ((applied, membership), rest): ((Option<LogId>, StoredMembership), _) =
             postcard::take_from_bytes(&position.mark).map_err(failed)?;
         let (used, rest) = match rest {
@@ -98,7 +123,7 @@ impl Mark {
         mark.set_membership(membership);
         let index = applied.map_or(0, |applied| applied.index);
         if index != position.index {
-            return Err(format!("the storage's position is {} and its mark says {index}", position.index));
+            return Err(MarkError::OtherIndex { position: position.index, mark: index });
         }
         Ok(mark)
     }

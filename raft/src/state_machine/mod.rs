@@ -41,6 +41,7 @@ use tokio::sync::watch;
 
 use self::files::Files;
 pub(crate) use self::mark::Mark;
+pub use self::mark::MarkError;
 use self::pieces::Pieces;
 use self::prepared::Prepared;
 pub use self::shared::Progress;
@@ -74,10 +75,13 @@ pub enum OpenError {
     },
     /// The storage's position is not one that this program stored.
     #[error("the storage does not belong to a Raft log: {0}")]
-    Position(String),
+    Position(#[from] MarkError),
     /// The data is of a cluster whose forms this program does not know.
     #[error(transparent)]
     Version(#[from] version::TooNew),
+    /// The log does not give what the position needs of it.
+    #[error("the Raft log cannot be read: {0}")]
+    Log(#[from] StorageError),
     /// The storage is behind the newest snapshot and could not be brought up to it.
     #[error("the newest snapshot cannot be restored: {0}")]
     Restore(adapter::StorageError),
@@ -104,17 +108,16 @@ impl KiwiStateMachine {
         let files = Files::open(path.clone()).map_err(snapshots)?;
         let newest = files.newest();
         let mut applied = adapter.applied();
-        let found = Mark::of(&applied.position).map_err(OpenError::Position)?;
+        let found = Mark::of(&applied.position)?;
         let snapshot = newest.as_ref().and_then(|(meta, _)| meta.last_log_id);
         if let Some((meta, file)) = newest.filter(|(meta, _)| meta.last_log_id > found.applied) {
             tracing::info!(snapshot = %meta, "the storage is behind the newest snapshot and is restored from it");
             let stream = stream::open(&file.path, cluster_id.as_bytes()).map_err(OpenError::Restore)?;
             applied = adapter.install(Box::new(stream)).await.map_err(OpenError::Restore)?;
         }
-        let mark = Mark::of(&applied.position).map_err(OpenError::Position)?;
-        let unread = |error: StorageError| OpenError::Position(error.to_string());
+        let mark = Mark::of(&applied.position)?;
         version::check(mark.version)?;
-        let pieces = Pieces::of(&mark, &log).await.map_err(unread)?;
+        let pieces = Pieces::of(&mark, &log).await?;
         let watermark = Arc::<Watermark>::default();
         watermark.raise(applied.position.index);
         let (progress, _) = watch::channel(Progress { applied: mark.applied, snapshot });

@@ -13,7 +13,7 @@
 use adapter::batch::{Assembly, Form};
 use adapter::{Adapter, Batch};
 
-use super::mark::{Mark, Upload};
+use super::mark::{Mark, MarkError, Upload};
 use crate::log_store::LogReader;
 use crate::types::{Entry, LogId, StorageError};
 use openraft::{EntryPayload, RaftLogReader as _};
@@ -70,10 +70,10 @@ impl Pieces {
         mark: &mut Mark,
         log_id: LogId,
         batch: Batch,
-    ) -> Result<Option<Batch>, String> {
+    ) -> Result<Option<Batch>, MarkError> {
         match batch.form() {
             Form::Commands => Ok(Some(batch)),
-            Form::Raise { version } => mark.raise_version(version).map(|()| None),
+            Form::Raise { version } => Ok(mark.raise_version(version).map(|()| None)?),
             Form::Piece { upload, total, offset: 0, bytes } => {
                 let mut assembly = Assembly::new(upload, total);
                 if assembly.add(0, bytes) {
@@ -118,12 +118,12 @@ impl Pieces {
     }
 
     /// Whether this is the upload that is under way.
-    fn is_present(&self, mark: &Mark, id: u64) -> Result<bool, String> {
+    fn is_present(&self, mark: &Mark, id: u64) -> Result<bool, MarkError> {
         if mark.upload.is_none_or(|upload| upload.id != id) {
             return Ok(false);
         }
         if self.assembly.as_ref().is_none_or(|there| there.upload() != id) {
-            return Err("the log has lost the first pieces of a large write".to_owned());
+            return Err(MarkError::PiecesLost);
         }
         Ok(true)
     }

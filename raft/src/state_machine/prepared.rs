@@ -3,7 +3,7 @@
 use adapter::Run;
 use openraft::EntryPayload;
 
-use super::mark::Mark;
+use super::mark::{Mark, MarkError};
 use super::pieces::Pieces;
 use crate::types::{Entry, LogId, StoredMembership};
 
@@ -22,7 +22,7 @@ impl Prepared {
         entries: Vec<Entry>,
         mark: &mut Mark,
         pieces: &mut Pieces,
-    ) -> Result<Option<Self>, String> {
+    ) -> Result<Option<Self>, MarkError> {
         let Some(last) = entries.last().map(|entry| entry.log_id) else { return Ok(None) };
         let mut has_batch = Vec::with_capacity(entries.len());
         let mut batches = Vec::with_capacity(entries.len());

@@ -13,7 +13,7 @@ use adapter::Applied;
 use adapter::snapshot::{Header, SnapshotWriter};
 use openraft::RaftLogReader;
 
-use super::mark::Mark;
+use super::mark::{Mark, MarkError};
 use super::pieces::Pieces;
 use super::prepared::Prepared;
 use super::shared::Shared;
@@ -28,8 +28,8 @@ const RETRY: Duration = Duration::from_secs(5);
 pub(super) enum RebuildError {
     #[error(transparent)]
     Storage(#[from] adapter::StorageError),
-    #[error("{0}")]
-    Position(String),
+    #[error(transparent)]
+    Position(#[from] MarkError),
     #[error("the log cannot be read: {0}")]
     Log(#[from] StorageError),
     #[error("neither the newest snapshot nor the log has the entry at index {0}")]
@@ -69,9 +69,7 @@ pub(super) async fn rebuild(shared: &Shared, reason: &str) -> Result<(), Rebuild
         let next = mark.applied.map_or(0, |applied| applied.index + 1);
         let end = goal.map_or(next, |goal| goal.index + 1);
         let entries = log.limited_get_log_entries(next, end).await?;
-        let Some(Prepared { run, .. }) =
-            Prepared::new(entries, &mut mark, &mut pieces).map_err(RebuildError::Position)?
-        else {
+        let Some(Prepared { run, .. }) = Prepared::new(entries, &mut mark, &mut pieces)? else {
             // A snapshot has arrived meanwhile, and the log below it is gone.
             let before = mark.applied;
             (mark, pieces) = (install(shared).await?, Pieces::default());
@@ -110,5 +108,5 @@ async fn install(shared: &Shared) -> Result<Mark, RebuildError> {
             shared.adapter.install(Box::new(Cursor::new(nothing))).await?
         }
     };
-    Mark::of(&installed.position).map_err(RebuildError::Position)
+    Ok(Mark::of(&installed.position)?)
 }

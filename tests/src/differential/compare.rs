@@ -59,6 +59,16 @@ pub fn rule(call: &Call) -> Rule {
     }
 }
 
+/// The key of a sorted set of which a range of members is meant, as they are ordered among equal scores.
+pub fn key_of_lexical_range(call: &Call) -> Option<&[u8]> {
+    let name = call[0].to_ascii_lowercase();
+    let is_lexical = name.ends_with(b"bylex")
+        || name == b"zlexcount"
+        || name.starts_with(b"zrange") && call.iter().any(|arg| arg.eq_ignore_ascii_case(b"bylex"));
+    let place = if name == b"zrangestore" { 2 } else { 1 };
+    call.get(place).filter(|_| is_lexical).map(|key| &key[..])
+}
+
 /// Members of a set that are not to be sorted come in the engine's own order, unless they are stored. A pattern
 /// without a star says so as well as `nosort`.
 fn sort_rule(call: &Call) -> Rule {
