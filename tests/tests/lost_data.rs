@@ -8,6 +8,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use raft::handle::Role;
+use tests::ask::wait_for;
 use tests::cluster::{Cluster, PATIENCE, SECRET, binary};
 use tests::engine::Engine;
 use tests::process;
@@ -372,12 +373,12 @@ fn members_that_were_restored_from_different_backups_or_not_at_all_form_no_clust
     restore(&cluster, 0, &first);
     restore(&cluster, 1, &first);
     restore(&cluster, 2, &second);
-    cluster.launch(0);
-    cluster.launch(1);
-    let said = refused(&cluster, 2);
-    assert!(said.contains("does not begin with what this node begins with"), "{said}");
-    cluster.kill(0);
-    cluster.kill(1);
+    (0..3).for_each(|index| cluster.launch(index));
+    // Whoever hears of it first is refused; the others wait for that one.
+    let says = |text: &str| (0..3).any(|index| cluster.log(index).contains(text));
+    wait_for("one of them is refused", || says("does not begin with what this node begins with"));
+    assert!(!says("ready for clients"));
+    (0..3).for_each(|index| cluster.kill(index));
     // One that was forgotten.
     for index in 0..3 {
         fs::remove_dir_all(data(&cluster, index)).unwrap();
