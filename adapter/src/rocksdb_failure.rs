@@ -15,7 +15,7 @@ pub enum Cause {
 
 /// Sorts an error.
 pub fn cause(error: &rocksdb::Error) -> Cause {
-    sort(error.kind(), &error.to_string())
+    sort(error.kind(), error.as_ref())
 }
 
 fn sort(kind: rocksdb::ErrorKind, text: &str) -> Cause {

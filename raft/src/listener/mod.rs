@@ -122,19 +122,17 @@ impl Listener {
 
     /// The next connection. `limits` is asked for each, so limits can change. Dropping the future loses no connection.
     pub async fn accept(&self, limits: impl Fn() -> Limits) -> Accepted {
-        loop {
-            self.slots.settle().await;
-            let (stream, address) = self.acceptor.accept().await;
-            match self.slots.take(address.ip(), &limits()) {
-                Ok(Place::Taken(slot)) => return Accepted::Connection(stream, address, slot),
-                Ok(Place::Given(slot, age)) => {
-                    self.door.turn_away(Refusal::Silent, format_args!("one {age:.1?} old"));
-                    return Accepted::Connection(stream, address, slot);
-                }
-                Err(refusal) => {
-                    self.door.turn_away(refusal, format_args!("from {}", address.ip()));
-                    return Accepted::TurnedAway(stream, refusal);
-                }
+        self.slots.settle().await;
+        let (stream, address) = self.acceptor.accept().await;
+        match self.slots.take(address.ip(), &limits()) {
+            Ok(Place::Taken(slot)) => Accepted::Connection(stream, address, slot),
+            Ok(Place::Given(slot, age)) => {
+                self.door.turn_away(Refusal::Silent, format_args!("one {age:.1?} old"));
+                Accepted::Connection(stream, address, slot)
+            }
+            Err(refusal) => {
+                self.door.turn_away(refusal, format_args!("from {}", address.ip()));
+                Accepted::TurnedAway(stream, refusal)
             }
         }
     }

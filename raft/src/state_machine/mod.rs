@@ -81,7 +81,7 @@ pub enum OpenError {
     Version(#[from] version::TooNew),
     /// The log does not give what the position needs of it.
     #[error("the Raft log cannot be read: {0}")]
-    Log(#[from] StorageError),
+    Log(Box<StorageError>),
     /// The storage is behind the newest snapshot and could not be brought up to it.
     #[error("the newest snapshot cannot be restored: {0}")]
     Restore(adapter::StorageError),
@@ -117,7 +117,7 @@ impl KiwiStateMachine {
         }
         let mark = Mark::of(&applied.position)?;
         version::check(mark.version)?;
-        let pieces = Pieces::of(&mark, &log).await?;
+        let pieces = Pieces::of(&mark, &log).await.map_err(|error| OpenError::Log(Box::new(error)))?;
         let watermark = Arc::<Watermark>::default();
         watermark.raise(applied.position.index);
         let (progress, _) = watch::channel(Progress { applied: mark.applied, snapshot });
