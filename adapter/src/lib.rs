@@ -6,7 +6,9 @@
 //! | [`keyspace`] | the typed primitives a storage supplies ([`Keyspace`], [`KeyspaceMut`]), and the in-memory one |
 //! | [`embedded`] | a keyspace and an [`Adapter`] on RocksDB |
 //! | [`kiwi`] | an [`Adapter`] on an unchanged Kiwi, with an index beside it |
-//! | [`any_adapter`] | the [`Adapter`] that a configuration asks for |
+//! | [`mod@storage`] | the [`Adapter`] that a configuration asks for |
+//! | [`durable_file`] | small files that are either the old or the new one after a crash |
+//! | [`rocksdb_failure`] | what an error of RocksDB means to an operator |
 //! | [`snapshot`] | the engine-neutral snapshot stream and the content digest |
 //! | [`batch`] | how commands travel: the body of a log entry |
 //! | [`failpoint`] | where tests have a process stop |
