@@ -99,7 +99,7 @@ impl Kind {
     /// Whether it can last beside another one. What takes a majority away, or restarts nodes in an order of its own,
     /// leaves no room for that.
     fn pairs(self) -> bool {
-        !matches!(self, KillAll | WipeAmidRestart | RollBack | LoseLog | CutLog)
+        !matches!(self, KillAll | Wipe | WipeAmidRestart | RollBack | LoseLog | CutLog)
     }
 }
 
