@@ -82,6 +82,12 @@ impl Fault for Full {
             std::fs::remove_file(&filler.path)?;
         }
         let slot = self.slot;
+        // A Kiwi on the same disk may have ended as well.
+        let storage = &mut deployment.node(slot)?.storage;
+        if storage.as_mut().is_some_and(|process| process.ended().is_some()) {
+            *storage = None;
+            deployment.launch_storage(slot)?;
+        }
         let ended = deployment.sidecar(slot)?.ended();
         let went =
             ended.map_or_else(|| "the node went on".to_owned(), |status| format!("the node ended: {status}"));
