@@ -3,7 +3,7 @@
 //! Under its old id such a node could help to elect a leader that lacks an acknowledged write. It has to be refused, or
 //! to come back in a way that harms nothing. [`Damaged`] brings it back at the worst moment: everybody is killed, and
 //! it is started with none but those who lack what was written last. (One that is as it was some time ago comes back
-//! while the others run: what it has lost, only they can know.)
+//! while the others run and one of them leads: what it has lost, only they can know.)
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -173,6 +173,8 @@ impl Fault for Damaged {
             deployment.until_answered(100)?;
             kill(deployment, self.slot)?;
             self.inflict(deployment)?;
+            // Without a leader it could help to elect one that lacks what it has acknowledged itself.
+            deployment.wait_for_leader()?;
             return deployment.launch(self.slot);
         }
         let leader = deployment.wait_for_leader()?;
