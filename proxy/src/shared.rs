@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use conf::Live;
 use raft::Handle;
-use raft::handle::{MemberStatus, Role};
+use raft::status::{MemberStatus, Role};
 use tokio::sync::Mutex;
 
 use crate::adoption::Adoption;

@@ -27,6 +27,7 @@
 //! | [`membership`] | who belongs to the cluster and who leads it, as operators change it |
 //! | [`node`] | a member of a cluster, put together |
 //! | [`backup`] | a snapshot as a backup |
+//! | [`restore`] | data directories from a backup |
 //! | [`recover`] | a cluster of one, from a node of a cluster that has lost its majority for good |
 //! | [`standalone`] | the same storage without a cluster |
 //! | [`version`] | which forms the members store and send |
@@ -34,6 +35,9 @@
 //! | [`error`] | why a write has no reply, and why a read could not be ordered |
 //! | [`failure`] | the end of a node that cannot go on |
 //! | [`listener`] | accepting connections, on every port alike |
+//! | [`status`] | how a node is, as it says itself |
+//! | [`committed`] | what became of writes that were committed |
+//! | [`boxed`] | futures behind a dynamic boundary |
 //! | [`handle`] | what the proxy sees of all this |
 //!
 //! Nothing here knows a Redis command by name, except the internal one that removes expired keys.
@@ -41,8 +45,10 @@
 mod applying;
 pub mod backup;
 mod boot_clock;
+pub mod boxed;
 pub mod checkpoint;
 pub mod codec;
+mod committed;
 mod consensus;
 pub mod data_id;
 mod discovery;
@@ -66,15 +72,18 @@ mod proposer;
 mod read_index;
 pub mod recover;
 mod remote_clock;
+pub mod restore;
 mod server;
 pub mod standalone;
 pub mod state_machine;
+pub mod status;
 pub mod types;
 pub mod version;
 mod watermark;
 
+pub use committed::Committed;
 pub use conf::Consistency;
-pub use handle::{Committed, Handle, ProposeError, ReadError};
+pub use handle::{Handle, ProposeError, ReadError};
 pub use node::{Node, StartError};
 pub use standalone::Standalone;
 pub use types::TypeConfig;

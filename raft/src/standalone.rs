@@ -16,18 +16,18 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::applying::Applying;
 use crate::backup::{Backups, Begun, TakeError};
+use crate::boxed::Boxed;
 use crate::checkpoint::{Checkpointer, DigestError};
+use crate::committed::Committed;
 use crate::failure;
-use crate::handle::{
-    Boxed, Change, ChangeError, Committed, Handle, Lead, MemberStatus, NodeStatus, ProposeError, ReadError,
-    Role, Service,
-};
+use crate::handle::{Change, ChangeError, Handle, Lead, ProposeError, ReadError, Service};
 use crate::health::{HealthView, MemberHealth, MemberState};
 use crate::log_clock::LogClock;
 use crate::node::entry::standalone_id;
 use crate::node::upkeep;
 use crate::proposer::limits::limits;
 use crate::proposer::{Consensus, Outcome, Proposer, Route};
+use crate::status::{MemberStatus, NodeStatus, Role};
 use crate::types::NodeId;
 
 /// How often it is looked whether an index is applied.

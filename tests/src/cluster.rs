@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use adapter::Health;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use raft::handle::{MemberStatus, NodeStatus, Role};
+use raft::status::{MemberStatus, NodeStatus, Role};
 use tempfile::TempDir;
 
 use crate::ask::{ask, wait_for};

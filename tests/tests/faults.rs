@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use raft::handle::Role;
+use raft::status::Role;
 use tests::cluster::Cluster;
 use tests::engine::{self, ALL_ON_KIWI, Engine};
 use tests::history::Writers;

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use raft::handle::Role;
+use raft::status::Role;
 use tests::ask::wait_for;
 use tests::cluster::{Cluster, PATIENCE, SECRET, binary};
 use tests::engine::Engine;

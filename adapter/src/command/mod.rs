@@ -21,9 +21,6 @@ pub mod slot;
 pub mod spec;
 pub mod string;
 pub mod text;
-#[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test's panic is its failure")]
-mod transcript;
 pub mod zset;
 
 use std::collections::HashMap;

@@ -10,6 +10,9 @@ mod write;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test's panic is its failure")]
+pub(crate) mod transcript;
 
 pub use adapter::MemoryAdapter;
 pub use keyspace::MemoryKeyspace;

@@ -21,7 +21,7 @@ use clap::parser::ValueSource;
 use indicatif::{ProgressBar, ProgressStyle};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use raft::handle::{MemberStatus, Role};
+use raft::status::{MemberStatus, Role};
 
 use directory::{Directory, node_dir};
 use kiwis::Kiwi;

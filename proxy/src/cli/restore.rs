@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::ArgMatches;
 use conf::{ClusterConfig, StorageKind};
-use raft::backup::{Restore, RestoreError};
+use raft::restore::{Restore, RestoreError};
 
 use super::failure::Failure;
 use super::{private, settings, stream};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::ArgMatches;
-use raft::handle::{MemberStatus, NodeStatus, Role};
+use raft::status::{MemberStatus, NodeStatus, Role};
 use tabled::Tabled;
 use tabled::settings::Style;
 

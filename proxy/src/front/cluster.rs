@@ -3,7 +3,8 @@
 use adapter::command::{arg, text};
 use adapter::error::Outcome;
 use adapter::{FactValue, Reply, Stop};
-use raft::handle::{Change, ChangeError, NodeStatus, Role};
+use raft::handle::{Change, ChangeError};
+use raft::status::{NodeStatus, Role};
 
 use super::context::Context;
 use super::{help, nodes};

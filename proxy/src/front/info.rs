@@ -6,7 +6,7 @@ use adapter::Reply;
 use adapter::command::adoption::State;
 use adapter::command::arg;
 use bytes::Bytes;
-use raft::handle::Role;
+use raft::status::Role;
 
 use super::context::Context;
 use super::handshake::REDIS_VERSION;

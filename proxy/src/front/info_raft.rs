@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use raft::handle::{MemberStatus, Role};
 use raft::health::{MemberHealth, MemberState};
+use raft::status::{MemberStatus, Role};
 
 use crate::shared::Shared;
 

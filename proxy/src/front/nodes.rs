@@ -13,8 +13,9 @@
 use adapter::command::{arg, text};
 use adapter::error::Outcome;
 use adapter::{Reply, Stop};
-use raft::handle::{Change, ChangeError, MemberStatus};
+use raft::handle::{Change, ChangeError};
 use raft::health::HealthView;
+use raft::status::MemberStatus;
 
 use super::context::Context;
 use super::help;

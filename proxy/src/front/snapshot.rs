@@ -15,7 +15,8 @@ use adapter::command::text;
 use adapter::error::Outcome;
 use adapter::{Reply, Stop};
 use raft::backup::TakeError;
-use raft::handle::{ChangeError, Role};
+use raft::handle::ChangeError;
+use raft::status::Role;
 
 use super::cluster::number;
 use super::context::Context;

@@ -1,8 +1,9 @@
 //! `/cluster/…`: what `RAFT.STATUS` and the health monitor say, and `RAFT.NODE ADD`, `REPLACE` and `REMOVE`, as JSON.
 
 use hyper::StatusCode;
-use raft::handle::{Change, ChangeError, MemberStatus, NodeStatus};
+use raft::handle::{Change, ChangeError};
 use raft::health::HealthView;
+use raft::status::{MemberStatus, NodeStatus};
 use serde::{Deserialize, Serialize};
 
 use super::answer::{Answer, Failure};

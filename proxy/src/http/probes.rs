@@ -16,7 +16,7 @@ use std::time::Duration;
 use conf::Consistency;
 use hyper::StatusCode;
 use raft::ReadError;
-use raft::handle::Role;
+use raft::status::Role;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::answer::{Answer, Failure};

@@ -3,16 +3,13 @@
 //! | module | what it says |
 //! |---|---|
 //! | this one | what a backup says of the cluster that it comes from |
-//! | [`restore`] | the data directory of a node of a new cluster, made from a backup |
 //! | [`taken`] | snapshots that are taken for somebody who reads them piece by piece |
 
-mod restore;
 mod taken;
 
 use adapter::Position;
 use serde::Serialize;
 
-pub use restore::{Restore, RestoreError};
 pub use taken::{Backups, Begun, Hold, IDLE, MOST, MOST_PIECE, Piece, TakeError};
 
 use crate::state_machine::{Mark, MarkError};

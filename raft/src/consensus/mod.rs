@@ -20,8 +20,9 @@ use tokio::time::{Duration, Instant, sleep, sleep_until, timeout};
 
 use crate::applying::{self, Applying};
 use crate::boot_clock;
+use crate::boxed::Boxed;
+use crate::committed::Committed;
 use crate::error::ProposeError;
-use crate::handle::{Boxed, Committed};
 use crate::leadership::{Leadership, Patience};
 use crate::lease::Lease;
 use crate::log_clock::LogClock;

@@ -8,7 +8,7 @@ use tokio::sync::OwnedRwLockReadGuard;
 use tokio::time::{Duration, sleep};
 
 use super::RaftConsensus;
-use crate::handle::Boxed;
+use crate::boxed::Boxed;
 use crate::proposer::{Outcome, Route};
 use crate::state_machine::Mark;
 use crate::version;

@@ -28,7 +28,8 @@ use hyper::StatusCode;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
-pub use view::{Connections, Fault, HealthView, LinkHealth, LinkState, MemberHealth, MemberState};
+pub use crate::network::traffic::Connections;
+pub use view::{Fault, HealthView, LinkHealth, LinkState, MemberHealth, MemberState};
 
 use self::datagram::{Beat, Datagrams, Key};
 use self::judge::{Evidence, Steady};

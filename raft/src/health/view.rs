@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::network::traffic::Connections;
 use crate::types::NodeId;
 
 /// How the way from one member to another is.
@@ -67,19 +68,6 @@ pub struct LinkHealth {
     pub round_trip_us: Option<u64>,
     /// Why it is down.
     pub fault: Option<Fault>,
-}
-
-/// Connections that were opened to a member.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Connections {
-    /// How many were made.
-    pub oks: u64,
-    /// How many could not be made.
-    pub errors: u64,
-    /// Seconds since the last one was made.
-    pub last_seconds: Option<u64>,
-    /// The version of the protocol between nodes that it was agreed to speak on the last one.
-    pub protocol: Option<u16>,
 }
 
 /// One member of the view.

@@ -7,11 +7,12 @@ use std::collections::BTreeSet;
 use adapter::CommandBuffer;
 use serde::{Deserialize, Serialize};
 
+use crate::committed::Committed;
 use crate::data_id::DataId;
 use crate::error::ProposeError;
-use crate::handle::{Committed, NodeStatus};
 use crate::read_index::Refused;
 use crate::remote_clock::Reading;
+use crate::status::NodeStatus;
 use crate::types::{LogId, NodeId, Vote};
 
 /// A node's answer to `/status`.

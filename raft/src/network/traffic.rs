@@ -6,10 +6,23 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use metrics::{Counter, Gauge, Histogram};
+use serde::{Deserialize, Serialize};
 
 use super::version::Version;
-use crate::health::Connections;
 use crate::types::NodeId;
+
+/// Connections that were opened to a member.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Connections {
+    /// How many were made.
+    pub oks: u64,
+    /// How many could not be made.
+    pub errors: u64,
+    /// Seconds since the last one was made.
+    pub last_seconds: Option<u64>,
+    /// The version of the protocol between nodes that it was agreed to speak on the last one.
+    pub protocol: Option<u16>,
+}
 
 /// The counts of one peer. They go on when its address changes.
 pub(crate) struct Traffic {

@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use tokio::time::Instant;
 
-use crate::handle::MemberStatus;
+use crate::status::MemberStatus;
 use crate::types::NodeId;
 
 /// The last look at the cluster.

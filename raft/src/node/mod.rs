@@ -10,6 +10,7 @@
 //! | [`member`] | what a running member consists of, and what it does when it is asked |
 //! | [`campaign`] | when it stands for election |
 //! | [`reads`] | read barriers |
+//! | [`events`] | what happens to it, as lines of the log |
 //! | [`upkeep`] | what a member does by itself |
 //! | [`cluster_map`] | the last look at the cluster, for clients |
 //! | [`measures`] | numbers that are counted where they happen |
@@ -24,6 +25,7 @@ pub(crate) mod campaign;
 mod cluster_map;
 pub(crate) mod entry;
 pub(crate) mod error;
+mod events;
 mod measures;
 mod member;
 mod opening;
@@ -42,7 +44,8 @@ use tokio_util::task::AbortOnDropHandle;
 pub use self::entry::claim_data_dir;
 pub use self::error::StartError;
 use self::unclustered::Unclustered;
-use crate::handle::{Boxed, Handle};
+use crate::boxed::Boxed;
+use crate::handle::Handle;
 
 /// A member of a cluster.
 pub struct Node;

@@ -31,8 +31,8 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use self::limits::Limits;
 use crate::applying::{self, Applying};
+use crate::committed::Committed;
 use crate::error::ProposeError;
-use crate::handle::Committed;
 use crate::types::NodeId;
 pub(crate) use queue::Pending;
 use queue::{Group, Queue, State};

@@ -8,8 +8,8 @@ use adapter::CommandBuffer;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
+use crate::committed::Committed;
 use crate::error::ProposeError;
-use crate::handle::Committed;
 
 const QUEUED: u8 = 0;
 const TAKEN: u8 = 1;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::handle::Boxed;
+use crate::boxed::Boxed;
 use crate::health::HealthMonitor;
 use crate::membership::change::{Change, ChangeError, Join, Joined, View};
 use crate::network::message::{

@@ -11,8 +11,8 @@ use tokio::io::AsyncReadExt;
 use tokio::time::timeout;
 
 use super::*;
+use crate::boxed::Boxed;
 use crate::discovery::NodeDiscovery;
-use crate::handle::Boxed;
 use crate::health::HealthMonitor;
 use crate::membership::change::{Join, Joined, View};
 use crate::network::handshake::HELLO_BYTES;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use adapter::memory::MemoryAdapter;
 use adapter::{Adapter, CommandBuffer, Reply};
 use conf::{ClusterConfig, Member};
-use raft::handle::Role;
+use raft::status::Role;
 use raft::{Consistency, Handle, Node, ProposeError, StartError};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};

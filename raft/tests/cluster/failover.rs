@@ -1,7 +1,7 @@
 use super::Cluster;
 use super::bench::{many, until};
 use adapter::Reply;
-use raft::handle::Role;
+use raft::status::Role;
 use raft::{Consistency, ProposeError, ReadError, StartError};
 use std::time::{Duration, Instant};
 

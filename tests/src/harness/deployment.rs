@@ -12,7 +12,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
-use raft::handle::{MemberStatus, NodeStatus, Role};
+use raft::status::{MemberStatus, NodeStatus, Role};
 
 use super::client::{Answer, Connection, Shared};
 use super::failure::{Failure, Result};

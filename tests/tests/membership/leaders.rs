@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use raft::handle::Role;
+use raft::status::Role;
 use redis::RedisResult;
 use tests::cluster::{Cluster, SECRET, binary};
 use tests::history::Writers;

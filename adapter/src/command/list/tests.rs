@@ -1,8 +1,8 @@
 //! The list commands against transcripts of a real Redis, and where a transcript cannot show it.
 
-use crate::command::transcript::{replay, run};
 use crate::keyspace::{Keyspace, KeyspaceMut};
 use crate::memory::MemoryKeyspace;
+use crate::memory::transcript::{replay, run};
 
 #[test]
 fn every_command_answers_as_redis_7_0_does() {

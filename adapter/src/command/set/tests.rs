@@ -2,9 +2,9 @@
 
 use std::collections::HashSet;
 
-use crate::command::transcript::{replay, run};
 use crate::keyspace::{Keyspace, KeyspaceMut};
 use crate::memory::MemoryKeyspace;
+use crate::memory::transcript::{replay, run};
 
 use super::pages::PAGE;
 

@@ -1,9 +1,9 @@
 //! The zset commands against transcripts of a real Redis, and where a transcript cannot show it.
 
 use crate::command;
-use crate::command::transcript::{replay, run};
 use crate::keyspace::{Keyspace, KeyspaceMut};
 use crate::memory::MemoryKeyspace;
+use crate::memory::transcript::{replay, run};
 use crate::reply::Reply;
 
 #[test]

@@ -1,6 +1,6 @@
 //! `raft-proxy ctl digest`: the digest of a node's data, or of all nodes' at one log index.
 
-use raft::handle::{MemberStatus, NodeStatus};
+use raft::status::{MemberStatus, NodeStatus};
 use serde_json::{Value, json};
 use tabled::Tabled;
 use tabled::settings::Style;

@@ -1,6 +1,6 @@
 //! `raft-proxy ctl health`: whether every node is well, and the cluster can serve.
 
-use raft::handle::{MemberStatus, NodeStatus, Role};
+use raft::status::{MemberStatus, NodeStatus, Role};
 use serde_json::json;
 use tabled::Tabled;
 use tabled::settings::Style;

@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use raft::handle::{MemberStatus, Role};
+use raft::status::{MemberStatus, Role};
 use raft::types::NodeId;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 

@@ -11,8 +11,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Member;
-use crate::handle::{Lead, MemberStatus};
+use crate::handle::Lead;
 use crate::proposer::Route;
+use crate::status::MemberStatus;
 
 /// How long a member has to answer.
 const GLANCE_TIMEOUT: Duration = Duration::from_millis(250);

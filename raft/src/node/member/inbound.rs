@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::Member;
+use crate::boxed::Boxed;
 use crate::error::ProposeError;
-use crate::handle::Boxed;
 use crate::health::HealthMonitor;
 use crate::membership::change::{Change, ChangeError, Join, Joined, View};
 use crate::network::message::{

@@ -7,12 +7,12 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::Member;
-use crate::handle::{MemberStatus, NodeStatus, Role};
 use crate::health::{RosterSource, Watched};
 use crate::leadership::STATUS_TIMEOUT;
 use crate::network::message::StatusReport;
 use crate::network::{path, wire};
 use crate::state_machine::Mark;
+use crate::status::{MemberStatus, NodeStatus, Role};
 use crate::types::{NodeId, Peer, Raft};
 
 /// How long a member that has not answered the health monitor may take to answer after all.

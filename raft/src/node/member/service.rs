@@ -9,12 +9,15 @@ use conf::Consistency;
 
 use super::Member;
 use crate::backup::{Backups, Begun, TakeError};
+use crate::boxed::Boxed;
 use crate::checkpoint::DigestError;
+use crate::committed::Committed;
 use crate::error::{ProposeError, ReadError};
-use crate::handle::{Boxed, Committed, Lead, MemberStatus, NodeStatus, Service};
+use crate::handle::{Lead, Service};
 use crate::health::HealthView;
 use crate::membership::change::{Change, ChangeError};
 use crate::node::reads::applied_index;
+use crate::status::{MemberStatus, NodeStatus};
 use crate::types::NodeId;
 
 impl Service for Member {

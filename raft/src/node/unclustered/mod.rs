@@ -26,7 +26,6 @@ use super::member::Member;
 use crate::backup::Backups;
 use crate::discovery::{self, NodeDiscovery};
 use crate::error::{ProposeError, ReadError};
-use crate::handle::{MemberStatus, NodeStatus, Role};
 use crate::identity;
 use crate::membership::change::{ChangeError, Join, Joined};
 use crate::network::credentials::Credentials;
@@ -34,6 +33,7 @@ use crate::network::gate;
 use crate::network::pool::Pool;
 use crate::network::traffic::Traffic;
 use crate::network::{path, wire};
+use crate::status::{MemberStatus, NodeStatus, Role};
 use crate::types::{Members, NodeId, Peer};
 use crate::version;
 

@@ -10,11 +10,14 @@ use conf::Consistency;
 
 use super::Unclustered;
 use crate::backup::{Backups, Begun, TakeError};
+use crate::boxed::Boxed;
 use crate::checkpoint::DigestError;
+use crate::committed::Committed;
 use crate::error::{ProposeError, ReadError};
-use crate::handle::{Boxed, Committed, Lead, MemberStatus, NodeStatus, Service};
+use crate::handle::{Lead, Service};
 use crate::health::HealthView;
 use crate::membership::change::{Change, ChangeError};
+use crate::status::{MemberStatus, NodeStatus};
 use crate::types::NodeId;
 
 impl Service for Unclustered {

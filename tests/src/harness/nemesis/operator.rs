@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use raft::handle::Role;
+use raft::status::Role;
 
 use super::Fault;
 use crate::differential::resp::Frame;

@@ -13,8 +13,8 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use adapter::StorageError;
 use adapter::snapshot::{Digest, Header, with_header};
+use adapter::{StorageError, durable_file};
 use conf::ClusterConfig;
 use openraft::{CommittedLeaderId, Membership};
 
@@ -23,10 +23,8 @@ use crate::node::entry::members;
 use crate::node::error::StartError;
 use crate::state_machine::Mark;
 use crate::state_machine::files::{self, Files};
-use crate::types::Members;
-use crate::types::{LogId, StoredMembership};
+use crate::types::{LogId, Members, StoredMembership};
 use crate::version;
-use adapter::durable_file;
 
 /// What file systems have in an empty directory of their own.
 const LOST_AND_FOUND: &str = "lost+found";

@@ -3,12 +3,12 @@
 //! A line is `<command> => <reply>`, the reply as RESP3 writes it: `+OK`, `-ERR …`, `:1`, `,1.5`, `_`, `'bulk'`,
 //! `*[…]` an array, `~[…]` a set. A pair of a reply that RESP2 flattens is an array here. The null array is `_`.
 
+use super::MemoryKeyspace;
 use crate::command;
-use crate::memory::MemoryKeyspace;
 use crate::reply::Reply;
 
 /// Runs every line on one keyspace and compares the replies, all of them before it fails.
-pub(super) fn replay(transcript: &str) {
+pub(crate) fn replay(transcript: &str) {
     let mut keyspace = MemoryKeyspace::new(1_000_000);
     let (mut lines, mut differences) = (0, String::new());
     for line in transcript.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#')) {
@@ -23,7 +23,7 @@ pub(super) fn replay(transcript: &str) {
 }
 
 /// Runs one command, its words split at blanks, `""` for an empty one.
-pub(super) fn run(keyspace: &mut MemoryKeyspace, call: &str) -> String {
+pub(crate) fn run(keyspace: &mut MemoryKeyspace, call: &str) -> String {
     let words: Vec<&[u8]> =
         call.split(' ').map(|word| if word == "\"\"" { b"" } else { word.as_bytes() }).collect();
     shown(&command::write(keyspace, &words, 7).unwrap_or_else(Reply::from_stop))
