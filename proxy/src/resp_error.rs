@@ -118,7 +118,7 @@ impl RespError for TakeError {
             )
             .into(),
             Self::Beyond => "ERR the snapshot is shorter than that".into(),
-            Self::Failed(reason) => format!("ERR the snapshot cannot be written: {reason}").into(),
+            Self::NotWritten(_) | Self::File(_) => format!("ERR {self}").into(),
         }
     }
 }

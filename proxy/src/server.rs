@@ -13,7 +13,7 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::adoption::resume;
 use crate::client_socket::prepare;
-use crate::clients::Wish;
+use crate::clients::Directive;
 use crate::connection::{Connection, TOO_MANY};
 use crate::protection;
 use crate::reload::Reloader;
@@ -71,12 +71,12 @@ impl Server {
         }
         drop(listener);
         self.connections.close();
-        self.shared.clients.ask_all(Wish::Drain);
+        self.shared.clients.ask_all(Directive::Drain);
         if tokio::time::timeout(drain, self.connections.wait()).await.is_ok() {
             return true;
         }
         tracing::warn!(connections = self.clients(), "connections are closed before they have finished");
-        self.shared.clients.ask_all(Wish::Close);
+        self.shared.clients.ask_all(Directive::Close);
         false
     }
 

@@ -138,7 +138,7 @@ mod tests {
 
     use adapter::CommandBuffer;
 
-    use crate::types::Wish;
+    use crate::types::TargetRole;
 
     use super::*;
 
@@ -149,7 +149,7 @@ mod tests {
         let peer = Peer {
             raft: "10.0.0.1:16400".to_owned(),
             resp: "10.0.0.1:6400".to_owned(),
-            wish: Wish::Learner,
+            target: TargetRole::Learner,
             data: None,
         };
         let joint = vec![BTreeSet::from([1]), BTreeSet::from([1, 2])];

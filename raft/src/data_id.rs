@@ -25,13 +25,18 @@ impl fmt::Display for DataId {
     }
 }
 
-impl FromStr for DataId {
-    type Err = String;
+/// A text that is no data id.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no data id: it has 32 hex digits")]
+pub struct NoDataId(String);
 
-    fn from_str(text: &str) -> Result<Self, String> {
+impl FromStr for DataId {
+    type Err = NoDataId;
+
+    fn from_str(text: &str) -> Result<Self, NoDataId> {
         let is_hex = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
         let number = is_hex.then(|| u128::from_str_radix(text, 16).ok()).flatten();
-        number.map(Self).ok_or_else(|| format!("{text:?} is no data id: it has 32 hex digits"))
+        number.map(Self).ok_or_else(|| NoDataId(text.to_owned()))
     }
 }
 

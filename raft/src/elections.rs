@@ -32,7 +32,7 @@ fn giving_way(vote: Vote) -> AppendEntriesRequest<crate::TypeConfig> {
 pub(crate) struct Elections {
     /// The shortest and the longest wait before standing. The longest is openraft's lease of a leader over its followers.
     timeout: (Duration, Duration),
-    heard: Mutex<Heard>,
+    heard: Mutex<LeaderContact>,
     /// Whether there is a leader, for those that wait for one, or for its end.
     present: watch::Sender<bool>,
     /// The last candidate whose log was shorter than this node's.
@@ -41,7 +41,7 @@ pub(crate) struct Elections {
 }
 
 #[derive(Default)]
-struct Heard {
+struct LeaderContact {
     /// When the last append of a leader was taken.
     at: Option<Instant>,
     /// How often the node has begun to stand.
@@ -66,7 +66,7 @@ impl Elections {
     /// `timeout` is the shortest and the longest time without a leader before a node stands.
     pub(crate) fn new(timeout: (Duration, Duration)) -> Arc<Self> {
         // What it promised to a leader before it was started again still holds.
-        let heard = Mutex::new(Heard { at: Some(Instant::now()), ..Heard::default() });
+        let heard = Mutex::new(LeaderContact { at: Some(Instant::now()), ..LeaderContact::default() });
         let (present, lesser) = (watch::Sender::new(true), watch::Sender::default());
         Arc::new(Self { timeout, heard, present, lesser, removed: AtomicBool::new(false) })
     }
@@ -121,7 +121,7 @@ impl Elections {
         }
     }
 
-    /// Has this node vote for the candidate of `vote` before it asks, at the wish of the leader that led with the vote
+    /// Has this node vote for the candidate of `vote` before it asks, as asked by the leader that led with the vote
     /// `gives_up` and has no lease any more. Answers whether it did: not if it follows another leader by now.
     ///
     /// `current` is this node's vote as it is on disk. It counts as standing meanwhile, so that nothing is promised to a leader whose append openraft may take before.
@@ -160,7 +160,7 @@ impl Elections {
         self.stand_for_election(raft).await
     }
 
-    fn begin(&self, heard: &mut Heard) -> Standing<'_> {
+    fn begin(&self, heard: &mut LeaderContact) -> Standing<'_> {
         heard.stood += 1;
         heard.standing += 1;
         Standing(self)
@@ -210,11 +210,11 @@ impl Elections {
         self.lease_left(&self.heard()) > Duration::ZERO
     }
 
-    fn lease_left(&self, heard: &Heard) -> Duration {
+    fn lease_left(&self, heard: &LeaderContact) -> Duration {
         heard.at.map_or(Duration::ZERO, |at| self.timeout.1.saturating_sub(at.elapsed()))
     }
 
-    fn heard(&self) -> MutexGuard<'_, Heard> {
+    fn heard(&self) -> MutexGuard<'_, LeaderContact> {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

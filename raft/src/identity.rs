@@ -17,7 +17,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use crate::data_id::DataId;
+use crate::data_id::{DataId, NoDataId};
 use crate::types::NodeId;
 use adapter::durable_file;
 
@@ -51,6 +51,26 @@ pub struct Identity {
     pub version: u32,
 }
 
+/// What is wrong with an identity file.
+#[derive(Debug, thiserror::Error)]
+pub enum Damage {
+    /// It is not UTF-8.
+    #[error("it is not text")]
+    NotText,
+    /// It is not what a program of that version has written.
+    #[error("{}", .0.message())]
+    Form(#[from] toml::de::Error),
+    /// Versions begin with 1.
+    #[error("it has the version 0")]
+    NoVersion,
+    /// Its data id is none.
+    #[error(transparent)]
+    DataId(#[from] NoDataId),
+    /// Something in it was changed.
+    #[error("its checksum does not match")]
+    Checksum,
+}
+
 /// The directory cannot be used. Nothing in it was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
@@ -75,7 +95,7 @@ pub enum IdentityError {
         /// The identity file.
         path: PathBuf,
         /// What is wrong with it.
-        reason: String,
+        reason: Damage,
     },
     /// Written by a newer program.
     #[error("{} has the version {found}; this program knows versions up to {VERSION}", path.display())]
@@ -168,7 +188,7 @@ impl Identity {
             Ok(text) => parse(&path, &text).map(Some),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-                Err(IdentityError::Damaged { path, reason: "it is not text".to_owned() })
+                Err(IdentityError::Damaged { path, reason: Damage::NotText })
             }
             Err(source) => Err(IdentityError::Io { what: "read", path, source }),
         }
@@ -247,21 +267,20 @@ fn render(identity: &Identity) -> Result<String, toml::ser::Error> {
 }
 
 fn parse(path: &Path, text: &str) -> Result<Identity, IdentityError> {
-    let damaged = |reason: String| IdentityError::Damaged { path: path.to_owned(), reason };
-    let Versioned { version } = toml::from_str(text).map_err(|error| damaged(error.message().to_owned()))?;
+    let damaged = |reason: Damage| IdentityError::Damaged { path: path.to_owned(), reason };
+    let Versioned { version } = toml::from_str(text).map_err(|error| damaged(error.into()))?;
     let (identity, crc) = match version {
-        0 => return Err(damaged("it has the version 0".to_owned())),
-        1 => toml::from_str::<StoredV1>(text).map(upgraded).map_err(|error| error.message().to_owned()),
+        0 => Err(Damage::NoVersion),
+        1 => toml::from_str::<StoredV1>(text).map(upgraded).map_err(Damage::from),
         VERSION => read_stored(text),
         _ => return Err(IdentityError::Version { path: path.to_owned(), found: version }),
     }
     .map_err(damaged)?;
-    let damaged = |reason: &str| IdentityError::Damaged { path: path.to_owned(), reason: reason.to_owned() };
-    if checksum(&identity) != crc { Err(damaged("its checksum does not match")) } else { Ok(identity) }
+    if checksum(&identity) != crc { Err(damaged(Damage::Checksum)) } else { Ok(identity) }
 }
 
-fn read_stored(text: &str) -> Result<(Identity, u32), String> {
-    let stored: Stored = toml::from_str(text).map_err(|error| error.message().to_owned())?;
+fn read_stored(text: &str) -> Result<(Identity, u32), Damage> {
+    let stored: Stored = toml::from_str(text)?;
     let Stored { version, node_id, cluster_id, created, data_id, origin, crc } = stored;
     let data = if data_id.is_empty() { None } else { Some(data_id.parse()?) };
     Ok((Identity { node_id, cluster_id, created, data, origin, version }, crc))

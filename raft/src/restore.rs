@@ -19,7 +19,7 @@ use conf::ClusterConfig;
 use openraft::{CommittedLeaderId, Membership};
 
 use crate::identity::{self, IdentityError, RESTORING, STANDALONE};
-use crate::node::entry::members;
+use crate::node::enrollment::members;
 use crate::node::error::StartError;
 use crate::state_machine::Mark;
 use crate::state_machine::files::{self, Files};

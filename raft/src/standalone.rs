@@ -23,7 +23,7 @@ use crate::failure;
 use crate::handle::{Change, ChangeError, Handle, Lead, ProposeError, ReadError, Service};
 use crate::health::{HealthView, MemberHealth, MemberState};
 use crate::log_clock::LogClock;
-use crate::node::entry::standalone_id;
+use crate::node::enrollment::standalone_id;
 use crate::node::upkeep;
 use crate::proposer::limits::limits;
 use crate::proposer::{Consensus, Outcome, Proposer, Route};

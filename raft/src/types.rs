@@ -47,7 +47,7 @@ pub struct Peer {
     pub resp: String,
     /// What it is to be in the end. Until it is that, a change of membership is under way, which the leader, whoever
     /// that is, goes on with.
-    pub wish: Wish,
+    pub target: TargetRole,
     /// Which data directory it has; none until it has told. It stays the same as long as it is a member: who comes with
     /// another one has lost its own.
     pub data: Option<DataId>,
@@ -58,7 +58,7 @@ pub(crate) type Members = BTreeMap<NodeId, Peer>;
 
 /// What a member is to be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Wish {
+pub enum TargetRole {
     /// A voter.
     #[default]
     Voter,
@@ -71,7 +71,7 @@ pub enum Wish {
 }
 
 /// The form in which a [`Peer`] is stored and sent: two strings, as it was when there was no more to say. What else there
-/// is to say stands in words behind the clients' address: a wish other than the usual one, the data directory.
+/// is to say stands in words behind the clients' address: a target other than the usual one, the data directory.
 #[derive(Serialize, Deserialize)]
 struct StoredPeer {
     raft: String,
@@ -79,12 +79,12 @@ struct StoredPeer {
 }
 
 impl From<Peer> for StoredPeer {
-    fn from(Peer { raft, mut resp, wish, data }: Peer) -> Self {
-        match wish {
-            Wish::Voter => {}
-            Wish::Learner => resp.push_str(" learner"),
-            Wish::Gone => resp.push_str(" gone"),
-            Wish::ReplacedBy(node) => resp.push_str(&format!(" replaced-by={node}")),
+    fn from(Peer { raft, mut resp, target, data }: Peer) -> Self {
+        match target {
+            TargetRole::Voter => {}
+            TargetRole::Learner => resp.push_str(" learner"),
+            TargetRole::Gone => resp.push_str(" gone"),
+            TargetRole::ReplacedBy(node) => resp.push_str(&format!(" replaced-by={node}")),
         }
         if let Some(data) = data {
             resp.push_str(&format!(" data={data}"));
@@ -93,20 +93,25 @@ impl From<Peer> for StoredPeer {
     }
 }
 
-impl TryFrom<StoredPeer> for Peer {
-    type Error = String;
+/// A word about a member that this program does not know: a newer one has written it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("of a member it says {0:?}, which this program does not know")]
+pub struct UnknownWord(String);
 
-    fn try_from(StoredPeer { raft, resp }: StoredPeer) -> Result<Self, String> {
+impl TryFrom<StoredPeer> for Peer {
+    type Error = UnknownWord;
+
+    fn try_from(StoredPeer { raft, resp }: StoredPeer) -> Result<Self, UnknownWord> {
         let mut words = resp.split(' ');
         let resp = words.next().unwrap_or_default().to_owned();
         let mut peer = Self { raft, resp, ..Self::default() };
         for word in words {
-            let unknown = || format!("of a member it says {word:?}, which this program does not know");
+            let unknown = || UnknownWord(word.to_owned());
             match word.split_once('=') {
-                None if word == "learner" => peer.wish = Wish::Learner,
-                None if word == "gone" => peer.wish = Wish::Gone,
+                None if word == "learner" => peer.target = TargetRole::Learner,
+                None if word == "gone" => peer.target = TargetRole::Gone,
                 Some(("replaced-by", node)) => {
-                    peer.wish = Wish::ReplacedBy(node.parse().map_err(|_| unknown())?);
+                    peer.target = TargetRole::ReplacedBy(node.parse().map_err(|_| unknown())?);
                 }
                 Some(("data", data)) => peer.data = Some(data.parse().map_err(|_| unknown())?),
                 _ => return Err(unknown()),
@@ -150,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_peer_without_a_wish_of_its_own_is_stored_as_it_was_before_there_were_wishes() {
+    fn a_peer_with_the_usual_target_is_stored_as_it_was_before_there_were_targets() {
         let peer = Peer { raft: "a:1".to_owned(), resp: "b:2".to_owned(), ..Peer::default() };
         let before = postcard::to_stdvec(&("a:1", "b:2")).unwrap();
         assert_eq!(postcard::to_stdvec(&peer).unwrap(), before);
@@ -158,10 +163,10 @@ mod tests {
     }
 
     #[test]
-    fn every_wish_comes_back_and_an_unknown_one_is_an_error() {
-        for wish in [Wish::Voter, Wish::Learner, Wish::Gone, Wish::ReplacedBy(7)] {
+    fn every_target_comes_back_and_an_unknown_one_is_an_error() {
+        for target in [TargetRole::Voter, TargetRole::Learner, TargetRole::Gone, TargetRole::ReplacedBy(7)] {
             for (resp, data) in [("", None), ("b:2", None), ("", Some(DataId(7))), ("b:2", Some(DataId(7)))] {
-                let peer = Peer { raft: "a:1".to_owned(), resp: resp.to_owned(), wish, data };
+                let peer = Peer { raft: "a:1".to_owned(), resp: resp.to_owned(), target, data };
                 let stored = postcard::to_stdvec(&peer).unwrap();
                 assert_eq!(postcard::from_bytes::<Peer>(&stored).unwrap(), peer);
             }

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use adapter::Reply;
-use adapter::command::{self, Flags, Run};
+use adapter::command::{self, Flags, Handler};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use raft_proxy::resp::reply::Protocol;
@@ -295,8 +295,8 @@ fn data_commands() -> HashSet<&'static str> {
     command::all()
         .filter(|spec| !spec.flags.has(Flags::INTERNAL))
         .filter(|spec| {
-            let data = |run: &Run| !matches!(run, Run::Front);
-            data(&spec.run) || spec.subcommands.iter().any(|sub| data(&sub.run))
+            let data = |run: &Handler| !matches!(run, Handler::Front);
+            data(&spec.handler) || spec.subcommands.iter().any(|sub| data(&sub.handler))
         })
         .map(|spec| spec.name)
         .collect()

@@ -26,7 +26,7 @@ pub mod zset;
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-pub use spec::{Flags, Group, Keys, Run, Spec};
+pub use spec::{Flags, Group, Handler, Keys, Spec};
 
 use bytes::Bytes;
 
@@ -112,28 +112,32 @@ fn admit(keyspace: &dyn Keyspace, spec: &Spec) -> Outcome<()> {
 /// Runs a reading command.
 pub fn read(keyspace: &dyn Keyspace, args: &[&[u8]], seed: u64) -> Outcome<Reply> {
     let spec = resolve(args)?;
-    match spec.run {
-        Run::Read(run) => {
+    match spec.handler {
+        Handler::Read(run) => {
             admit(keyspace, spec)?;
             let reply = run(keyspace, &Call { args, seed })?;
             // It may have begun meanwhile.
             admit(keyspace, spec)?;
             Ok(reply)
         }
-        Run::Write(_) => Err(Stop::text("ERR a writing command was sent to be read")),
-        Run::Front => Err(Stop::text("ERR this command is answered by the server and not by the storage")),
+        Handler::Write(_) => Err(Stop::text("ERR a writing command was sent to be read")),
+        Handler::Front => {
+            Err(Stop::text("ERR this command is answered by the server and not by the storage"))
+        }
     }
 }
 
 /// Runs a reading or a writing command.
 pub fn write(keyspace: &mut dyn KeyspaceMut, args: &[&[u8]], seed: u64) -> Outcome<Reply> {
     let spec = resolve(args)?;
-    if !matches!(spec.run, Run::Front) {
+    if !matches!(spec.handler, Handler::Front) {
         admit(keyspace, spec)?;
     }
-    match spec.run {
-        Run::Read(run) => run(keyspace, &Call { args, seed }),
-        Run::Write(run) => run(keyspace, &Call { args, seed }),
-        Run::Front => Err(Stop::text("ERR this command is answered by the server and not by the storage")),
+    match spec.handler {
+        Handler::Read(run) => run(keyspace, &Call { args, seed }),
+        Handler::Write(run) => run(keyspace, &Call { args, seed }),
+        Handler::Front => {
+            Err(Stop::text("ERR this command is answered by the server and not by the storage"))
+        }
     }
 }

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use bytes::Bytes;
 
 use crate::error::{Outcome, Stop};
-use crate::keyspace::{Point, Step, gather};
+use crate::keyspace::{Flow, Point, gather};
 
 /// The generator of one call. Its sequence for a seed is part of the log's meaning: changing the generator
 /// changes what old logs mean.
@@ -79,7 +79,7 @@ const WALK_RATIO: u64 = 3;
 const PATIENCE: u64 = 4;
 
 /// What a visit of names (keys, fields, members) in hash order is given.
-pub type NameVisitor<'v> = dyn FnMut(Point, &[u8]) -> Step + 'v;
+pub type NameVisitor<'v> = dyn FnMut(Point, &[u8]) -> Flow + 'v;
 
 /// Visits the names of a collection from a point on in hash order:
 /// `&mut |from, each| keyspace.hash_visit(key, from, &mut |point, field, _| each(point, field))`.
@@ -92,7 +92,7 @@ pub fn pick_one(chance: &mut Chance, visit: &mut Visit<'_>) -> Outcome<Option<By
     let mut window = Window { chance, seen: 0, chosen: None };
     visit(start, &mut |_, name| window.offer(name))?;
     if window.seen < WINDOW {
-        visit(Point(0), &mut |point, name| if point < start { window.offer(name) } else { Step::Break(()) })?;
+        visit(Point(0), &mut |point, name| if point < start { window.offer(name) } else { Flow::Break(()) })?;
     }
     Ok(window.chosen)
 }
@@ -105,12 +105,12 @@ struct Window {
 }
 
 impl Window {
-    fn offer(&mut self, name: &[u8]) -> Step {
+    fn offer(&mut self, name: &[u8]) -> Flow {
         self.seen += 1;
         if self.chance.below(self.seen) == 0 {
             self.chosen = Some(Bytes::copy_from_slice(name));
         }
-        if self.seen < WINDOW { Step::Continue(()) } else { Step::Break(()) }
+        if self.seen < WINDOW { Flow::Continue(()) } else { Flow::Break(()) }
     }
 }
 
@@ -176,7 +176,7 @@ fn collect(visit: &mut Visit<'_>) -> Outcome<Vec<Bytes>> {
     let mut names = Vec::new();
     visit(Point(0), &mut |_, name| {
         names.push(Bytes::copy_from_slice(name));
-        Step::Continue(())
+        Flow::Continue(())
     })?;
     Ok(names)
 }

@@ -7,7 +7,7 @@
 use crate::command::arg::{self, is, meta_of};
 use crate::command::{Call, glob, text};
 use crate::error::{Outcome, Stop};
-use crate::keyspace::{Keyspace, Kind, Point, Step};
+use crate::keyspace::{Flow, Keyspace, Kind, Point};
 use crate::reply::Reply;
 
 /// How many elements a page looks at if the call does not say.
@@ -119,18 +119,18 @@ impl<'a> Pager<'a> {
 
     /// Takes the next element of a visit. `add` puts its replies on the page if its name matches the pattern; it
     /// may decline (another type of key). Breaks if the page was full before this element.
-    pub fn offer(&mut self, point: Point, name: &[u8], add: impl FnOnce(&mut Vec<Reply>)) -> Step {
+    pub fn offer(&mut self, point: Point, name: &[u8], add: impl FnOnce(&mut Vec<Reply>)) -> Flow {
         if let Some(last) = self.last.filter(|last| *last != point && self.looked_at >= self.count) {
             // There is a point behind `last`: `point` is not before it.
             self.cursor = last.next().unwrap_or_default().0;
-            return Step::Break(());
+            return Flow::Break(());
         }
         self.last = Some(point);
         self.looked_at += 1;
         if self.pattern.is_none_or(|pattern| glob::matches(pattern, name)) {
             add(&mut self.items);
         }
-        Step::Continue(())
+        Flow::Continue(())
     }
 
     /// The reply: the next cursor and the page.

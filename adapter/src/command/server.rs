@@ -1,7 +1,7 @@
 //! Commands that the proxy answers: connection, server and cluster commands. They are declared here because the
 //! table is one; what they do is in the proxy. Two of them look at the storage, and so are here whole.
 
-use crate::command::{Call, Flags, Group, Keys, Run, Spec, arg, resolve};
+use crate::command::{Call, Flags, Group, Handler, Keys, Spec, arg, resolve};
 use crate::error::Outcome;
 use crate::keyspace::Keyspace;
 use crate::reply::Reply;
@@ -281,7 +281,7 @@ fn keys_of_read(args: &[&[u8]]) -> Vec<usize> {
     let Some(inner) = args.get(before..) else { return Vec::new() };
     let Ok(spec) = resolve(inner) else { return Vec::new() };
     // A `RAFT.READ` in a `RAFT.READ` is none that can be run.
-    if matches!(spec.run, Run::Front) {
+    if matches!(spec.handler, Handler::Front) {
         return Vec::new();
     }
     spec.key_indices(inner).into_iter().map(|index| index + before).collect()

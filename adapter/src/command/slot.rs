@@ -3,7 +3,7 @@
 
 use crate::command::{Call, arg};
 use crate::error::Outcome;
-use crate::keyspace::{Keyspace, Point, Step};
+use crate::keyspace::{Flow, Keyspace, Point};
 use crate::reply::Reply;
 
 /// How many slots there are.
@@ -32,7 +32,7 @@ pub(super) fn look(keyspace: &dyn Keyspace, call: &Call<'_>) -> Outcome<Reply> {
                     keys.push(Reply::bulk(key));
                 }
             }
-            if is_full(&keys) { Step::Break(()) } else { Step::Continue(()) }
+            if is_full(&keys) { Flow::Break(()) } else { Flow::Continue(()) }
         })?;
     }
     Ok(if most.is_some() { Reply::Array(keys) } else { Reply::count(count) })

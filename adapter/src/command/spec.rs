@@ -25,14 +25,14 @@ pub struct Spec {
     /// Its complexity, as Redis's documentation gives it.
     pub complexity: &'static str,
     /// What runs it.
-    pub run: Run,
+    pub handler: Handler,
     /// Its subcommands; empty for most.
     pub subcommands: &'static [Spec],
 }
 
 /// What runs a command.
 #[derive(Clone, Copy, Debug)]
-pub enum Run {
+pub enum Handler {
     /// Reads; never changes anything.
     Read(fn(&dyn Keyspace, &Call<'_>) -> Outcome<Reply>),
     /// May write; goes through the log.
@@ -166,7 +166,7 @@ impl Spec {
         group: Group,
         run: fn(&dyn Keyspace, &Call<'_>) -> Outcome<Reply>,
     ) -> Self {
-        Self::new(name, arity, Flags::READONLY, Keys::ONE, group, Run::Read(run))
+        Self::new(name, arity, Flags::READONLY, Keys::ONE, group, Handler::Read(run))
     }
 
     /// A command that may write data.
@@ -176,15 +176,22 @@ impl Spec {
         group: Group,
         run: fn(&mut dyn KeyspaceMut, &Call<'_>) -> Outcome<Reply>,
     ) -> Self {
-        Self::new(name, arity, Flags::WRITE, Keys::ONE, group, Run::Write(run))
+        Self::new(name, arity, Flags::WRITE, Keys::ONE, group, Handler::Write(run))
     }
 
     /// A command that the proxy answers.
     pub const fn front(name: &'static str, arity: i16, group: Group, flags: Flags) -> Self {
-        Self::new(name, arity, flags, Keys::None, group, Run::Front)
+        Self::new(name, arity, flags, Keys::None, group, Handler::Front)
     }
 
-    const fn new(name: &'static str, arity: i16, flags: Flags, keys: Keys, group: Group, run: Run) -> Self {
+    const fn new(
+        name: &'static str,
+        arity: i16,
+        flags: Flags,
+        keys: Keys,
+        group: Group,
+        handler: Handler,
+    ) -> Self {
         Self {
             name,
             arity,
@@ -194,7 +201,7 @@ impl Spec {
             since: "1.0.0",
             summary: "",
             complexity: "O(1)",
-            run,
+            handler,
             subcommands: &[],
         }
     }

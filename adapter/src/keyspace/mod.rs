@@ -142,18 +142,18 @@ pub enum ScoreStart<'a> {
 }
 
 /// Whether a visit goes on.
-pub type Step = ControlFlow<()>;
+pub type Flow = ControlFlow<()>;
 
 /// What a visit of keys is given: the point, the key, its meta.
-pub type KeyVisitor<'v> = dyn FnMut(Point, &[u8], &Meta) -> Step + 'v;
+pub type KeyVisitor<'v> = dyn FnMut(Point, &[u8], &Meta) -> Flow + 'v;
 /// What a visit of a hash is given: the point of the field, the field, its value.
-pub type FieldVisitor<'v> = dyn FnMut(Point, &[u8], &[u8]) -> Step + 'v;
+pub type FieldVisitor<'v> = dyn FnMut(Point, &[u8], &[u8]) -> Flow + 'v;
 /// What a visit of a set is given: the point of the member, the member.
-pub type MemberVisitor<'v> = dyn FnMut(Point, &[u8]) -> Step + 'v;
+pub type MemberVisitor<'v> = dyn FnMut(Point, &[u8]) -> Flow + 'v;
 /// What a visit of a sorted set is given: the member and its score.
-pub type ScoreVisitor<'v> = dyn FnMut(&[u8], f64) -> Step + 'v;
+pub type ScoreVisitor<'v> = dyn FnMut(&[u8], f64) -> Flow + 'v;
 /// What a visit of a list is given: the index and the element.
-pub type ElementVisitor<'v> = dyn FnMut(u64, &[u8]) -> Step + 'v;
+pub type ElementVisitor<'v> = dyn FnMut(u64, &[u8]) -> Flow + 'v;
 
 /// Reading.
 pub trait Keyspace {
@@ -203,7 +203,7 @@ pub trait Keyspace {
         &self,
         key: &[u8],
         from: Point,
-        visit: &mut dyn FnMut(Point, &[u8], f64) -> Step,
+        visit: &mut dyn FnMut(Point, &[u8], f64) -> Flow,
     ) -> Outcome<()>;
     /// Visits the members in the order of (score, member).
     fn zset_visit_by_score(

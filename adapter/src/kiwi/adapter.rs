@@ -394,12 +394,12 @@ impl Adapter for KiwiAdapter {
 
     fn health(&self) -> Health {
         let bytes = self.index.health().bytes;
-        let (ok, what) = match self.connection.borrow().check() {
-            Ok(()) if self.rebuilding.load(Ordering::SeqCst) => {
+        let (ok, what) = match self.connection.borrow().trouble() {
+            None if self.rebuilding.load(Ordering::SeqCst) => {
                 (false, "it has lost data, and the node is being rebuilt".to_owned())
             }
-            Ok(()) => (true, format!("{} changes to be carried over", self.pending_changes())),
-            Err(reason) => (false, self.import.progress.sentence().unwrap_or(reason)),
+            None => (true, format!("{} changes to be carried over", self.pending_changes())),
+            Some(reason) => (false, self.import.progress.sentence().unwrap_or_else(|| reason.to_owned())),
         };
         Health { ok, detail: format!("Kiwi at {}; {what}", self.config.address), bytes }
     }

@@ -29,11 +29,11 @@ impl ConnectionState {
         }
     }
 
-    /// An error with the reason unless the connection is usable.
-    pub(super) fn check(&self) -> Result<(), String> {
+    /// Why the connection cannot be used; none if it can.
+    pub(super) fn trouble(&self) -> Option<&str> {
         match self {
-            Self::Up(_) => Ok(()),
-            Self::Down(reason) | Self::Refused(reason) | Self::Lost(reason) => Err(reason.clone()),
+            Self::Up(_) => None,
+            Self::Down(reason) | Self::Refused(reason) | Self::Lost(reason) => Some(reason),
         }
     }
 }

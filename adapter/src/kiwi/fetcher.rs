@@ -129,7 +129,10 @@ enum ReplyLayout {
 
 impl FetchLoop {
     fn check_connection(&self) -> Result<(), FetchError> {
-        self.connection.borrow().check().map_err(FetchError::NotConnected)
+        match self.connection.borrow().trouble() {
+            None => Ok(()),
+            Some(reason) => Err(FetchError::NotConnected(reason.to_owned())),
+        }
     }
 
     async fn run(self: Arc<Self>, mut incoming: mpsc::UnboundedReceiver<FetchRequest>) {

@@ -104,12 +104,12 @@ impl Value {
 
 /// A key's value and deadline.
 #[derive(Clone, Debug)]
-pub(super) struct Entry {
+pub(super) struct StoredValue {
     pub(super) value: Value,
     pub(super) deadline: Option<u64>,
 }
 
-impl Entry {
+impl StoredValue {
     pub(super) fn meta(&self) -> Meta {
         Meta { kind: self.value.kind(), len: self.value.len() as u64, deadline: self.deadline }
     }
@@ -122,12 +122,12 @@ impl Entry {
 /// All keys. The index of deadlines holds exactly the deadlines that the entries hold.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Content {
-    keys: BTreeMap<Slot, Entry>,
+    keys: BTreeMap<Slot, StoredValue>,
     deadlines: BTreeSet<(u64, Bytes)>,
 }
 
 impl Content {
-    pub(super) fn get(&self, key: &[u8]) -> Option<&Entry> {
+    pub(super) fn get(&self, key: &[u8]) -> Option<&StoredValue> {
         self.keys.get(&Slot::of(key))
     }
 
@@ -136,7 +136,7 @@ impl Content {
         self.keys.get_mut(&Slot::of(key)).map(|entry| &mut entry.value)
     }
 
-    pub(super) fn put(&mut self, key: &[u8], entry: Entry) {
+    pub(super) fn put(&mut self, key: &[u8], entry: StoredValue) {
         self.take(key);
         let slot = Slot::of(key);
         if let Some(deadline) = entry.deadline {
@@ -145,7 +145,7 @@ impl Content {
         self.keys.insert(slot, entry);
     }
 
-    pub(super) fn take(&mut self, key: &[u8]) -> Option<Entry> {
+    pub(super) fn take(&mut self, key: &[u8]) -> Option<StoredValue> {
         let slot = Slot::of(key);
         let entry = self.keys.remove(&slot)?;
         if let Some(deadline) = entry.deadline {
@@ -173,7 +173,7 @@ impl Content {
         self.deadlines.len()
     }
 
-    pub(super) fn from(&self, point: Point) -> impl Iterator<Item = (&Slot, &Entry)> {
+    pub(super) fn from(&self, point: Point) -> impl Iterator<Item = (&Slot, &StoredValue)> {
         self.keys.range(Slot::first_at(point)..)
     }
 

@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
-use super::content::{Content, Entry, Ranked, Slot, Value};
+use super::content::{Content, Ranked, Slot, StoredValue, Value};
 use crate::error::Outcome;
 use crate::keyspace::{
-    Direction, ElementVisitor, FieldVisitor, KeyVisitor, Keyspace, MemberVisitor, Meta, Point, ScoreStart,
-    ScoreVisitor, Step,
+    Direction, ElementVisitor, FieldVisitor, Flow, KeyVisitor, Keyspace, MemberVisitor, Meta, Point,
+    ScoreStart, ScoreVisitor,
 };
 
 /// A keyspace in memory. A clone is cheap: it shares the content until one of the two changes it.
@@ -50,7 +50,7 @@ impl MemoryKeyspace {
         std::mem::take(&mut *hidden).into_iter().collect()
     }
 
-    fn entry(&self, key: &[u8]) -> Option<&Entry> {
+    fn entry(&self, key: &[u8]) -> Option<&StoredValue> {
         let entry = self.content.get(key)?;
         if entry.is_due(self.now_ms) {
             self.hide(key);
@@ -75,7 +75,7 @@ impl Keyspace for MemoryKeyspace {
     }
 
     fn meta(&self, key: &[u8]) -> Outcome<Option<Meta>> {
-        Ok(self.entry(key).map(Entry::meta))
+        Ok(self.entry(key).map(StoredValue::meta))
     }
 
     fn key_count(&self) -> Outcome<u64> {
@@ -143,7 +143,7 @@ impl Keyspace for MemoryKeyspace {
         &self,
         key: &[u8],
         from: Point,
-        visit: &mut dyn FnMut(Point, &[u8], f64) -> Step,
+        visit: &mut dyn FnMut(Point, &[u8], f64) -> Flow,
     ) -> Outcome<()> {
         let Some(Value::SortedSet(set)) = self.value(key) else { return Ok(()) };
         each(set.scores.range(Slot::first_at(from)..), |(slot, score)| {
@@ -194,7 +194,7 @@ impl Keyspace for MemoryKeyspace {
 }
 
 /// Visits until told to stop.
-fn each<T>(mut items: impl Iterator<Item = T>, visit: impl FnMut(T) -> Step) {
+fn each<T>(mut items: impl Iterator<Item = T>, visit: impl FnMut(T) -> Flow) {
     // Who breaks off has what he wanted: it is no result of its own.
     let _ = items.try_for_each(visit);
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::content::{Content, Entry, Ranked, Slot, Value};
+use super::content::{Content, Ranked, Slot, StoredValue, Value};
 use super::keyspace::MemoryKeyspace;
 use crate::error::Outcome;
 use crate::keyspace::{End, KeyspaceMut, Kind};
@@ -26,7 +26,7 @@ impl MemoryKeyspace {
     /// The value of a key, made empty if it is missing or due.
     fn created(&mut self, key: &[u8], kind: Kind) -> Option<&mut Value> {
         if self.existing(key).is_none() {
-            self.content_mut().put(key, Entry { value: Value::empty(kind), deadline: None });
+            self.content_mut().put(key, StoredValue { value: Value::empty(kind), deadline: None });
         }
         self.existing(key)
     }
@@ -77,7 +77,7 @@ impl KeyspaceMut for MemoryKeyspace {
     }
 
     fn string_put(&mut self, key: &[u8], value: &[u8], deadline: Option<u64>) -> Outcome<()> {
-        self.content_mut().put(key, Entry { value: Value::String(value.to_vec()), deadline });
+        self.content_mut().put(key, StoredValue { value: Value::String(value.to_vec()), deadline });
         Ok(())
     }
 

@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 
 use super::{ContentSink, Digest, DigestBuilder, Item, SnapshotReader, Trailer, malformed};
 use crate::error::{Outcome, Stop, StorageError};
-use crate::keyspace::{Direction, End, Keyspace, KeyspaceMut, Kind, Meta, Point, Step};
+use crate::keyspace::{Direction, End, Flow, Keyspace, KeyspaceMut, Kind, Meta, Point};
 
 /// The longest piece in which a string is read, bytes.
 const PIECE: u64 = 1 << 20;
@@ -104,7 +104,7 @@ fn walk_collection(
 }
 
 /// Ends a visit at the first failure, and keeps it.
-fn step(failed: &mut Result<(), StorageError>, result: Result<(), StorageError>) -> Step {
+fn step(failed: &mut Result<(), StorageError>, result: Result<(), StorageError>) -> Flow {
     match result {
         Ok(()) => ControlFlow::Continue(()),
         Err(error) => {

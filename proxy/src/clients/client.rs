@@ -17,7 +17,7 @@ use crate::resp::Protocol;
 /// What a connection is asked to do by others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
-pub enum Wish {
+pub enum Directive {
     /// Go on.
     Serve = 0,
     /// Finish the pipeline it is in, then close.
@@ -39,7 +39,7 @@ pub struct Client {
     pub usage: Usage,
     fd: RawFd,
     connected: Instant,
-    wish: AtomicU8,
+    directive: AtomicU8,
     wake: Notify,
     shown: Mutex<Shown>,
 }
@@ -76,7 +76,7 @@ impl Client {
             usage: Usage::default(),
             fd,
             connected: now,
-            wish: AtomicU8::new(Wish::Serve as u8),
+            directive: AtomicU8::new(Directive::Serve as u8),
             wake: Notify::new(),
             shown: Mutex::new(Shown {
                 name: Bytes::new(),
@@ -97,17 +97,17 @@ impl Client {
     }
 
     /// What it is asked to do.
-    pub fn wish(&self) -> Wish {
-        match self.wish.load(Ordering::Acquire) {
-            0 => Wish::Serve,
-            1 => Wish::Drain,
-            _ => Wish::Close,
+    pub fn directive(&self) -> Directive {
+        match self.directive.load(Ordering::Acquire) {
+            0 => Directive::Serve,
+            1 => Directive::Drain,
+            _ => Directive::Close,
         }
     }
 
     /// Asks it to drain or to close.
-    pub fn ask(&self, wish: Wish) {
-        self.wish.fetch_max(wish as u8, Ordering::AcqRel);
+    pub fn ask(&self, directive: Directive) {
+        self.directive.fetch_max(directive as u8, Ordering::AcqRel);
         self.wake.notify_one();
     }
 
@@ -122,7 +122,9 @@ impl Client {
         let (shown, holds) = (self.shown(), self.usage.holdings());
         let no_evict = self.usage.no_evict.load(Ordering::Relaxed);
         let mut flags = String::new();
-        for (set, letter) in [(no_evict, 'e'), (shown.no_touch, 'T'), (self.wish() == Wish::Close, 'A')] {
+        for (set, letter) in
+            [(no_evict, 'e'), (shown.no_touch, 'T'), (self.directive() == Directive::Close, 'A')]
+        {
             if set {
                 flags.push(letter);
             }

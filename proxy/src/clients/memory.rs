@@ -19,7 +19,7 @@ use metrics::{Counter, Gauge};
 use raft::listener::Quiet;
 
 use super::available_memory::available;
-use super::client::{Client, Wish};
+use super::client::{Client, Directive};
 use super::usage::{Holdings, LARGE};
 
 /// A change of what a client holds that is worth telling the others.
@@ -152,7 +152,7 @@ impl ClientMemory {
             let bytes = client.usage.counted.load(Relaxed);
             client.usage.leaving.store(bytes, Relaxed);
             self.leaving.fetch_add(bytes, Relaxed);
-            client.ask(Wish::Close);
+            client.ask(Directive::Close);
             self.evicted.fetch_add(1, Relaxed);
             self.evictions.increment(1);
             if let Some(untold) = self.quiet.line() {

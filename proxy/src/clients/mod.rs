@@ -16,7 +16,7 @@ mod memory;
 mod registry;
 mod usage;
 
-pub use client::{Client, Shown, Wish};
+pub use client::{Client, Directive, Shown};
 pub use memory::ClientMemory;
 pub use registry::Clients;
 pub use usage::{Holdings, LARGE, Usage};

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use dashmap::DashMap;
 
-use super::client::{Client, Wish};
+use super::client::{Client, Directive};
 use super::memory::ClientMemory;
 
 /// All connections.
@@ -65,9 +65,9 @@ impl Clients {
     }
 
     /// Asks all of them.
-    pub fn ask_all(&self, wish: Wish) {
+    pub fn ask_all(&self, directive: Directive) {
         for entry in &self.by_id {
-            entry.value().ask(wish);
+            entry.value().ask(directive);
         }
     }
 }
@@ -99,8 +99,8 @@ mod tests {
         assert_eq!(clients.memory.evicted(), 0);
         clients.relieve(2 << 20);
         assert_eq!(
-            [&small, &large, &largest].map(|client| client.wish()),
-            [Wish::Serve, Wish::Close, Wish::Close]
+            [&small, &large, &largest].map(|client| client.directive()),
+            [Directive::Serve, Directive::Close, Directive::Close]
         );
         // What is about to be freed is not asked for twice.
         clients.relieve(2 << 20);
@@ -121,8 +121,8 @@ mod tests {
         let bound = 24 << 20;
         clients.relieve(bound);
         assert_eq!(
-            [&busy, &resting, &exempt].map(|client| client.wish()),
-            [Wish::Serve, Wish::Close, Wish::Serve]
+            [&busy, &resting, &exempt].map(|client| client.directive()),
+            [Directive::Serve, Directive::Close, Directive::Serve]
         );
         let next = client(&clients, LARGE, false);
         assert!(clients.memory.holds_back(&next, bound) && !clients.memory.holds_back(&exempt, bound));

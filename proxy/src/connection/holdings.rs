@@ -7,7 +7,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::closed::Closed;
 use super::state::Connection;
-use crate::clients::{Holdings, LARGE, Wish};
+use crate::clients::{Directive, Holdings, LARGE};
 
 /// How often a client that is held back looks whether it still is.
 const HELD_BACK: Duration = Duration::from_millis(10);
@@ -67,7 +67,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             self.shared.clients.relieve(self.memory_bound());
             // Ends early if it is to be closed itself.
             let _ = tokio::time::timeout(HELD_BACK, self.client.asked()).await;
-            if self.client.wish() != Wish::Serve {
+            if self.client.directive() != Directive::Serve {
                 return Err(Closed::Asked);
             }
             self.send_now().await?;

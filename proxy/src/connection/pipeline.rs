@@ -8,7 +8,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
-use adapter::command::{self, Flags, Run};
+use adapter::command::{self, Flags, Handler};
 use adapter::error::Outcome;
 use adapter::{CommandBuffer, ReadOutcome, Reply, Spec};
 use bytes::Bytes;
@@ -104,7 +104,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 continue;
             }
             match admitted {
-                Ok(found @ Found { spec: Spec { run: Run::Write(_), .. }, .. }) => {
+                Ok(found @ Found { spec: Spec { handler: Handler::Write(_), .. }, .. }) => {
                     if !matches!(group, Group::Writes(_)) {
                         self.run_group(&mut group, requests).await?;
                         group = Group::Writes(CommandBuffer::default());
@@ -116,7 +116,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                         self.run_group(&mut group, requests).await?;
                     }
                 }
-                Ok(found @ Found { spec: Spec { run: Run::Read(_), .. }, .. }) => {
+                Ok(found @ Found { spec: Spec { handler: Handler::Read(_), .. }, .. }) => {
                     let call = ReadCall { request: index, before: 0 };
                     self.add_read(&mut group, found, call, self.session.consistency, requests).await?;
                 }
@@ -344,7 +344,7 @@ fn admit(args: &[&[u8]], refused: impl FnOnce(Flags) -> Option<&'static str>) ->
     if let Some(text) = refused(found.spec.flags) {
         return Err(adapter::Stop::text(text));
     }
-    if matches!(found.spec.run, Run::Write(_)) && names_reserved_key(found.spec, args) {
+    if matches!(found.spec.handler, Handler::Write(_)) && names_reserved_key(found.spec, args) {
         return Err(RESERVED_KEY);
     }
     Ok(found)

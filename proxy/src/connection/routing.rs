@@ -6,7 +6,7 @@
 //! the end: the client sees latency instead of an address at which nobody answers. Commands without a key
 //! are never redirected; a client would not know to which slot they belong.
 
-use adapter::command::{Run, slot};
+use adapter::command::{Handler, slot};
 use adapter::{Reply, Spec};
 use conf::Routing;
 use raft::handle::Lead;
@@ -21,10 +21,10 @@ impl<S> Connection<S> {
             Routing::Redirect => true,
             Routing::Auto => self.session.cluster_aware,
         };
-        let is_routed = match spec.run {
-            Run::Write(_) => true,
-            Run::Read(_) => !self.session.reads_here(),
-            Run::Front => false,
+        let is_routed = match spec.handler {
+            Handler::Write(_) => true,
+            Handler::Read(_) => !self.session.reads_here(),
+            Handler::Front => false,
         };
         if !applies || !is_routed {
             return None;

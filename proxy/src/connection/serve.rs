@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use super::closed::Closed;
 use super::running::Running;
 use super::state::Connection;
-use crate::clients::Wish;
+use crate::clients::Directive;
 use crate::resp::Requests;
 
 /// How long the last reply may take to leave before the connection is closed anyway.
@@ -37,7 +37,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             tracing::debug!(client = self.client.id, address = %self.client.address, %closed, "connection closed");
         }
         let is_told = matches!(closed, Closed::Protocol(_) | Closed::Asked | Closed::TooMany);
-        if is_told && self.client.wish() != Wish::Close {
+        if is_told && self.client.directive() != Directive::Close {
             let _ = tokio::time::timeout(LAST_REPLY, self.send_down_to(0)).await;
             let _ = self.stream.shutdown().await;
         }
@@ -66,7 +66,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 self.is_active();
             }
             self.count_memory(false);
-            if self.client.wish() == Wish::Close {
+            if self.client.directive() == Directive::Close {
                 return Err(Closed::Asked);
             }
             if ran {
@@ -76,7 +76,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 self.running = None;
             }
             parsed?;
-            if self.session.closing || self.client.wish() != Wish::Serve {
+            if self.session.closing || self.client.directive() != Directive::Serve {
                 return Err(Closed::Asked);
             }
             self.prove()?;

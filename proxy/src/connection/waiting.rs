@@ -10,7 +10,7 @@ use tokio::time::{sleep_until, timeout_at};
 use super::closed::Closed;
 use super::exchange::{self, Event};
 use super::state::Connection;
-use crate::clients::{LARGE, Wish};
+use crate::clients::{Directive, LARGE};
 
 /// How long a connection in a reserved place may take to send the first command.
 const RESERVED_FIRST: Duration = Duration::from_secs(1);
@@ -47,7 +47,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 Ok(())
             }
             Event::End => Err(Closed::ByClient),
-            Event::Asked if self.client.wish() == Wish::Serve => Ok(()),
+            Event::Asked if self.client.directive() == Directive::Serve => Ok(()),
             Event::Asked => Err(Closed::Asked),
         }
     }
@@ -57,7 +57,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         while self.output.len() > unsent {
             let next = unsent.max(self.output.len().saturating_sub(LARGE));
             let event = self.exchange(false, next).await?;
-            if event == Event::Asked && self.client.wish() == Wish::Close {
+            if event == Event::Asked && self.client.directive() == Directive::Close {
                 return Err(Closed::Asked);
             }
             self.count_memory(false);

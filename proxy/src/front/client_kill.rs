@@ -7,7 +7,7 @@ use adapter::{Reply, Stop};
 
 use super::client_type::is_our_type;
 use super::context::Context;
-use crate::clients::{Client, Wish};
+use crate::clients::{Client, Directive};
 
 /// What the connections to be closed have in common.
 #[derive(Default)]
@@ -48,7 +48,7 @@ pub(super) fn kill(context: &mut Context<'_>, args: &[&[u8]]) -> Outcome<Reply> 
             // Its own connection still gets the reply.
             context.session.closing = true;
         } else {
-            client.ask(Wish::Close);
+            client.ask(Directive::Close);
         }
     }
     match (old_form, killed) {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use adapter::Reply;
 use adapter::command::spec::{Group, Keys};
-use adapter::command::{Flags, Run, Spec};
+use adapter::command::{Flags, Handler, Spec};
 use bytes::Bytes;
 
 /// The flags by name, in Redis's order.
@@ -107,7 +107,7 @@ fn legacy_keys(spec: &Spec) -> (i64, i64, i64) {
         Keys::Range { first, last, step } => (i64::from(first), i64::from(last), i64::from(step)),
         Keys::Counted { extra, .. } if extra > 0 => (i64::from(extra), i64::from(extra), 1),
         // Those of the command that is called in it.
-        Keys::Found(_) if matches!(spec.run, Run::Front) => (0, 0, 0),
+        Keys::Found(_) if matches!(spec.handler, Handler::Front) => (0, 0, 0),
         Keys::Found(_) => (1, 1, 1),
         Keys::None | Keys::Counted { .. } => (0, 0, 0),
     }

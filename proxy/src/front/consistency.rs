@@ -15,7 +15,7 @@
 
 use std::time::Duration;
 
-use adapter::command::spec::Run;
+use adapter::command::spec::Handler;
 use adapter::command::{arg, text};
 use adapter::error::Outcome;
 use adapter::{Reply, Stop};
@@ -24,7 +24,7 @@ use tokio::time::Instant;
 
 use super::cluster::number;
 use super::context::Context;
-use crate::clients::Wish;
+use crate::clients::Directive;
 use crate::lookup::find;
 use crate::resp_error::RespError;
 
@@ -63,7 +63,7 @@ pub(crate) fn leveled(args: &[&[u8]]) -> Outcome<(Consistency, usize)> {
     };
     let level = named(args[1], bound)?;
     let inner = find(&args[before..])?;
-    if matches!(inner.spec.run, Run::Read(_)) {
+    if matches!(inner.spec.handler, Handler::Read(_)) {
         return Ok((level, before));
     }
     let name = inner.parent.map_or(inner.spec.name.to_owned(), |parent| inner.spec.full_name(parent));
@@ -149,7 +149,7 @@ async fn unless_asked<T>(context: &Context<'_>, waiting: impl Future<Output = T>
             biased;
             done = &mut waiting => return Some(done),
             () = context.client.asked() => {
-                if context.client.wish() != Wish::Serve {
+                if context.client.directive() != Directive::Serve {
                     return None;
                 }
             }

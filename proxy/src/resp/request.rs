@@ -164,7 +164,7 @@ fn lists(ranges: &Vec<(usize, usize)>) -> usize {
 }
 
 /// What one step of the parser found.
-enum Step {
+enum Parsed {
     Command,
     Nothing,
     Partial,
@@ -233,9 +233,9 @@ impl RequestParser {
         let mut result = Ok(());
         while out.len() < most && out.args.len() < ARGS_PER_ROUND {
             match self.step(start, limits) {
-                Ok(Step::Command) => out.push(start, &self.args, self.arg_bytes),
-                Ok(Step::Nothing) => {}
-                Ok(Step::Partial) => break,
+                Ok(Parsed::Command) => out.push(start, &self.args, self.arg_bytes),
+                Ok(Parsed::Nothing) => {}
+                Ok(Parsed::Partial) => break,
                 Err(error) => {
                     result = Err(error);
                     break;
@@ -270,14 +270,14 @@ impl RequestParser {
     }
 
     /// Goes on with the command that begins at `start`.
-    fn step(&mut self, start: usize, limits: &RequestLimits) -> Result<Step, ProtocolError> {
+    fn step(&mut self, start: usize, limits: &RequestLimits) -> Result<Parsed, ProtocolError> {
         if self.left == 0 {
             match self.buffer.get(start) {
-                None => return Ok(Step::Partial),
+                None => return Ok(Parsed::Partial),
                 Some(b'*') => {
-                    let Some(count) = self.count(limits)? else { return Ok(Step::Partial) };
+                    let Some(count) = self.count(limits)? else { return Ok(Parsed::Partial) };
                     if count == 0 {
-                        return Ok(Step::Nothing);
+                        return Ok(Parsed::Nothing);
                     }
                     self.left = count;
                 }
@@ -289,12 +289,12 @@ impl RequestParser {
                 Some(length) => length,
                 None => match self.bulk_length(limits)? {
                     Some(length) => *self.bulk.insert(length),
-                    None => return Ok(Step::Partial),
+                    None => return Ok(Parsed::Partial),
                 },
             };
             let end = self.at + length;
             match self.buffer.get(end..end + 2) {
-                None => return Ok(Step::Partial),
+                None => return Ok(Parsed::Partial),
                 Some(b"\r\n") => {}
                 Some(_) => return Err(ProtocolError::NoTerminator),
             }
@@ -304,7 +304,7 @@ impl RequestParser {
             self.bulk = None;
             self.left -= 1;
         }
-        Ok(Step::Command)
+        Ok(Parsed::Command)
     }
 
     /// Reads `*<count>`; 0 for no command.
@@ -373,11 +373,11 @@ impl RequestParser {
     }
 
     /// Reads an inline command.
-    fn inline(&mut self, start: usize) -> Result<Step, ProtocolError> {
+    fn inline(&mut self, start: usize) -> Result<Parsed, ProtocolError> {
         let rest = &mut self.buffer[start..];
         let Some(found) = memchr::memchr(b'\n', &rest[self.scanned..]) else {
             self.scanned = rest.len();
-            return if rest.len() > MAX_LINE { Err(ProtocolError::BigInline) } else { Ok(Step::Partial) };
+            return if rest.len() > MAX_LINE { Err(ProtocolError::BigInline) } else { Ok(Parsed::Partial) };
         };
         let end = self.scanned + found;
         if end > MAX_LINE {
@@ -387,7 +387,7 @@ impl RequestParser {
         self.at = start + end + 1;
         inline::split(&mut rest[..end], 0, &mut self.args).map_err(|_| ProtocolError::UnbalancedQuotes)?;
         self.arg_bytes = self.args.iter().map(|(from, to)| to - from).sum();
-        Ok(if self.args.is_empty() { Step::Nothing } else { Step::Command })
+        Ok(if self.args.is_empty() { Parsed::Nothing } else { Parsed::Command })
     }
 }
 

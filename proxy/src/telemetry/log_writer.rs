@@ -37,7 +37,7 @@ enum Job {
 }
 
 #[derive(Default)]
-struct Shared {
+struct Counts {
     waiting: AtomicUsize,
     lost: AtomicU64,
     max_bytes: AtomicU64,
@@ -48,7 +48,7 @@ struct Shared {
 #[derive(Clone)]
 pub(super) struct LogWriter {
     jobs: Sender<Job>,
-    shared: Arc<Shared>,
+    shared: Arc<Counts>,
 }
 
 impl LogWriter {
@@ -128,7 +128,7 @@ impl<'a> MakeWriter<'a> for LogWriter {
 struct Thread {
     sink: Sink,
     queue: Receiver<Job>,
-    shared: Arc<Shared>,
+    shared: Arc<Counts>,
     complained: Option<Instant>,
 }
 

@@ -54,18 +54,15 @@ pub enum TakeError {
     Beyond,
     /// It could not be written.
     #[error("the snapshot cannot be written: {0}")]
-    Failed(String),
+    NotWritten(Arc<StorageError>),
+    /// It could not be read, or its file not be made.
+    #[error("the snapshot's file: {0}")]
+    File(#[from] io::Error),
 }
 
 impl From<StorageError> for TakeError {
     fn from(error: StorageError) -> Self {
-        Self::Failed(error.to_string())
-    }
-}
-
-impl From<io::Error> for TakeError {
-    fn from(error: io::Error) -> Self {
-        Self::Failed(error.to_string())
+        Self::NotWritten(Arc::new(error))
     }
 }
 
@@ -114,7 +111,7 @@ pub struct Piece {
 #[derive(Clone, Default)]
 struct Written {
     bytes: u64,
-    end: Option<Result<(), String>>,
+    end: Option<Result<(), Arc<StorageError>>>,
 }
 
 struct Taken {
@@ -163,7 +160,7 @@ impl Backups {
             if let Err(error) = &written {
                 tracing::warn!(%error, "a snapshot for a backup could not be written");
             }
-            taken.written.send_modify(|state| state.end = Some(written.map_err(|error| error.to_string())));
+            taken.written.send_modify(|state| state.end = Some(written.map_err(Arc::new)));
         });
         Ok(begun)
     }
@@ -179,7 +176,7 @@ impl Backups {
         let Written { bytes, end } = written.borrow().clone();
         let whole = match end {
             Some(Ok(())) => Some(bytes),
-            Some(Err(error)) => return Err(TakeError::Failed(error)),
+            Some(Err(error)) => return Err(TakeError::NotWritten(error)),
             None => None,
         };
         if offset > bytes {
@@ -190,7 +187,7 @@ impl Backups {
             let mut piece = vec![0; length as usize];
             taken.file.read_exact_at(&mut piece, offset).map(|()| piece)
         });
-        let piece = read.await.map_err(|error| TakeError::Failed(error.to_string()))??;
+        let piece = read.await.map_err(io::Error::from)??;
         Ok(Piece { bytes: piece.into(), length: whole })
     }
 

@@ -86,7 +86,7 @@ struct State {
     incarnation: u64,
     round: u64,
     links: BTreeMap<NodeId, Link>,
-    heard: BTreeMap<NodeId, Heard>,
+    heard: BTreeMap<NodeId, LastDatagram>,
     reports: Reports,
     shown_links: Steady<(NodeId, NodeId), LinkState>,
     shown_members: Steady<NodeId, MemberState>,
@@ -94,7 +94,7 @@ struct State {
 
 /// The newest datagram of a member.
 #[derive(Clone, Copy)]
-struct Heard {
+struct LastDatagram {
     at: Instant,
     incarnation: u64,
     round: u64,
@@ -370,7 +370,7 @@ impl State {
             None => true,
         };
         if is_new {
-            self.heard.insert(node, Heard { at: now, incarnation, round });
+            self.heard.insert(node, LastDatagram { at: now, incarnation, round });
             // Mostly the same report has come over TCP already.
             self.reports.take(report, now);
         }

@@ -24,7 +24,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 pub use quiet::Quiet;
 use slots::Slots;
-pub use slots::{Limits, Place, Refusal, Slot};
+pub use slots::{Granted, Limits, Refusal, Slot};
 
 /// Connections that may wait to be accepted (Redis's `tcp-backlog`). The kernel takes no more than `net.core.somaxconn`.
 pub const BACKLOG: i32 = 511;
@@ -125,8 +125,8 @@ impl Listener {
         self.slots.settle().await;
         let (stream, address) = self.acceptor.accept().await;
         match self.slots.take(address.ip(), &limits()) {
-            Ok(Place::Taken(slot)) => Accepted::Connection(stream, address, slot),
-            Ok(Place::Given(slot, age)) => {
+            Ok(Granted::Free(slot)) => Accepted::Connection(stream, address, slot),
+            Ok(Granted::Evicted(slot, age)) => {
                 self.door.turn_away(Refusal::Silent, format_args!("one {age:.1?} old"));
                 Accepted::Connection(stream, address, slot)
             }

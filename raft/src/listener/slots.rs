@@ -94,23 +94,23 @@ struct Table {
 #[derive(Debug)]
 struct Unproven {
     since: Instant,
-    told: Arc<Told>,
+    told: Arc<Notice>,
 }
 
 /// Whether a connection was told to go. Changed only while the table is locked.
 #[derive(Debug, Default)]
-struct Told {
+struct Notice {
     to_go: AtomicBool,
     bell: Notify,
 }
 
 /// A place that was got.
 #[derive(Debug)]
-pub enum Place {
+pub enum Granted {
     /// One was free.
-    Taken(Slot),
+    Free(Slot),
     /// A connection that was silent for so long gives its place up.
-    Given(Slot, Duration),
+    Evicted(Slot, Duration),
 }
 
 /// A connection's place. It is free again when this is dropped.
@@ -121,7 +121,7 @@ pub struct Slot {
     reserved: bool,
     /// Its key among the unproven while it is one of them.
     ticket: Mutex<Option<u64>>,
-    told: Arc<Told>,
+    told: Arc<Notice>,
 }
 
 impl Slots {
@@ -142,7 +142,7 @@ impl Slots {
     }
 
     /// A place for a connection from `address`.
-    pub(super) fn take(self: &Arc<Self>, address: IpAddr, limits: &Limits) -> Result<Place, Refusal> {
+    pub(super) fn take(self: &Arc<Self>, address: IpAddr, limits: &Limits) -> Result<Granted, Refusal> {
         let is_local = address.to_canonical().is_loopback();
         let origin = origin(address);
         let mut table = self.table();
@@ -161,7 +161,7 @@ impl Slots {
                 reserved = true;
             }
         }
-        let told = Arc::<Told>::default();
+        let told = Arc::<Notice>::default();
         *table.by_origin.entry(origin).or_default() += 1;
         let ticket = if reserved {
             table.reserved += 1;
@@ -173,8 +173,8 @@ impl Slots {
         drop(table);
         let slot = Slot { slots: Arc::clone(self), origin, reserved, ticket: Mutex::new(ticket), told };
         Ok(match gave_way {
-            None => Place::Taken(slot),
-            Some(silent) => Place::Given(slot, silent),
+            None => Granted::Free(slot),
+            Some(silent) => Granted::Evicted(slot, silent),
         })
     }
 }
@@ -195,7 +195,7 @@ impl Table {
         Some(silent)
     }
 
-    fn wait(&mut self, told: &Arc<Told>) -> u64 {
+    fn wait(&mut self, told: &Arc<Notice>) -> u64 {
         self.last_ticket += 1;
         let unproven = Unproven { since: Instant::now(), told: Arc::clone(told) };
         self.unproven.insert(self.last_ticket, unproven);
@@ -284,7 +284,7 @@ mod tests {
 
     fn take(slots: &Arc<Slots>, address: &str, limits: &Limits) -> Result<Slot, Refusal> {
         slots.take(address.parse().unwrap(), limits).map(|place| match place {
-            Place::Taken(slot) | Place::Given(slot, _) => slot,
+            Granted::Free(slot) | Granted::Evicted(slot, _) => slot,
         })
     }
 

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`claim`] | whether the log is the one that is meant, and all there |
 //! | [`options`] | how the log behaves |
-//! | [`shared`] | what the log's parts share |
+//! | [`core`] | what the log's parts share |
 //! | [`key`] | the names under which the log keeps what it knows of itself |
 //! | [`disk`] | what is stored, and how |
 //! | [`extent`] | how far the log has been, in a file of its own |
@@ -29,6 +29,7 @@
 //!   restarted node from having to wait for a leader before it applies what it has.
 
 mod claim;
+mod core;
 mod disk;
 mod error;
 mod extent;
@@ -36,7 +37,6 @@ mod key;
 mod offline;
 mod options;
 mod reader;
-mod shared;
 mod timing;
 mod window;
 mod writer;
@@ -57,8 +57,8 @@ pub use self::error::OpenError;
 pub use self::options::Options;
 pub use self::reader::LogReader;
 
+use self::core::{Core, Counters};
 use self::disk::Disk;
-use self::shared::{Counters, Shared};
 use self::timing::Timing;
 use self::window::Window;
 use self::writer::{Done, Job, Writer};
@@ -71,7 +71,7 @@ use adapter::durable_file;
 /// clone and the last [`LogReader`] are gone.
 #[derive(Clone)]
 pub struct LogStore {
-    shared: Arc<Shared>,
+    shared: Arc<Core>,
     writer: Arc<Writer>,
 }
 
@@ -92,7 +92,7 @@ impl LogStore {
         let counters = Counters { grown: AtomicU64::new(recovered.bytes), ..Counters::default() };
         let (window, vote, extent) = (Mutex::new(window), Mutex::new(vote), Mutex::new(extent));
         let timing = Timing::new();
-        let shared = Arc::new(Shared { options, disk, data, extent, window, vote, counters, timing });
+        let shared = Arc::new(Core { options, disk, data, extent, window, vote, counters, timing });
         let writer = Writer::start(Arc::clone(&shared))
             .map_err(|error| OpenError::Other { path, reason: format!("no thread to write it: {error}") })?;
         Ok(Self { shared, writer: Arc::new(writer) })

@@ -3,9 +3,9 @@
 
 use rocksdb::WriteBatch;
 
+use super::core::Core;
 use super::disk::{DiskError, DiskResult};
 use super::extent::Reach;
-use super::shared::Shared;
 use super::{LogStore, key};
 use crate::codec::encode_entry;
 use crate::types::{Entry, LogId, Vote};
@@ -13,7 +13,7 @@ use crate::types::{Entry, LogId, Vote};
 impl LogStore {
     /// Adds an entry and sets the vote, durably.
     pub(crate) fn append_offline(&self, entry: &Entry, vote: &Vote) -> DiskResult<()> {
-        let Shared { disk, .. } = &*self.shared;
+        let Core { disk, .. } = &*self.shared;
         let (mut batch, mut frame) = (WriteBatch::default(), bytes::BytesMut::new());
         encode_entry(entry, &mut frame);
         disk.put_entry(&mut batch, entry.log_id.index, &frame)?;
@@ -24,7 +24,7 @@ impl LogStore {
 
     /// Has the log end with an entry that a snapshot holds, durably: what is in the log is given up.
     pub(crate) fn replace_offline(&self, by: LogId) -> DiskResult<()> {
-        let Shared { disk, .. } = &*self.shared;
+        let Core { disk, .. } = &*self.shared;
         let reach = Reach { end: by.index + 1, vote: self.current_vote() };
         let known = self.shared.extent().reach();
         if reach.end < known.end {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use openraft::{AnyError, OptionalSend, RaftLogReader, StorageIOError};
 
-use super::shared::Shared;
+use super::core::Core;
 use crate::TypeConfig;
 use crate::types::{Entry, LogId, NodeId, StorageError};
 
@@ -15,11 +15,11 @@ const UNBOUNDED: usize = usize::MAX;
 /// Reads the log beside its writer. Cheap to clone.
 #[derive(Clone)]
 pub struct LogReader {
-    shared: Arc<Shared>,
+    shared: Arc<Core>,
 }
 
 impl LogReader {
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
+    pub(super) fn new(shared: Arc<Core>) -> Self {
         Self { shared }
     }
 

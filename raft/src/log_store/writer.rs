@@ -12,9 +12,9 @@ use openraft::storage::LogFlushed;
 use rocksdb::WriteBatch;
 use tokio::sync::oneshot;
 
+use super::core::Core;
 use super::disk::{DiskError, DiskResult};
 use super::extent::Reach;
-use super::shared::Shared;
 use super::{key, window};
 use crate::TypeConfig;
 use crate::codec::encode_entry;
@@ -68,7 +68,7 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Starts the thread.
-    pub(super) fn start(shared: Arc<Shared>) -> io::Result<Self> {
+    pub(super) fn start(shared: Arc<Core>) -> io::Result<Self> {
         let (jobs, queue) = channel();
         let written = shared.extent().reach();
         let state =
@@ -96,7 +96,7 @@ impl Drop for Writer {
 }
 
 struct Thread {
-    shared: Arc<Shared>,
+    shared: Arc<Core>,
     queue: Receiver<Job>,
     scratch: BytesMut,
     /// How far the log is, on disk or not.

@@ -14,13 +14,13 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::change::{Change, ChangeError, View};
 use super::dead::Dead;
-use super::plan::{self, Step};
+use super::plan::{self, Action};
 use super::transfer::Transfer;
 use crate::consensus::RaftConsensus;
 use crate::leadership::Leadership;
 use crate::proposer::Route;
 use crate::state_machine::{Mark, Progress};
-use crate::types::{NodeId, Peer, Raft, Wish};
+use crate::types::{NodeId, Peer, Raft, TargetRole};
 use crate::version;
 
 /// A learner that lacks no more entries than this, twice in a row, has caught up.
@@ -141,7 +141,7 @@ impl ConfigChangeManager {
             caught_up = near;
             let Some(step) = step else { continue };
             pause = LOOK;
-            if step == Step::Wait {
+            if step == Action::Wait {
                 continue;
             }
             match self.go(&step, &members).await {
@@ -154,19 +154,19 @@ impl ConfigChangeManager {
         }
     }
 
-    async fn go(&self, step: &Step, members: &Membership<NodeId, Peer>) -> Result<(), ChangeError> {
+    async fn go(&self, step: &Action, members: &Membership<NodeId, Peer>) -> Result<(), ChangeError> {
         match step {
-            Step::Wait => Ok(()),
-            Step::HandOver => self.hand_over(members).await,
-            Step::Drop(id) => self.commit(ChangeMembers::RemoveNodes(BTreeSet::from([*id]))).await,
-            Step::Set(peers) => self.commit(ChangeMembers::SetNodes(peers.clone())).await,
-            Step::Voters(voters) => {
+            Action::Wait => Ok(()),
+            Action::HandOver => self.hand_over(members).await,
+            Action::Drop(id) => self.commit(ChangeMembers::RemoveNodes(BTreeSet::from([*id]))).await,
+            Action::Set(peers) => self.commit(ChangeMembers::SetNodes(peers.clone())).await,
+            Action::Voters(voters) => {
                 let present = plan::voters(members);
                 let more = voters.difference(&present).next().is_some();
                 // Who goes was checked when that was asked for, and may have been forced.
                 if more && members.get_joint_config().len() == 1 {
                     let alive = self.leadership.alive().await;
-                    plan::quorum(voters, &alive).map_err(ChangeError::Refused)?;
+                    plan::quorum(voters, &alive).map_err(|why| ChangeError::Refused(why.to_string()))?;
                 }
                 self.commit(ChangeMembers::ReplaceAllVoters(voters.clone())).await?;
                 tracing::info!(node = self.id, ?voters, "the voters have changed");
@@ -177,7 +177,7 @@ impl ConfigChangeManager {
 
     /// Has a voter lead that is to stay one.
     async fn hand_over(&self, members: &Membership<NodeId, Peer>) -> Result<(), ChangeError> {
-        let stays = |id: &NodeId| members.get_node(id).is_some_and(|peer| peer.wish == Wish::Voter);
+        let stays = |id: &NodeId| members.get_node(id).is_some_and(|peer| peer.target == TargetRole::Voter);
         let heir = self.transfer.heirs().into_iter().find(stays);
         let heir = heir.ok_or_else(|| {
             ChangeError::Refused(format!("node {} leads, and there is nobody who could instead", self.id))
@@ -196,7 +196,7 @@ impl ConfigChangeManager {
                 "node {id} is a member with the data directory {data}"
             )));
         }
-        let place = Peer { wish: known.wish, data: known.data.or(place.data), ..place };
+        let place = Peer { target: known.target, data: known.data.or(place.data), ..place };
         if *known == place {
             return Ok(());
         }

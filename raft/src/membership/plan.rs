@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use openraft::{ChangeMembers, Membership};
 
 use super::change::{Change, ChangeError};
-use crate::types::{NodeId, Peer, Wish};
+use crate::types::{NodeId, Peer, TargetRole};
 
 /// The most members of a cluster.
 pub(super) const MAX_MEMBERS: usize = 15;
@@ -32,7 +32,7 @@ impl Accepted {
 
 /// What the leader does next.
 #[derive(Debug, PartialEq)]
-pub(super) enum Step {
+pub(super) enum Action {
     /// These are to be the voters. Also ends a joint configuration.
     Voters(Voters),
     /// This learner is dropped.
@@ -61,30 +61,30 @@ pub(super) fn accept(
         Change::Add { id, raft, fresh, force: _ } => add(*id, raft, *fresh, members, used, has_data)?,
         Change::Remove { id, .. } => {
             let peer = members.get_node(id).ok_or(ChangeError::NoSuchNode)?;
-            let accepted = go(*id, peer, Wish::Gone, members, "removed")?;
+            let accepted = go(*id, peer, TargetRole::Gone, members, "removed")?;
             // Who comes in its place is to stay.
             return busy_with_others(*id, members).map(|()| accepted);
         }
         Change::Demote { id, .. } => {
             let peer = members.get_node(id).ok_or(ChangeError::NoSuchNode)?;
-            if !voters(members).contains(id) && peer.wish == Wish::Learner {
+            if !voters(members).contains(id) && peer.target == TargetRole::Learner {
                 return refused(format!("node {id} is a learner already"));
             }
-            go(*id, peer, Wish::Learner, members, "demoted")?
+            go(*id, peer, TargetRole::Learner, members, "demoted")?
         }
         Change::Promote { id } => {
             let peer = members.get_node(id).ok_or(ChangeError::NoSuchNode)?;
-            match peer.wish {
-                Wish::Voter if voters(members).contains(id) => {
+            match peer.target {
+                TargetRole::Voter if voters(members).contains(id) => {
                     return refused(format!("node {id} is a voter already"));
                 }
-                Wish::Voter => Accepted::already(*id),
-                _ => Accepted { commit: Some(set(*id, peer, Wish::Voter)), ..Accepted::already(*id) },
+                TargetRole::Voter => Accepted::already(*id),
+                _ => Accepted { commit: Some(set(*id, peer, TargetRole::Voter)), ..Accepted::already(*id) },
             }
         }
         Change::Replace { old, new, raft, force: _ } => {
             let peer = members.get_node(old).ok_or(ChangeError::NoSuchNode)?;
-            if let Wish::ReplacedBy(other) = peer.wish
+            if let TargetRole::ReplacedBy(other) = peer.target
                 && members.get_node(&other).is_some_and(|peer| peer.raft == *raft)
             {
                 return Ok(Accepted::already(other));
@@ -93,11 +93,11 @@ pub(super) fn accept(
             if added.commit.is_none() {
                 return Err(ChangeError::IdUsed);
             }
-            let wishes = BTreeMap::from([
+            let targets = BTreeMap::from([
                 (added.id, Peer { raft: raft.clone(), ..Peer::default() }),
-                (*old, Peer { wish: Wish::ReplacedBy(added.id), ..peer.clone() }),
+                (*old, Peer { target: TargetRole::ReplacedBy(added.id), ..peer.clone() }),
             ]);
-            Accepted { commit: Some(ChangeMembers::SetNodes(wishes)), ..added }
+            Accepted { commit: Some(ChangeMembers::SetNodes(targets)), ..added }
         }
     };
     if accepted.commit.is_some() {
@@ -116,7 +116,7 @@ fn add(
 ) -> Result<Accepted, ChangeError> {
     if let Some((there, peer)) = members.nodes().find(|(_, peer)| peer.raft == raft) {
         // Asked for twice, as when the first answer was lost.
-        let is_joining = peer.wish == Wish::Voter && !voters(members).contains(there);
+        let is_joining = peer.target == TargetRole::Voter && !voters(members).contains(there);
         if is_joining && (id == 0 || id == *there) && !(fresh && has_data(*there)) {
             return Ok(Accepted::already(*there));
         }
@@ -138,18 +138,24 @@ fn add(
 }
 
 /// A voter goes, or becomes a learner; or a learner goes.
-fn go(id: NodeId, peer: &Peer, wish: Wish, members: &Members, how: &str) -> Result<Accepted, ChangeError> {
+fn go(
+    id: NodeId,
+    peer: &Peer,
+    target: TargetRole,
+    members: &Members,
+    how: &str,
+) -> Result<Accepted, ChangeError> {
     let mut left = voters(members);
     let votes = left.remove(&id);
     if votes && left.is_empty() {
         return refused(format!("node {id} is the last voter: it cannot be {how}"));
     }
-    let commit = (peer.wish != wish).then(|| set(id, peer, wish));
+    let commit = (peer.target != target).then(|| set(id, peer, target));
     Ok(Accepted { id, commit, leaves: votes.then_some(left) })
 }
 
-fn set(id: NodeId, peer: &Peer, wish: Wish) -> ChangeMembers<NodeId, Peer> {
-    ChangeMembers::SetNodes(BTreeMap::from([(id, Peer { wish, ..peer.clone() })]))
+fn set(id: NodeId, peer: &Peer, target: TargetRole) -> ChangeMembers<NodeId, Peer> {
+    ChangeMembers::SetNodes(BTreeMap::from([(id, Peer { target, ..peer.clone() })]))
 }
 
 fn refused<T>(why: String) -> Result<T, ChangeError> {
@@ -159,7 +165,7 @@ fn refused<T>(why: String) -> Result<T, ChangeError> {
 /// Fails while a change of another node is under way.
 fn busy_with_others(id: NodeId, members: &Members) -> Result<(), ChangeError> {
     let Some((node, what)) = pending(members) else { return Ok(()) };
-    let comes_instead = members.get_node(&node).is_some_and(|peer| peer.wish == Wish::ReplacedBy(id));
+    let comes_instead = members.get_node(&node).is_some_and(|peer| peer.target == TargetRole::ReplacedBy(id));
     let is_same = node == id || comes_instead;
     if is_same && members.get_joint_config().len() == 1 { Ok(()) } else { Err(ChangeError::Busy(what)) }
 }
@@ -168,84 +174,90 @@ fn busy_with_others(id: NodeId, members: &Members) -> Result<(), ChangeError> {
 pub(super) fn pending(members: &Members) -> Option<(NodeId, String)> {
     let voters = voters(members);
     let is_joint = members.get_joint_config().len() > 1;
-    let of_wish = members.nodes().find_map(|(id, peer)| {
-        let phrase = match (peer.wish, voters.contains(id)) {
-            (Wish::Voter, true) | (Wish::Learner, false) => return None,
-            (Wish::Voter, false) => match replaces(*id, members) {
+    let of_target = members.nodes().find_map(|(id, peer)| {
+        let phrase = match (peer.target, voters.contains(id)) {
+            (TargetRole::Voter, true) | (TargetRole::Learner, false) => return None,
+            (TargetRole::Voter, false) => match replaces(*id, members) {
                 Some(old) => format!("node {id} is taking the place of node {old}"),
                 None => format!("node {id} is catching up before it becomes a voter"),
             },
-            (Wish::Learner, true) => format!("node {id} is being demoted"),
-            (Wish::Gone, _) => format!("node {id} is being removed"),
-            (Wish::ReplacedBy(new), _) => format!("node {new} is taking the place of node {id}"),
+            (TargetRole::Learner, true) => format!("node {id} is being demoted"),
+            (TargetRole::Gone, _) => format!("node {id} is being removed"),
+            (TargetRole::ReplacedBy(new), _) => format!("node {new} is taking the place of node {id}"),
         };
         Some((*id, phrase))
     });
-    of_wish.or_else(|| is_joint.then(|| (0, "the voters are being changed".to_owned())))
+    of_target.or_else(|| is_joint.then(|| (0, "the voters are being changed".to_owned())))
 }
 
 /// Whose place a node is to take.
 fn replaces(new: NodeId, members: &Members) -> Option<NodeId> {
-    members.nodes().find(|(_, peer)| peer.wish == Wish::ReplacedBy(new)).map(|(id, _)| *id)
+    members.nodes().find(|(_, peer)| peer.target == TargetRole::ReplacedBy(new)).map(|(id, _)| *id)
 }
 
 /// The next step, for the leader `me`; none if all is as it is to be.
-pub(super) fn next(me: NodeId, members: &Members, caught_up: impl Fn(NodeId) -> bool) -> Option<Step> {
+pub(super) fn next(me: NodeId, members: &Members, caught_up: impl Fn(NodeId) -> bool) -> Option<Action> {
     let voters = voters(members);
     if members.get_joint_config().len() > 1 {
-        return Some(Step::Voters(voters));
+        return Some(Action::Voters(voters));
     }
     let mut waits = false;
     for (id, peer) in members.nodes() {
-        let step = match (peer.wish, voters.contains(id)) {
-            (Wish::Voter, true) | (Wish::Learner, false) => None,
-            (Wish::Voter, false) if caught_up(*id) => Some(come(me, *id, &voters, members)),
-            (Wish::Voter, false) => Some(Step::Wait),
-            (Wish::ReplacedBy(new), _) if members.get_node(&new).is_none() => {
+        let step = match (peer.target, voters.contains(id)) {
+            (TargetRole::Voter, true) | (TargetRole::Learner, false) => None,
+            (TargetRole::Voter, false) if caught_up(*id) => Some(come(me, *id, &voters, members)),
+            (TargetRole::Voter, false) => Some(Action::Wait),
+            (TargetRole::ReplacedBy(new), _) if members.get_node(&new).is_none() => {
                 // Who was to come was removed: nobody's place is taken.
-                Some(Step::Set(BTreeMap::from([(*id, Peer { wish: Wish::Voter, ..peer.clone() })])))
+                Some(Action::Set(BTreeMap::from([(*id, Peer { target: TargetRole::Voter, ..peer.clone() })])))
             }
-            (Wish::ReplacedBy(new), true) if !voters.contains(&new) => Some(Step::Wait),
-            (Wish::Learner | Wish::Gone | Wish::ReplacedBy(_), true) => Some(leave(me, *id, &voters)),
-            (Wish::Gone | Wish::ReplacedBy(_), false) => Some(Step::Drop(*id)),
+            (TargetRole::ReplacedBy(new), true) if !voters.contains(&new) => Some(Action::Wait),
+            (TargetRole::Learner | TargetRole::Gone | TargetRole::ReplacedBy(_), true) => {
+                Some(leave(me, *id, &voters))
+            }
+            (TargetRole::Gone | TargetRole::ReplacedBy(_), false) => Some(Action::Drop(*id)),
         };
         match step {
-            Some(Step::Wait) => waits = true,
+            Some(Action::Wait) => waits = true,
             Some(step) => return Some(step),
             None => {}
         }
     }
-    waits.then_some(Step::Wait)
+    waits.then_some(Action::Wait)
 }
 
-fn come(me: NodeId, id: NodeId, voters: &Voters, members: &Members) -> Step {
+fn come(me: NodeId, id: NodeId, voters: &Voters, members: &Members) -> Action {
     let mut after = voters.clone();
     after.insert(id);
     match replaces(id, members) {
-        Some(old) if old == me => return Step::HandOver,
+        Some(old) if old == me => return Action::HandOver,
         Some(old) => after.remove(&old),
         None => false,
     };
-    Step::Voters(after)
+    Action::Voters(after)
 }
 
-fn leave(me: NodeId, id: NodeId, voters: &Voters) -> Step {
+fn leave(me: NodeId, id: NodeId, voters: &Voters) -> Action {
     if id == me {
-        return Step::HandOver;
+        return Action::HandOver;
     }
-    Step::Voters(voters.iter().copied().filter(|voter| *voter != id).collect())
+    Action::Voters(voters.iter().copied().filter(|voter| *voter != id).collect())
+}
+
+/// Too few of the voters that there would be answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{answer} of the {of} voters that would be left answer, and {needed} are needed to commit anything")]
+pub(super) struct NoQuorum {
+    of: usize,
+    answer: usize,
+    needed: usize,
 }
 
 /// Refuses to have these voters if no majority of them answers.
-pub(super) fn quorum(after: &Voters, alive: &BTreeSet<NodeId>) -> Result<(), String> {
+pub(super) fn quorum(after: &Voters, alive: &BTreeSet<NodeId>) -> Result<(), NoQuorum> {
     let (of, answer) = (after.len(), after.intersection(alive).count());
     let needed = of / 2 + 1;
-    if answer >= needed {
-        return Ok(());
-    }
-    Err(format!(
-        "{answer} of the {of} voters that would be left answer, and {needed} are needed to commit anything"
-    ))
+    if answer >= needed { Ok(()) } else { Err(NoQuorum { of, answer, needed }) }
 }
 
 #[cfg(test)]
@@ -253,16 +265,16 @@ pub(super) fn quorum(after: &Voters, alive: &BTreeSet<NodeId>) -> Result<(), Str
 mod tests {
     use super::*;
 
-    fn peer(id: NodeId, wish: Wish) -> Peer {
-        Peer { raft: format!("node{id}:1"), wish, ..Peer::default() }
+    fn peer(id: NodeId, target: TargetRole) -> Peer {
+        Peer { raft: format!("node{id}:1"), target, ..Peer::default() }
     }
 
-    /// Voters, and nodes with their wishes; the voters wish to be just that if not said otherwise.
-    fn members(configs: &[&[NodeId]], nodes: &[(NodeId, Wish)]) -> Members {
+    /// Voters, and nodes with what they are to be; the voters are to stay that if not said otherwise.
+    fn members(configs: &[&[NodeId]], nodes: &[(NodeId, TargetRole)]) -> Members {
         let configs: Vec<Voters> = configs.iter().map(|ids| ids.iter().copied().collect()).collect();
         let mut peers: BTreeMap<NodeId, Peer> =
-            configs.iter().flatten().map(|id| (*id, peer(*id, Wish::Voter))).collect();
-        peers.extend(nodes.iter().map(|(id, wish)| (*id, peer(*id, *wish))));
+            configs.iter().flatten().map(|id| (*id, peer(*id, TargetRole::Voter))).collect();
+        peers.extend(nodes.iter().map(|(id, target)| (*id, peer(*id, *target))));
         Membership::new(configs, peers)
     }
 
@@ -285,7 +297,7 @@ mod tests {
 
     #[test]
     fn what_is_asked_twice_is_done_once() {
-        let joining = members(&[&[1, 2, 3]], &[(4, Wish::Voter)]);
+        let joining = members(&[&[1, 2, 3]], &[(4, TargetRole::Voter)]);
         for id in [0, 4] {
             assert_eq!(ask(add(id, 4), &joining, &[1, 2, 3, 4]), Ok(Accepted::already(4)));
         }
@@ -296,13 +308,13 @@ mod tests {
             Err(ChangeError::IdUsed),
             "it has lost its data"
         );
-        let going = members(&[&[1, 2]], &[(2, Wish::Gone)]);
+        let going = members(&[&[1, 2]], &[(2, TargetRole::Gone)]);
         assert_eq!(ask(Change::Remove { id: 2, force: false }, &going, &[1, 2]).unwrap().commit, None);
     }
 
     #[test]
     fn there_is_one_change_at_a_time_and_a_node_that_does_not_come_can_be_removed() {
-        let joining = members(&[&[1, 2, 3]], &[(4, Wish::Voter)]);
+        let joining = members(&[&[1, 2, 3]], &[(4, TargetRole::Voter)]);
         for change in
             [add(5, 5), Change::Remove { id: 3, force: false }, Change::Demote { id: 3, force: false }]
         {
@@ -314,7 +326,7 @@ mod tests {
 
     #[test]
     fn the_last_voter_stays() {
-        let one = members(&[&[1]], &[(2, Wish::Learner)]);
+        let one = members(&[&[1]], &[(2, TargetRole::Learner)]);
         for change in [Change::Remove { id: 1, force: true }, Change::Demote { id: 1, force: true }] {
             let error = ask(change, &one, &[1, 2]).unwrap_err().to_string();
             assert!(error.contains("the last voter"), "{error}");
@@ -327,7 +339,7 @@ mod tests {
         assert!(quorum(&BTreeSet::from([1, 2]), &alive).is_ok());
         let refused = quorum(&BTreeSet::from([1, 3]), &alive).unwrap_err();
         assert_eq!(
-            refused,
+            refused.to_string(),
             "1 of the 2 voters that would be left answer, and 2 are needed to commit anything"
         );
     }
@@ -335,26 +347,26 @@ mod tests {
     #[test]
     fn whoever_leads_finishes_what_was_begun() {
         let all = |_| true;
-        let joint = members(&[&[1, 2, 3], &[1, 2, 4]], &[(3, Wish::Gone)]);
-        assert_eq!(next(1, &joint, all), Some(Step::Voters(BTreeSet::from([1, 2, 4]))));
-        let gone = members(&[&[1, 2]], &[(3, Wish::Gone)]);
-        assert_eq!(next(1, &gone, all), Some(Step::Drop(3)));
-        let going = members(&[&[1, 2, 3]], &[(1, Wish::Gone)]);
-        assert_eq!(next(1, &going, all), Some(Step::HandOver));
-        assert_eq!(next(2, &going, all), Some(Step::Voters(BTreeSet::from([2, 3]))));
-        let joining = members(&[&[1]], &[(2, Wish::Voter)]);
-        assert_eq!(next(1, &joining, |_| false), Some(Step::Wait));
-        assert_eq!(next(1, &joining, all), Some(Step::Voters(BTreeSet::from([1, 2]))));
-        assert_eq!(next(1, &members(&[&[1, 2]], &[(3, Wish::Learner)]), all), None);
+        let joint = members(&[&[1, 2, 3], &[1, 2, 4]], &[(3, TargetRole::Gone)]);
+        assert_eq!(next(1, &joint, all), Some(Action::Voters(BTreeSet::from([1, 2, 4]))));
+        let gone = members(&[&[1, 2]], &[(3, TargetRole::Gone)]);
+        assert_eq!(next(1, &gone, all), Some(Action::Drop(3)));
+        let going = members(&[&[1, 2, 3]], &[(1, TargetRole::Gone)]);
+        assert_eq!(next(1, &going, all), Some(Action::HandOver));
+        assert_eq!(next(2, &going, all), Some(Action::Voters(BTreeSet::from([2, 3]))));
+        let joining = members(&[&[1]], &[(2, TargetRole::Voter)]);
+        assert_eq!(next(1, &joining, |_| false), Some(Action::Wait));
+        assert_eq!(next(1, &joining, all), Some(Action::Voters(BTreeSet::from([1, 2]))));
+        assert_eq!(next(1, &members(&[&[1, 2]], &[(3, TargetRole::Learner)]), all), None);
     }
 
     #[test]
     fn a_replacement_changes_one_voter_for_another_at_once() {
-        let nodes = [(3, Wish::ReplacedBy(4)), (4, Wish::Voter)];
+        let nodes = [(3, TargetRole::ReplacedBy(4)), (4, TargetRole::Voter)];
         let replacing = members(&[&[1, 2, 3]], &nodes);
-        assert_eq!(next(1, &replacing, |_| false), Some(Step::Wait));
-        assert_eq!(next(1, &replacing, |_| true), Some(Step::Voters(BTreeSet::from([1, 2, 4]))));
-        assert_eq!(next(3, &replacing, |_| true), Some(Step::HandOver));
-        assert_eq!(next(1, &members(&[&[1, 2, 4]], &nodes), |_| true), Some(Step::Drop(3)));
+        assert_eq!(next(1, &replacing, |_| false), Some(Action::Wait));
+        assert_eq!(next(1, &replacing, |_| true), Some(Action::Voters(BTreeSet::from([1, 2, 4]))));
+        assert_eq!(next(3, &replacing, |_| true), Some(Action::HandOver));
+        assert_eq!(next(1, &members(&[&[1, 2, 4]], &nodes), |_| true), Some(Action::Drop(3)));
     }
 }

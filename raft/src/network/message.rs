@@ -59,7 +59,7 @@ pub(crate) enum Announced {
 /// What a node tells one that starts: how it is itself, and what it knows of the other. A node that is still opening its
 /// data tells nothing: what it will turn out to be is not known, and it is waited for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Word {
+pub(crate) struct Introduction {
     /// The answering node's data directory.
     pub(crate) data: DataId,
     /// Its vote.

@@ -59,7 +59,7 @@ pub mod path {
     /// Where the sender is reached.
     pub const ANNOUNCE: &str = "/raft/announce";
     /// How the node is and what it knows of the sender, which starts.
-    pub const WORD: &str = "/word";
+    pub const INTRODUCTION: &str = "/introduction";
     /// How the node is.
     pub const STATUS: &str = "/status";
     /// What the node knows of all links, for what the sender knows of them.

@@ -2,7 +2,7 @@
 //!
 //! A node whose log is empty may be new, or its data may be lost. A node that has lost its data has lost votes and
 //! entries that it has acknowledged: back under its old id it could help to elect a leader that lacks a committed
-//! write. So it asks all members before it takes part, and goes by what they say ([`Word`]):
+//! write. So it asks all members before it takes part, and goes by what they say ([`Introduction`]):
 //! - a member that was removed is told so, and never comes back under its id;
 //! - who is known with another data directory has lost its own, and is refused. The membership says for every member
 //!   which data directory it has;
@@ -29,7 +29,7 @@ use tokio::time::{Instant, sleep};
 use super::error::StartError;
 use crate::data_id::DataId;
 use crate::leadership::STATUS_TIMEOUT;
-use crate::network::message::{Beginning, Stage, Word};
+use crate::network::message::{Beginning, Introduction, Stage};
 use crate::network::path;
 use crate::network::peers::Peers;
 use crate::network::pool::CallError;
@@ -70,25 +70,25 @@ pub(super) enum Admission {
 
 /// What came back from a member.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Heard {
+pub(super) enum Answer {
     Nothing,
     /// It is opening its data.
     Starting,
-    Said(Word),
+    Given(Introduction),
     Refusal(String),
 }
 
-impl Heard {
-    pub(super) fn said(&self) -> Option<&Word> {
+impl Answer {
+    pub(super) fn given(&self) -> Option<&Introduction> {
         match self {
-            Self::Said(word) => Some(word),
+            Self::Given(said) => Some(said),
             _ => None,
         }
     }
 }
 
 /// What came back from all.
-pub(super) type Answers = BTreeMap<NodeId, Heard>;
+pub(super) type Answers = BTreeMap<NodeId, Answer>;
 
 impl Candidacy<'_> {
     /// Asks the members until it is clear how this node goes on.
@@ -100,7 +100,7 @@ impl Candidacy<'_> {
                 return decision;
             }
             if attempt.is_multiple_of(NOTICE_EVERY) {
-                let silent = |(id, heard): (&NodeId, &Heard)| heard.said().is_none().then_some(*id);
+                let silent = |(id, heard): (&NodeId, &Answer)| heard.given().is_none().then_some(*id);
                 let waits_for: Vec<NodeId> = heard.iter().filter_map(silent).collect();
                 tracing::info!(
                     members = self.members.len(),
@@ -155,8 +155,8 @@ impl Candidacy<'_> {
         loop {
             let heard = self.ask().await;
             contradiction(&self.me, &heard).map_or(Ok(()), Err)?;
-            let runs = |heard: &Heard| {
-                heard.said().is_some_and(|word| !matches!(word.stage, Stage::Empty { runs: false, .. }))
+            let runs = |heard: &Answer| {
+                heard.given().is_some_and(|said| !matches!(said.stage, Stage::Empty { runs: false, .. }))
             };
             if heard.values().all(runs) || Instant::now() >= deadline {
                 return Ok(());
@@ -168,20 +168,20 @@ impl Candidacy<'_> {
 
 /// What forbids this node to take part, whatever else is said.
 fn contradiction(me: &Newcomer, heard: &Answers) -> Option<StartError> {
-    let words = || heard.iter().filter_map(|(id, heard)| Some((id, heard.said()?)));
-    if words().any(|(_, word)| word.asker.removed) {
+    let given = || heard.iter().filter_map(|(id, heard)| Some((id, heard.given()?)));
+    if given().any(|(_, said)| said.asker.removed) {
         return Some(StartError::Removed { node: me.id });
     }
-    if let Some((from, _)) = words().find(|(_, word)| word.asker.data.is_some_and(|data| data != me.data)) {
+    if let Some((from, _)) = given().find(|(_, said)| said.asker.data.is_some_and(|data| data != me.data)) {
         let how = format!("node {from} knows it with another data directory");
         return Some(StartError::Wiped { node: me.id, how });
     }
-    let begins = |word: &Word| match &word.stage {
+    let begins = |said: &Introduction| match &said.stage {
         Stage::Empty { beginning, .. } => Some(beginning.clone()),
         Stage::Member { .. } => None,
     };
     let other =
-        words().find_map(|(id, word)| begins(word).filter(|it| *it != me.beginning).map(|it| (*id, it)));
+        given().find_map(|(id, said)| begins(said).filter(|it| *it != me.beginning).map(|it| (*id, it)));
     let (from, its) = other.filter(|_| me.may_form)?;
     Some(StartError::OtherBeginning { node: from, how: difference(&its, &me.beginning) })
 }
@@ -202,30 +202,30 @@ fn decide(me: &Newcomer, heard: &Answers) -> Option<Result<Admission, StartError
     if let Some(error) = contradiction(me, heard) {
         return Some(Err(error));
     }
-    let words = || heard.iter().filter_map(|(id, heard)| Some((*id, heard.said()?)));
-    let leaders = words().filter_map(|(id, word)| match &word.stage {
-        Stage::Member { leads: true, voters } => Some((id, word, voters)),
+    let given = || heard.iter().filter_map(|(id, heard)| Some((*id, heard.given()?)));
+    let leaders = given().filter_map(|(id, said)| match &said.stage {
+        Stage::Member { leads: true, voters } => Some((id, said, voters)),
         _ => None,
     });
     // Of several the latest: the others have not heard of it yet.
-    if let Some((_, leader, voters)) = leaders.max_by_key(|(_, word, _)| word.vote.leader_id) {
+    if let Some((_, leader, voters)) = leaders.max_by_key(|(_, said, _)| said.vote.leader_id) {
         if let Some(index) = leader.asker.matched {
             let how = format!("the cluster has seen its log up to index {index}");
             return Some(Err(StartError::Wiped { node: me.id, how }));
         }
         return by_quorum(me, leader, voters, heard);
     }
-    let is_welcome = heard.values().any(|heard| matches!(heard, Heard::Starting | Heard::Said(_)));
+    let is_welcome = heard.values().any(|heard| matches!(heard, Answer::Starting | Answer::Given(_)));
     let refusal = heard.values().find_map(|heard| match heard {
-        Heard::Refusal(reason) => Some(reason.clone()),
+        Answer::Refusal(reason) => Some(reason.clone()),
         _ => None,
     });
     if let (false, Some(reason)) = (is_welcome, refusal) {
         return Some(Err(StartError::Stranger { reason }));
     }
-    let mut founders: BTreeMap<NodeId, DataId> = words()
-        .filter(|(_, word)| matches!(word.stage, Stage::Empty { .. }))
-        .map(|(id, word)| (id, word.data))
+    let mut founders: BTreeMap<NodeId, DataId> = given()
+        .filter(|(_, said)| matches!(said.stage, Stage::Empty { .. }))
+        .map(|(id, said)| (id, said.data))
         .collect();
     founders.insert(me.id, me.data);
     let all_empty = me.beginning.members.iter().all(|id| founders.contains_key(id));
@@ -235,13 +235,13 @@ fn decide(me: &Newcomer, heard: &Answers) -> Option<Result<Admission, StartError
 /// Whether a leader's quorum was certainly made without this node.
 fn by_quorum(
     me: &Newcomer,
-    leader: &Word,
+    leader: &Introduction,
     voters: &[BTreeSet<NodeId>],
     heard: &Answers,
 ) -> Option<Result<Admission, StartError>> {
     let knows_no_later = |id: &NodeId| {
-        let word = heard.get(id).and_then(Heard::said);
-        word.is_some_and(|word| word.vote.leader_id <= leader.vote.leader_id)
+        let said = heard.get(id).and_then(Answer::given);
+        said.is_some_and(|said| said.vote.leader_id <= leader.vote.leader_id)
     };
     for config in voters.iter().filter(|config| config.contains(&me.id)) {
         let majority = config.len() / 2 + 1;
@@ -262,19 +262,19 @@ pub(super) async fn ask_all(peers: &Peers, me: NodeId, members: &Members, patien
     for (id, peer) in members.iter().filter(|(id, _)| **id != me) {
         let (id, pool) = (*id, peers.at(*id, &peer.raft));
         asking.spawn(async move {
-            let answer = pool.call(path::WORD, Vec::new(), Instant::now() + patience).await;
-            (id, hear(answer.map(|answer| wire::decode::<Word>(&answer))))
+            let answer = pool.call(path::INTRODUCTION, Vec::new(), Instant::now() + patience).await;
+            (id, hear(answer.map(|answer| wire::decode::<Introduction>(&answer))))
         });
     }
     asking.join_all().await.into_iter().collect()
 }
 
-fn hear(answer: Result<Result<Word, wire::Malformed>, CallError>) -> Heard {
+fn hear(answer: Result<Result<Introduction, wire::Malformed>, CallError>) -> Answer {
     match answer {
-        Ok(Ok(word)) => Heard::Said(word),
-        Err(CallError::Refused { status: StatusCode::SERVICE_UNAVAILABLE, .. }) => Heard::Starting,
-        Err(error @ CallError::Refused { .. }) => Heard::Refusal(error.to_string()),
-        Ok(Err(_)) | Err(_) => Heard::Nothing,
+        Ok(Ok(said)) => Answer::Given(said),
+        Err(CallError::Refused { status: StatusCode::SERVICE_UNAVAILABLE, .. }) => Answer::Starting,
+        Err(error @ CallError::Refused { .. }) => Answer::Refusal(error.to_string()),
+        Ok(Err(_)) | Err(_) => Answer::Nothing,
     }
 }
 

@@ -3,7 +3,7 @@
 //! | module | what it says |
 //! |---|---|
 //! | [`unclustered`] | a node without a cluster, or on its way into it, until it is a member |
-//! | [`entry`] | what a node has to do with a cluster when it starts |
+//! | [`enrollment`] | what a node has to do with a cluster when it starts |
 //! | [`opening`] | its data, opened and found to belong together |
 //! | [`bootstrap`] | how a node whose log is empty comes into its cluster |
 //! | [`rejoin`] | what the others know of a node that comes back with its log |
@@ -16,14 +16,14 @@
 //! | [`measures`] | numbers that are counted where they happen |
 //! | [`error`] | why a node cannot start |
 //!
-//! A start goes down this table: [`Node::begin`] finds the node's place by its [`entry`], an [`unclustered`] node opens
+//! A start goes down this table: [`Node::begin`] finds the node's [`enrollment`], an [`unclustered`] node opens
 //! its data and asks the others, and then is a [`member`] for as long as it runs. The parts of a member know nothing of
 //! each other but what [`member`] hands them.
 
 mod bootstrap;
 pub(crate) mod campaign;
 mod cluster_map;
-pub(crate) mod entry;
+pub(crate) mod enrollment;
 pub(crate) mod error;
 mod events;
 mod measures;
@@ -41,7 +41,7 @@ use conf::Live;
 use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
 
-pub use self::entry::claim_data_dir;
+pub use self::enrollment::claim_data_dir;
 pub use self::error::StartError;
 use self::unclustered::Unclustered;
 use crate::boxed::Boxed;
@@ -72,10 +72,10 @@ impl Node {
         raft_listener: TcpListener,
     ) -> Result<(Handle, Arrival), StartError> {
         let live = config.into();
-        let place = entry::find(&live.load())?;
-        Ok(match place {
-            Some(place) => {
-                let (node, task) = Unclustered::arrive(live, place, adapter, raft_listener);
+        let enrolled = enrollment::find(&live.load())?;
+        Ok(match enrolled {
+            Some(enrollment) => {
+                let (node, task) = Unclustered::arrive(live, enrollment, adapter, raft_listener);
                 (Handle::new(node), Arrival(Some(task)))
             }
             None => (Handle::new(Unclustered::start(live, adapter, raft_listener)?), Arrival(None)),

@@ -8,12 +8,12 @@ use conf::ClusterConfig;
 use openraft::storage::RaftLogStorage;
 
 use super::bootstrap::{Admission, Candidacy, Newcomer};
-use super::entry::How;
+use super::enrollment::How;
 use super::error::StartError;
 use super::rejoin::Returning;
 use crate::identity::{self, Identity};
 use crate::log_store::{LogStore, Options};
-use crate::network::message::{Asker, Beginning, Stage, Word};
+use crate::network::message::{Asker, Beginning, Introduction, Stage};
 use crate::network::peers::Peers;
 use crate::state_machine::KiwiStateMachine;
 use crate::types::{LogId, Members, NodeId, Vote};
@@ -90,9 +90,9 @@ impl Opened {
     }
 
     /// What a node says to others that start, while it waits to come into its cluster itself.
-    pub(super) fn word(&self, beginning: Beginning) -> Word {
+    pub(super) fn introduction(&self, beginning: Beginning) -> Introduction {
         let stage = Stage::Empty { beginning, runs: false };
-        Word { data: self.log.data(), vote: Vote::default(), stage, asker: Asker::default() }
+        Introduction { data: self.log.data(), vote: Vote::default(), stage, asker: Asker::default() }
     }
 
     /// Waits until the node may take part.

@@ -34,18 +34,18 @@ impl Returning {
 
     /// What is missing here that another knows of.
     fn missing(&self, heard: &Answers) -> Option<String> {
-        let words = || heard.iter().filter_map(|(id, heard)| Some((id, heard.said()?)));
+        let given = || heard.iter().filter_map(|(id, heard)| Some((id, heard.given()?)));
         if let Some((from, _)) =
-            words().find(|(_, word)| word.asker.data.is_some_and(|data| data != self.data))
+            given().find(|(_, said)| said.asker.data.is_some_and(|data| data != self.data))
         {
             return Some(format!("node {from} knows this node with another data directory"));
         }
         // A leader that this node has seen deposed may know of entries that its successor had removed.
         let leads = |stage: &Stage| matches!(stage, Stage::Member { leads: true, .. });
         let present =
-            words().filter(|(_, word)| leads(&word.stage) && word.vote.leader_id >= self.vote.leader_id);
+            given().filter(|(_, said)| leads(&said.stage) && said.vote.leader_id >= self.vote.leader_id);
         let end = self.last.map_or(0, |last| last.index);
-        let matched = present.filter_map(|(from, word)| Some((from, word.asker.matched?)));
+        let matched = present.filter_map(|(from, said)| Some((from, said.asker.matched?)));
         let (from, index) = matched.max_by_key(|(_, index)| *index).filter(|(_, index)| *index > end)?;
         Some(format!("node {from}, which leads, has seen its log up to index {index}, and it ends at {end}"))
     }
@@ -57,9 +57,9 @@ mod tests {
 
     use openraft::CommittedLeaderId;
 
-    use super::super::bootstrap::Heard;
+    use super::super::bootstrap::Answer;
     use super::*;
-    use crate::network::message::{Asker, Word};
+    use crate::network::message::{Asker, Introduction};
 
     fn returning(term: u64, index: u64) -> Returning {
         let last = Some(LogId::new(CommittedLeaderId::new(term, 2), index));
@@ -68,8 +68,8 @@ mod tests {
 
     fn heard(term: u64, leads: bool, asker: Asker) -> Answers {
         let stage = Stage::Member { leads, voters: vec![BTreeSet::from([1, 2, 3])] };
-        let word = Word { data: DataId(2), vote: Vote::new_committed(term, 2), stage, asker };
-        Answers::from([(2, Heard::Said(word)), (3, Heard::Nothing)])
+        let said = Introduction { data: DataId(2), vote: Vote::new_committed(term, 2), stage, asker };
+        Answers::from([(2, Answer::Given(said)), (3, Answer::Nothing)])
     }
 
     fn matched(index: u64) -> Asker {

@@ -6,7 +6,8 @@ use crate::boxed::Boxed;
 use crate::health::HealthMonitor;
 use crate::membership::change::{Change, ChangeError, Join, Joined, View};
 use crate::network::message::{
-    Announced, Forwarded, PreVote, PreVoteAnswer, Proposed, ReadIndexAnswer, Replicated, StatusReport, Word,
+    Announced, Forwarded, Introduction, PreVote, PreVoteAnswer, Proposed, ReadIndexAnswer, Replicated,
+    StatusReport,
 };
 use crate::network::traffic::Traffic;
 use crate::state_machine::KeepError;
@@ -18,7 +19,7 @@ pub(crate) trait Inbound: Send + Sync + 'static {
     /// The present vote, without asking openraft's core.
     fn vote(&self) -> Vote;
     /// What an asker that starts is told.
-    fn word(&self, asker: NodeId) -> Word;
+    fn introduction(&self, asker: NodeId) -> Introduction;
     /// Whether this node would vote for the asker.
     fn pre_vote(&self, asker: NodeId, question: &PreVote) -> PreVoteAnswer;
     /// Proposes commands that a follower has forwarded, before their deadlines or not at all; never forwards them again.

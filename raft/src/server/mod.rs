@@ -12,7 +12,7 @@
 //! | `/raft/pre-vote` | whether this node would vote for the sender; changes nothing |
 //! | `/raft/snapshot/offset` | how much of a snapshot that broke off is here |
 //! | `/raft/give-way` | one byte: 1 if this node has given way to the vote in the body, which ends the lease of its leader |
-//! | `/raft/elect` | nothing; this node stands for election, at the wish of the leader that gives up the vote in the body |
+//! | `/raft/elect` | nothing; this node stands for election, as asked by the leader that gives up the vote in the body |
 //! | `/raft/confirm` | one byte: 1 if the vote in the body is this node's present vote; never waits for openraft |
 //! | `/forward/propose` | a reply list or an error for each group of commands, and what this node's clock shows |
 //! | `/forward/read-index` | the leader's read index, confirmed by a quorum or, if that is enough, by its lease |
@@ -24,7 +24,7 @@
 //! | `/membership/finalize` | the cluster version, from the leader, which raises it if all members know a newer one |
 //! | `/membership` | how the leader sees the members |
 //! | `/status` | how the node is, and how much of the asker's log it knows of |
-//! | `/word` | how the node is and what it knows of the asker, for one that starts; also while it waits to take part |
+//! | `/introduction` | how the node is and what it knows of the asker, for one that starts; also while it waits to take part |
 
 pub(crate) mod inbound;
 mod receive;
@@ -52,7 +52,7 @@ use crate::membership::change::{Change, ChangeError};
 use crate::network::body::Outgoing;
 use crate::network::credentials::Credentials;
 use crate::network::gate::{self, Caller};
-use crate::network::message::{self, PreVote, Word};
+use crate::network::message::{self, Introduction, PreVote};
 use crate::network::path;
 use crate::network::pool::{BodyError, MAX_IDLE_AGE, read_body};
 use crate::network::wire::{self, Malformed};
@@ -72,7 +72,7 @@ pub(crate) struct Server {
     elections: Arc<Elections>,
     node: OnceLock<Arc<dyn Inbound>>,
     /// What is said to one that starts while there is no node.
-    word: OnceLock<Word>,
+    introduction: OnceLock<Introduction>,
 }
 
 /// An answer other than success.
@@ -91,7 +91,7 @@ impl Server {
             receiving: Receiving::default(),
             elections,
             node: OnceLock::new(),
-            word: OnceLock::new(),
+            introduction: OnceLock::new(),
         })
     }
 
@@ -102,8 +102,8 @@ impl Server {
 
     /// Has the server say this of its node to others that start, while it is not behind the listener. Only the first one
     /// counts.
-    pub(crate) fn say(&self, word: Word) {
-        let _ = self.word.set(word);
+    pub(crate) fn introduce(&self, introduction: Introduction) {
+        let _ = self.introduction.set(introduction);
     }
 
     /// Serves until it is dropped; the connections end with it.
@@ -150,8 +150,10 @@ impl Server {
             return Err(Failure(StatusCode::METHOD_NOT_ALLOWED, "only POST is served".to_owned()));
         }
         let Some(node) = self.node.get() else {
-            if let Some(word) = self.word.get().filter(|_| request.uri().path() == path::WORD) {
-                return Ok(wire::encode(word).into());
+            if let Some(introduction) =
+                self.introduction.get().filter(|_| request.uri().path() == path::INTRODUCTION)
+            {
+                return Ok(wire::encode(introduction).into());
             }
             return Err(Failure(StatusCode::SERVICE_UNAVAILABLE, "this node is starting".to_owned()));
         };
@@ -243,7 +245,7 @@ impl Server {
             }
             path::FINALIZE => Ok(wire::encode(&node.finalize_version().await).into()),
             path::MEMBERSHIP => Ok(wire::encode(&node.view()).into()),
-            path::WORD => Ok(wire::encode(&node.word(sender)).into()),
+            path::INTRODUCTION => Ok(wire::encode(&node.introduction(sender)).into()),
             path::STATUS => Ok(wire::encode(&node.report(sender)).into()),
             other => Err(Failure(StatusCode::NOT_FOUND, format!("there is nothing at {other}"))),
         }

@@ -55,7 +55,7 @@ impl Inbound for Behind {
     fn report(&self, _: NodeId) -> StatusReport {
         unimplemented!()
     }
-    fn word(&self, _: NodeId) -> Word {
+    fn introduction(&self, _: NodeId) -> Introduction {
         unimplemented!()
     }
     fn health(&self) -> &HealthMonitor {

@@ -9,8 +9,8 @@ use openraft::{AnyError, RaftSnapshotBuilder, Snapshot, StorageIOError};
 use tokio::sync::OwnedMutexGuard;
 
 use super::files::{self, Meta};
+use super::machine::Machine;
 use super::mark::{Mark, MarkError};
-use super::shared::Shared;
 use crate::TypeConfig;
 use crate::types::{SnapshotFile, StorageError};
 
@@ -20,7 +20,7 @@ const RETRY: Duration = Duration::from_secs(1);
 
 /// Builds one snapshot, in a task of its own.
 pub struct SnapshotBuilder {
-    pub(super) shared: Arc<Shared>,
+    pub(super) shared: Arc<Machine>,
 }
 
 /// Why there is no snapshot.
@@ -106,7 +106,7 @@ impl SnapshotBuilder {
 
 /// Takes a snapshot of the storage, lets writes go on, and writes the snapshot; answers the newest snapshot.
 fn write(
-    shared: &Shared,
+    shared: &Machine,
     turn: OwnedMutexGuard<()>,
     durable: u64,
 ) -> Result<(Meta, SnapshotFile), BuildError> {

@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use adapter::snapshot::survey;
 
+use super::machine::Machine;
 use super::mark::{Mark, MarkError};
-use super::shared::Shared;
 use super::{files, stream};
 use crate::types::SnapshotFile;
 
@@ -31,7 +31,7 @@ pub(crate) enum KeepError {
 
 /// Takes received snapshots in.
 pub(crate) struct Keeper {
-    pub(super) shared: Arc<Shared>,
+    pub(super) shared: Arc<Machine>,
 }
 
 impl Clone for Keeper {

@@ -3,7 +3,7 @@
 //! | module | what it says |
 //! |---|---|
 //! | [`mark`] | log id and membership, kept with the data |
-//! | [`shared`] | what the state machine, its snapshot builders and what rebuilds the storage share |
+//! | [`machine`] | what the state machine, its snapshot builders and what rebuilds the storage share |
 //! | [`prepared`] | committed entries, made ready to be applied |
 //! | [`pieces`] | commands that came in pieces, put together |
 //! | [`files`] | the snapshots directory |
@@ -18,11 +18,11 @@
 mod builder;
 pub(crate) mod files;
 mod keeper;
+mod machine;
 mod mark;
 mod pieces;
 mod prepared;
 mod rebuild;
-mod shared;
 mod stream;
 
 #[cfg(test)]
@@ -40,12 +40,12 @@ use openraft::{AnyError, EntryPayload, OptionalSend, Snapshot, SnapshotMeta, Sto
 use tokio::sync::watch;
 
 use self::files::Files;
+use self::machine::Machine;
+pub use self::machine::Progress;
 pub(crate) use self::mark::Mark;
 pub use self::mark::MarkError;
 use self::pieces::Pieces;
 use self::prepared::Prepared;
-pub use self::shared::Progress;
-use self::shared::Shared;
 use crate::TypeConfig;
 use crate::applying::Applying;
 use crate::checkpoint::Checkpointer;
@@ -89,7 +89,7 @@ pub enum OpenError {
 
 /// Applies committed entries to an adapter.
 pub struct KiwiStateMachine {
-    shared: Arc<Shared>,
+    shared: Arc<Machine>,
     mark: Mark,
     pieces: Pieces,
 }
@@ -124,7 +124,7 @@ impl KiwiStateMachine {
         let (turn, cluster_id) = (Arc::default(), Bytes::copy_from_slice(cluster_id.as_bytes()));
         let checkpointer = Arc::new(Checkpointer::new(Arc::clone(&adapter), Arc::clone(&turn)));
         Ok(Self {
-            shared: Arc::new(Shared {
+            shared: Arc::new(Machine {
                 adapter,
                 turn,
                 checkpointer,

@@ -13,10 +13,10 @@ use adapter::Applied;
 use adapter::snapshot::{Header, SnapshotWriter};
 use openraft::RaftLogReader;
 
+use super::machine::Machine;
 use super::mark::{Mark, MarkError};
 use super::pieces::Pieces;
 use super::prepared::Prepared;
-use super::shared::Shared;
 use super::stream;
 use crate::types::StorageError;
 
@@ -38,7 +38,7 @@ pub(super) enum RebuildError {
 
 /// Rebuilds the storage whenever it is found to have lost data.
 pub struct Rebuilder {
-    pub(super) shared: Arc<Shared>,
+    pub(super) shared: Arc<Machine>,
 }
 
 impl Rebuilder {
@@ -59,7 +59,7 @@ impl Rebuilder {
 }
 
 /// Brings the storage from the newest snapshot to where it was. The caller has the turn.
-pub(super) async fn rebuild(shared: &Shared, reason: &str) -> Result<(), RebuildError> {
+pub(super) async fn rebuild(shared: &Machine, reason: &str) -> Result<(), RebuildError> {
     let goal = shared.progress.borrow().applied;
     tracing::warn!(reason, ?goal, "the storage is rebuilt from the newest snapshot and the log");
     shared.adapter.set_rebuilding(true);
@@ -97,7 +97,7 @@ pub(super) async fn rebuild(shared: &Shared, reason: &str) -> Result<(), Rebuild
 }
 
 /// Takes the storage back to the newest snapshot, or to the beginning of the log.
-async fn install(shared: &Shared) -> Result<Mark, RebuildError> {
+async fn install(shared: &Machine) -> Result<Mark, RebuildError> {
     let installed: Applied = match shared.files.newest() {
         Some((meta, file)) => {
             shared.watermark.raise(meta.last_log_id.map_or(0, |last| last.index));

@@ -16,13 +16,13 @@ const COUNT: usize = 10;
 
 /// What HSCAN goes on from: a key, a pattern and a cursor, and the field that is next. Two scans of one key share them.
 #[derive(Debug, Default)]
-pub(crate) struct MemberCursors(VecDeque<(Place, Bytes)>);
+pub(crate) struct MemberCursors(VecDeque<(PageStart, Bytes)>);
 
 /// What a cursor of HSCAN means something for.
-type Place = (Vec<u8>, Vec<u8>, usize);
+type PageStart = (Vec<u8>, Vec<u8>, usize);
 
 impl MemberCursors {
-    fn remember(&mut self, place: Place, next: Bytes) {
+    fn remember(&mut self, place: PageStart, next: Bytes) {
         self.0.retain(|(other, _)| *other != place);
         self.0.push_back((place, next));
         if self.0.len() > REMEMBERED {
@@ -30,7 +30,7 @@ impl MemberCursors {
         }
     }
 
-    fn find(&self, place: &Place) -> Option<&Bytes> {
+    fn find(&self, place: &PageStart) -> Option<&Bytes> {
         self.0.iter().find(|(other, _)| other == place).map(|(_, next)| next)
     }
 }

@@ -5,7 +5,7 @@ use crate::command::arg::{int, is, meta_of};
 use crate::command::string::range::clip;
 use crate::command::{Call, text};
 use crate::error::{Outcome, Stop};
-use crate::keyspace::{Keyspace, Kind, Step};
+use crate::keyspace::{Flow, Keyspace, Kind};
 use crate::reply::Reply;
 
 const BIT_ARGUMENT: Stop = Stop::text("ERR The bit argument must be 1 or 0.");
@@ -57,7 +57,7 @@ pub(super) fn bitcount(keyspace: &dyn Keyspace, call: &Call<'_>) -> Outcome<Repl
             let outside = edge.1.copied().unwrap_or(0) & !mask(edge.0, first, end);
             count -= u64::from(outside.count_ones());
         }
-        Step::Continue(())
+        Flow::Continue(())
     })?;
     Ok(Reply::count(count))
 }
@@ -115,11 +115,11 @@ fn find(keyspace: &dyn Keyspace, key: &[u8], wanted: bool, first: u64, end: u64)
             let hits = (rest[index] ^ uninteresting) & mask(byte_at, first, end);
             if hits != 0 {
                 found = Some(byte_at * 8 + u64::from(hits.leading_zeros()));
-                return Step::Break(());
+                return Flow::Break(());
             }
             rest = &rest[index + 1..];
         }
-        Step::Continue(())
+        Flow::Continue(())
     })?;
     Ok(found)
 }

@@ -4,7 +4,7 @@ use super::pieces;
 use crate::command::arg::{is, meta_of};
 use crate::command::{Call, text};
 use crate::error::{Outcome, Stop};
-use crate::keyspace::{KeyspaceMut, Kind, Step, gather};
+use crate::keyspace::{Flow, KeyspaceMut, Kind, gather};
 use crate::reply::Reply;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -57,7 +57,7 @@ pub(super) fn bitop(keyspace: &mut dyn KeyspaceMut, call: &Call<'_>) -> Outcome<
         let operation = if index == 0 && operation == Operation::And { Operation::Or } else { operation };
         pieces::visit(&*keyspace, key, 0, len, &mut |at, piece| {
             operation.apply(&mut result[at as usize..], piece);
-            Step::Continue(())
+            Flow::Continue(())
         })?;
         if operation == Operation::And {
             result[len as usize..].fill(0);

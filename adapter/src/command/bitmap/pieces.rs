@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::command::string::range::PIECE;
 use crate::error::Outcome;
-use crate::keyspace::{Keyspace, Step};
+use crate::keyspace::{Flow, Keyspace};
 
 /// Visits the bytes `start..end` of a string in pieces: the offset of a piece, and its bytes.
 pub(super) fn visit(
@@ -12,7 +12,7 @@ pub(super) fn visit(
     key: &[u8],
     start: u64,
     end: u64,
-    visit: &mut dyn FnMut(u64, &Bytes) -> Step,
+    visit: &mut dyn FnMut(u64, &Bytes) -> Flow,
 ) -> Outcome<()> {
     let mut at = start;
     while at < end {

@@ -9,7 +9,7 @@ use super::database;
 use crate::command::arg::is;
 use crate::command::{Call, text};
 use crate::error::{Outcome, Stop};
-use crate::keyspace::{Direction, End, Keyspace, KeyspaceMut, Kind, Meta, Point, Step, gather};
+use crate::keyspace::{Direction, End, Flow, Keyspace, KeyspaceMut, Kind, Meta, Point, gather};
 use crate::reply::Reply;
 
 const SAME_OBJECT: Stop = Stop::text("ERR source and destination objects are the same");
@@ -65,7 +65,7 @@ fn copy_value(
         return keyspace.string_put(to, &value, meta.deadline);
     }
     keyspace.fetch_all(from)?;
-    let mut page = Contents::read(keyspace, from, meta.kind, Place::default())?;
+    let mut page = Contents::read(keyspace, from, meta.kind, PageStart::default())?;
     if exists {
         keyspace.remove(to)?;
     }
@@ -80,7 +80,7 @@ fn copy_value(
 
 /// Where a page starts: a point in hash order, or an index of a list.
 #[derive(Clone, Copy, Default)]
-struct Place {
+struct PageStart {
     point: Point,
     index: u64,
 }
@@ -92,7 +92,7 @@ struct Contents {
     /// Of the last item.
     last: Option<Point>,
     /// Where the next page starts; none behind the last page.
-    next: Option<Place>,
+    next: Option<PageStart>,
 }
 
 enum Item {
@@ -103,7 +103,7 @@ enum Item {
 }
 
 impl Contents {
-    fn read(keyspace: &dyn Keyspace, key: &[u8], kind: Kind, place: Place) -> Outcome<Self> {
+    fn read(keyspace: &dyn Keyspace, key: &[u8], kind: Kind, place: PageStart) -> Outcome<Self> {
         let mut page = Self { items: Vec::new(), bytes: 0, last: None, next: None };
         match kind {
             // A string is no collection; `copy_value` has dealt with it.
@@ -133,29 +133,29 @@ impl Contents {
     }
 
     /// Takes an element that has a point, unless the page is full. Elements of one point are on one page.
-    fn offer(&mut self, point: Point, size: usize, item: impl FnOnce() -> Item) -> Step {
+    fn offer(&mut self, point: Point, size: usize, item: impl FnOnce() -> Item) -> Flow {
         if self.is_full() && self.last != Some(point) {
-            self.next = Some(Place { point, index: 0 });
-            return Step::Break(());
+            self.next = Some(PageStart { point, index: 0 });
+            return Flow::Break(());
         }
         self.last = Some(point);
         self.bytes += size;
         self.items.push(item());
-        Step::Continue(())
+        Flow::Continue(())
     }
 
-    fn offer_element(&mut self, index: u64, element: &[u8]) -> Step {
+    fn offer_element(&mut self, index: u64, element: &[u8]) -> Flow {
         if self.is_full() {
-            self.next = Some(Place { point: Point(0), index });
-            return Step::Break(());
+            self.next = Some(PageStart { point: Point(0), index });
+            return Flow::Break(());
         }
         self.bytes += element.len();
         self.items.push(Item::Element(Bytes::copy_from_slice(element)));
-        Step::Continue(())
+        Flow::Continue(())
     }
 
     /// Adds the page to a key; where the next one starts.
-    fn write(&self, keyspace: &mut dyn KeyspaceMut, key: &[u8]) -> Outcome<Option<Place>> {
+    fn write(&self, keyspace: &mut dyn KeyspaceMut, key: &[u8]) -> Outcome<Option<PageStart>> {
         for item in &self.items {
             match item {
                 Item::Element(element) => keyspace.list_push(key, End::Tail, element)?,

@@ -6,7 +6,7 @@ use super::rdb::{self, types, value};
 use crate::command::arg::{self, int_at_least, is};
 use crate::command::{Call, text};
 use crate::error::{Outcome, Stop};
-use crate::keyspace::{Direction, End, Keyspace, KeyspaceMut, Kind, Meta, Point, ScoreStart, Step};
+use crate::keyspace::{Direction, End, Flow, Keyspace, KeyspaceMut, Kind, Meta, Point, ScoreStart};
 use crate::reply::Reply;
 
 const BUSY_KEY: Stop = Stop::text("BUSYKEY Target key name already exists.");
@@ -34,14 +34,14 @@ fn encode(keyspace: &dyn Keyspace, key: &[u8], meta: &Meta) -> Outcome<Vec<u8>> 
             start(&mut body, types::LIST, meta);
             keyspace.list_visit(key, 0, Direction::Forward, &mut |_, element| {
                 put_string(&mut body, element);
-                Step::Continue(())
+                Flow::Continue(())
             })?;
         }
         Kind::Set => {
             start(&mut body, types::SET, meta);
             keyspace.set_visit(key, Point(0), &mut |_, member| {
                 put_string(&mut body, member);
-                Step::Continue(())
+                Flow::Continue(())
             })?;
         }
         Kind::SortedSet => {
@@ -54,7 +54,7 @@ fn encode(keyspace: &dyn Keyspace, key: &[u8], meta: &Meta) -> Outcome<Vec<u8>> 
                 &mut |member, score| {
                     put_string(&mut body, member);
                     put_score(&mut body, score);
-                    Step::Continue(())
+                    Flow::Continue(())
                 },
             )?;
         }
@@ -63,7 +63,7 @@ fn encode(keyspace: &dyn Keyspace, key: &[u8], meta: &Meta) -> Outcome<Vec<u8>> 
             keyspace.hash_visit(key, Point(0), &mut |_, field, value| {
                 put_string(&mut body, field);
                 put_string(&mut body, value);
-                Step::Continue(())
+                Flow::Continue(())
             })?;
         }
     }

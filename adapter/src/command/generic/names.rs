@@ -4,7 +4,7 @@ use crate::command::random::{Chance, pick_one};
 use crate::command::scan::{self, Pager};
 use crate::command::{Call, glob};
 use crate::error::Outcome;
-use crate::keyspace::{Keyspace, Point, Step};
+use crate::keyspace::{Flow, Keyspace, Point};
 use crate::reply::Reply;
 
 /// `KEYS pattern`
@@ -15,7 +15,7 @@ pub(super) fn keys(keyspace: &dyn Keyspace, call: &Call<'_>) -> Outcome<Reply> {
         if glob::matches(pattern, key) {
             found.push(Reply::bulk(key));
         }
-        Step::Continue(())
+        Flow::Continue(())
     })?;
     Ok(Reply::Array(found))
 }

@@ -4,7 +4,7 @@
 use super::rdb::listpack;
 use crate::command::{Call, arg};
 use crate::error::{Outcome, Stop};
-use crate::keyspace::{Direction, Keyspace, Kind, Meta, Point, Step};
+use crate::keyspace::{Direction, Flow, Keyspace, Kind, Meta, Point};
 use crate::reply::Reply;
 
 const NO_LFU: Stop = Stop::text(
@@ -141,6 +141,6 @@ fn hash(keyspace: &dyn Keyspace, key: &[u8], meta: &Meta) -> Outcome<&'static st
     Ok(if short { "listpack" } else { "hashtable" })
 }
 
-fn go_on_if(condition: bool) -> Step {
-    if condition { Step::Continue(()) } else { Step::Break(()) }
+fn go_on_if(condition: bool) -> Flow {
+    if condition { Flow::Continue(()) } else { Flow::Break(()) }
 }

@@ -5,7 +5,7 @@ use crate::command::random::{self, Chance};
 use crate::command::scan::{self, Pager};
 use crate::command::{Call, text};
 use crate::error::{Outcome, Stop};
-use crate::keyspace::{Keyspace, Kind, Point, Step, gather};
+use crate::keyspace::{Flow, Keyspace, Kind, Point, gather};
 use crate::reply::Reply;
 
 /// `HLEN key`
@@ -34,7 +34,7 @@ fn all<T>(keyspace: &dyn Keyspace, call: &Call<'_>, make: fn(&[u8], &[u8]) -> T)
     if meta_of(keyspace, call.key(), Kind::Hash)?.is_some() {
         keyspace.hash_visit(call.key(), Point::default(), &mut |_, field, value| {
             found.push(make(field, value));
-            Step::Continue(())
+            Flow::Continue(())
         })?;
     }
     Ok(found)

@@ -3,7 +3,7 @@
 use crate::command::arg::{index_range, is, meta_of};
 use crate::command::{Call, text};
 use crate::error::Outcome;
-use crate::keyspace::{Direction, KeyspaceMut, Kind, Step};
+use crate::keyspace::{Direction, Flow, KeyspaceMut, Kind};
 use crate::reply::Reply;
 
 use super::element_index;
@@ -44,7 +44,7 @@ pub(super) fn lrem(keyspace: &mut dyn KeyspaceMut, call: &Call<'_>) -> Outcome<R
         if element == wanted {
             indices.push(index);
         }
-        if indices.len() as u64 == most { Step::Break(()) } else { Step::Continue(()) }
+        if indices.len() as u64 == most { Flow::Break(()) } else { Flow::Continue(()) }
     })?;
     if direction == Direction::Backward {
         indices.reverse();
@@ -69,9 +69,9 @@ pub(super) fn linsert(keyspace: &mut dyn KeyspaceMut, call: &Call<'_>) -> Outcom
     keyspace.list_visit(call.key(), 0, Direction::Forward, &mut |index, element| {
         if element == pivot {
             found = Some(index);
-            return Step::Break(());
+            return Flow::Break(());
         }
-        Step::Continue(())
+        Flow::Continue(())
     })?;
     let Some(index) = found else {
         return Ok(Reply::Integer(-1));

@@ -22,7 +22,7 @@ use bytes::Bytes;
 use crate::command::arg::is;
 use crate::command::{Flags, Group, Keys, Spec};
 use crate::error::Outcome;
-use crate::keyspace::{Direction, End, Keyspace, Step};
+use crate::keyspace::{Direction, End, Flow, Keyspace};
 
 /// The end that `LEFT` or `RIGHT` means.
 fn parse_end(word: &[u8]) -> Option<End> {
@@ -53,7 +53,7 @@ fn collect(
     let mut elements = Vec::new();
     keyspace.list_visit(key, from, direction, &mut |_, element| {
         elements.push(Bytes::copy_from_slice(element));
-        if elements.len() as u64 == count { Step::Break(()) } else { Step::Continue(()) }
+        if elements.len() as u64 == count { Flow::Break(()) } else { Flow::Continue(()) }
     })?;
     Ok(elements)
 }

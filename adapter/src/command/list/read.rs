@@ -3,7 +3,7 @@
 use crate::command::arg::{self, index_range, is, meta_of};
 use crate::command::{Call, text};
 use crate::error::{Outcome, Stop};
-use crate::keyspace::{Direction, Keyspace, Kind, Step};
+use crate::keyspace::{Direction, Flow, Keyspace, Kind};
 use crate::reply::Reply;
 
 use super::{collect, element_index};
@@ -110,7 +110,7 @@ impl Search {
                     None => found.push(index),
                 }
             }
-            if left == 0 || found.len() as u64 == most { Step::Break(()) } else { Step::Continue(()) }
+            if left == 0 || found.len() as u64 == most { Flow::Break(()) } else { Flow::Continue(()) }
         })?;
         Ok(found)
     }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::command::arg::{int_at_least, is, meta_of};
 use crate::command::{Call, text};
 use crate::error::{Outcome, Stop};
-use crate::keyspace::{Keyspace, KeyspaceMut, Kind, Step, gather};
+use crate::keyspace::{Flow, Keyspace, KeyspaceMut, Kind, gather};
 use crate::reply::Reply;
 
 use super::pages;
@@ -84,7 +84,7 @@ pub(super) fn sintercard(keyspace: &dyn Keyspace, call: &Call<'_>) -> Outcome<Re
     let mut count = 0;
     visit_intersection(keyspace, keys, |members| {
         count += members.len() as u64;
-        if count >= most { Step::Break(()) } else { Step::Continue(()) }
+        if count >= most { Flow::Break(()) } else { Flow::Continue(()) }
     })?;
     Ok(Reply::count(count.min(most)))
 }
@@ -93,7 +93,7 @@ fn intersection(keyspace: &dyn Keyspace, keys: &[&[u8]]) -> Outcome<Vec<Bytes>> 
     let mut result = Vec::new();
     visit_intersection(keyspace, keys, |mut members| {
         result.append(&mut members);
-        Step::Continue(())
+        Flow::Continue(())
     })?;
     Ok(result)
 }
@@ -102,7 +102,7 @@ fn intersection(keyspace: &dyn Keyspace, keys: &[&[u8]]) -> Outcome<Vec<Bytes>> 
 fn visit_intersection(
     keyspace: &dyn Keyspace,
     keys: &[&[u8]],
-    mut found: impl FnMut(Vec<Bytes>) -> Step,
+    mut found: impl FnMut(Vec<Bytes>) -> Flow,
 ) -> Outcome<()> {
     let metas = gather(keys.iter().map(|key| meta_of(keyspace, key, Kind::Set)))?;
     if metas.iter().any(Option::is_none) {
@@ -139,7 +139,7 @@ fn difference(keyspace: &dyn Keyspace, keys: &[&[u8]]) -> Outcome<Vec<Bytes>> {
             retain(keyspace, other, &mut members, false)?;
         }
         result.append(&mut members);
-        Ok(Step::Continue(()))
+        Ok(Flow::Continue(()))
     })?;
     Ok(result)
 }
@@ -152,7 +152,7 @@ fn union(keyspace: &dyn Keyspace, keys: &[&[u8]]) -> Outcome<Vec<Bytes>> {
     gather(present.iter().map(|key| {
         pages::visit(keyspace, key, |members| {
             result.extend(members.into_iter().filter(|member| seen.insert(member.clone())));
-            Ok(Step::Continue(()))
+            Ok(Flow::Continue(()))
         })
     }))?;
     Ok(result)

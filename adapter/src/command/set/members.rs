@@ -3,7 +3,7 @@
 use crate::command::arg::meta_of;
 use crate::command::{Call, text};
 use crate::error::Outcome;
-use crate::keyspace::{Keyspace, KeyspaceMut, Kind, Point, Step, gather};
+use crate::keyspace::{Flow, Keyspace, KeyspaceMut, Kind, Point, gather};
 use crate::reply::Reply;
 
 /// `SADD key member [member …]`
@@ -64,7 +64,7 @@ pub(super) fn smembers(keyspace: &dyn Keyspace, call: &Call<'_>) -> Outcome<Repl
     if meta_of(keyspace, call.key(), Kind::Set)?.is_some() {
         keyspace.set_visit(call.key(), Point::default(), &mut |_, member| {
             members.push(Reply::bulk(member));
-            Step::Continue(())
+            Flow::Continue(())
         })?;
     }
     Ok(Reply::Set(members))

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 
 use crate::error::Outcome;
-use crate::keyspace::{Keyspace, Point, Step};
+use crate::keyspace::{Flow, Keyspace, Point};
 
 /// How many members a page holds. A page ends between points, so it may hold a few more.
 pub(in crate::command) const PAGE: usize = 1024;
@@ -13,7 +13,7 @@ pub(in crate::command) const PAGE: usize = 1024;
 pub(in crate::command) fn visit(
     keyspace: &dyn Keyspace,
     key: &[u8],
-    mut page: impl FnMut(Vec<Bytes>) -> Outcome<Step>,
+    mut page: impl FnMut(Vec<Bytes>) -> Outcome<Flow>,
 ) -> Outcome<()> {
     let mut next = Some(Point::default());
     while let Some(from) = next.take() {
@@ -21,11 +21,11 @@ pub(in crate::command) fn visit(
         keyspace.set_visit(key, from, &mut |point, member| {
             if members.len() >= PAGE && point != last {
                 next = Some(point);
-                return Step::Break(());
+                return Flow::Break(());
             }
             last = point;
             members.push(Bytes::copy_from_slice(member));
-            Step::Continue(())
+            Flow::Continue(())
         })?;
         if page(members)?.is_break() {
             break;

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::command::arg::{self, int_at_least, is};
 use crate::command::{Call, text};
 use crate::error::{Outcome, Stop};
-use crate::keyspace::{Keyspace, KeyspaceMut, Step, gather};
+use crate::keyspace::{Flow, Keyspace, KeyspaceMut, gather};
 use crate::reply::Reply;
 
 use super::source::{Source, number};
@@ -96,7 +96,7 @@ pub(super) fn zintercard(keyspace: &dyn Keyspace, call: &Call<'_>) -> Outcome<Re
     let mut count = 0;
     request.visit_intersection(keyspace, |members| {
         count += members.len() as u64;
-        if count >= most { Step::Break(()) } else { Step::Continue(()) }
+        if count >= most { Flow::Break(()) } else { Flow::Continue(()) }
     })?;
     Ok(Reply::count(count.min(most)))
 }
@@ -176,7 +176,7 @@ impl<'a> Request<'a> {
                 let mut result = Vec::new();
                 self.visit_intersection(keyspace, |mut members| {
                     result.append(&mut members);
-                    Step::Continue(())
+                    Flow::Continue(())
                 })?;
                 result
             }
@@ -203,7 +203,7 @@ impl<'a> Request<'a> {
                         .and_modify(|sum| *sum = self.aggregate.of(*sum, score))
                         .or_insert(score);
                 }
-                Ok(Step::Continue(()))
+                Ok(Flow::Continue(()))
             })
         }))?;
         Ok(scores.into_iter().collect())
@@ -213,7 +213,7 @@ impl<'a> Request<'a> {
     fn visit_intersection(
         &self,
         keyspace: &dyn Keyspace,
-        mut found: impl FnMut(Vec<Scored>) -> Step,
+        mut found: impl FnMut(Vec<Scored>) -> Flow,
     ) -> Outcome<()> {
         let by_size = self.by_size();
         let Some((smallest, others)) = by_size.split_first() else {
@@ -253,7 +253,7 @@ impl<'a> Request<'a> {
                 members.retain(|_| matches!(scores.next(), Some(None)));
             }
             result.append(&mut members);
-            Ok(Step::Continue(()))
+            Ok(Flow::Continue(()))
         })?;
         Ok(result)
     }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::command::arg::{is, meta_of};
 use crate::command::{Call, text};
 use crate::error::Outcome;
-use crate::keyspace::{Direction, Keyspace, Kind, ScoreStart, Step};
+use crate::keyspace::{Direction, Flow, Keyspace, Kind, ScoreStart};
 use crate::reply::Reply;
 
 /// How many members the first stride of a search looks at.
@@ -87,10 +87,10 @@ impl Search {
             // The first element is the one that the last stride ended on.
             if seen == most {
                 last = Some((Bytes::copy_from_slice(member), score));
-                return Step::Break(());
+                return Flow::Break(());
             }
             seen += 1;
-            Step::Continue(())
+            Flow::Continue(())
         })?;
         match last {
             Some(at) => {

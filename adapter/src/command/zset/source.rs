@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::command::set::pages;
 use crate::command::text;
 use crate::error::Outcome;
-use crate::keyspace::{Keyspace, Kind, Meta, Point, Step, gather};
+use crate::keyspace::{Flow, Keyspace, Kind, Meta, Point, gather};
 
 use super::Scored;
 
@@ -50,7 +50,7 @@ impl<'a> Source<'a> {
     pub(super) fn visit(
         &self,
         keyspace: &dyn Keyspace,
-        mut page: impl FnMut(Vec<Scored>) -> Outcome<Step>,
+        mut page: impl FnMut(Vec<Scored>) -> Outcome<Flow>,
     ) -> Outcome<()> {
         match self.kind {
             _ if self.len == 0 => Ok(()),
@@ -70,7 +70,7 @@ pub(super) fn number(score: f64) -> f64 {
 fn visit_sorted_set(
     keyspace: &dyn Keyspace,
     key: &[u8],
-    mut page: impl FnMut(Vec<Scored>) -> Outcome<Step>,
+    mut page: impl FnMut(Vec<Scored>) -> Outcome<Flow>,
 ) -> Outcome<()> {
     let mut next = Some(Point::default());
     while let Some(from) = next.take() {
@@ -78,11 +78,11 @@ fn visit_sorted_set(
         keyspace.zset_visit(key, from, &mut |point, member, score| {
             if members.len() >= pages::PAGE && point != last {
                 next = Some(point);
-                return Step::Break(());
+                return Flow::Break(());
             }
             last = point;
             members.push((Bytes::copy_from_slice(member), score));
-            Step::Continue(())
+            Flow::Continue(())
         })?;
         if page(members)?.is_break() {
             break;

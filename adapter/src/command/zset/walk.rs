@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::command::arg::index_range;
 use crate::error::Outcome;
-use crate::keyspace::{Direction, Keyspace, ScoreStart, Step, gather};
+use crate::keyspace::{Direction, Flow, Keyspace, ScoreStart, gather};
 
 use super::Scored;
 use super::bounds::{LexBound, LexRange, ScoreRange};
@@ -106,7 +106,7 @@ pub(super) fn collect_ranks(
             Some(fewer) => skip = fewer,
             None => members.push((Bytes::copy_from_slice(member), score)),
         }
-        if members.len() as u64 == wanted { Step::Break(()) } else { Step::Continue(()) }
+        if members.len() as u64 == wanted { Flow::Break(()) } else { Flow::Continue(()) }
     })?;
     if turned {
         members.reverse();
@@ -139,7 +139,7 @@ fn visit_scores(
     };
     keyspace.zset_visit_by_score(key, ScoreStart::Score(start), direction, &mut |member, score| {
         if score < range.min || score > range.max {
-            return Step::Break(());
+            return Flow::Break(());
         }
         window.offer(member, score)
     })
@@ -179,13 +179,13 @@ fn visit_lex(
             Direction::Backward => (range.is_up_to(member), !range.is_from(member)),
         };
         if !inside && !entered {
-            return Step::Continue(());
+            return Flow::Continue(());
         }
         // It shows only if scores differ: behind the first member, those that the offset passes over may be
         // outside the range.
         let ends = left && (!inside || alike || window.limit.skip == 0);
         inside = true;
-        if ends { Step::Break(()) } else { window.offer(member, score) }
+        if ends { Flow::Break(()) } else { window.offer(member, score) }
     })
 }
 
@@ -194,7 +194,7 @@ fn edge(keyspace: &dyn Keyspace, key: &[u8], direction: Direction) -> Outcome<Op
     let mut found = None;
     keyspace.zset_visit_by_score(key, ScoreStart::Edge, direction, &mut |member, score| {
         found = Some((Bytes::copy_from_slice(member), score));
-        Step::Break(())
+        Flow::Break(())
     })?;
     Ok(found)
 }
@@ -206,16 +206,16 @@ struct Window<'t> {
 }
 
 impl Window<'_> {
-    fn offer(&mut self, member: &[u8], score: f64) -> Step {
+    fn offer(&mut self, member: &[u8], score: f64) -> Flow {
         if self.limit.take == 0 {
-            return Step::Break(());
+            return Flow::Break(());
         }
         if self.limit.skip > 0 {
             self.limit.skip -= 1;
-            return Step::Continue(());
+            return Flow::Continue(());
         }
         (self.take)(member, score);
         self.limit.take -= 1;
-        if self.limit.take == 0 { Step::Break(()) } else { Step::Continue(()) }
+        if self.limit.take == 0 { Flow::Break(()) } else { Flow::Continue(()) }
     }
 }

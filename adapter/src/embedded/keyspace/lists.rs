@@ -8,7 +8,7 @@ use crate::embedded::keyspace::txn::Txn;
 use crate::embedded::offload::remote::Part;
 use crate::embedded::offload::value_ref::NO_VALUE;
 use crate::error::Outcome;
-use crate::keyspace::{Direction, End, Kind, Step};
+use crate::keyspace::{Direction, End, Flow, Kind};
 
 /// Elements held in memory while elements are shifted.
 const WINDOW: u64 = 512;
@@ -146,7 +146,7 @@ impl Txn<'_> {
         let part = |place: &[u8]| Ok(Part::Element(version, split_place_key(place)?));
         self.scan_values(key, Family::Elements, &range, Direction::Forward, part, &mut |place, element| {
             found.push((split_place_key(place)?, element.to_vec()));
-            Ok(Step::Continue(()))
+            Ok(Flow::Continue(()))
         })?;
         Ok(found)
     }

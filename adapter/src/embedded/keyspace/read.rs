@@ -15,8 +15,8 @@ use crate::embedded::offload::remote::{ContentId, Part, RemoteValues, ValueId};
 use crate::embedded::offload::value_ref::{Value, ValuePointer};
 use crate::error::{Outcome, Stop};
 use crate::keyspace::{
-    Direction, ElementVisitor, FieldVisitor, KeyVisitor, Keyspace, MemberVisitor, Meta, Point, ScoreStart,
-    ScoreVisitor, Step,
+    Direction, ElementVisitor, FieldVisitor, Flow, KeyVisitor, Keyspace, MemberVisitor, Meta, Point,
+    ScoreStart, ScoreVisitor,
 };
 
 /// Expired keys that one command reports at most; a scan of a large keyspace meets many.
@@ -199,7 +199,7 @@ impl<S: Reader> TypedKeyspace<S> {
                 return visit(place, value);
             }
             let keep_looking = self.source.remote().is_some_and(RemoteValues::keep_looking);
-            Ok(if keep_looking { Step::Continue(()) } else { Step::Break(()) })
+            Ok(if keep_looking { Flow::Continue(()) } else { Flow::Break(()) })
         })?;
         if missing.get() { Err(Stop::Pending) } else { Ok(()) }
     }
@@ -215,7 +215,7 @@ impl<S: Reader> TypedKeyspace<S> {
         let mut has_remote = false;
         self.source.scan(family, &range, Direction::Forward, &mut |_, bytes| {
             has_remote = matches!(Value::decode(bytes)?, Value::Remote(_));
-            Ok(if has_remote { Step::Break(()) } else { Step::Continue(()) })
+            Ok(if has_remote { Flow::Break(()) } else { Flow::Continue(()) })
         })?;
         let content = || ContentId { key: Bytes::copy_from_slice(key), kind: record.kind, version };
         if has_remote { Err(remote.fetch_all(content())) } else { Ok(()) }
@@ -239,7 +239,7 @@ impl<S: Reader> TypedKeyspace<S> {
                 let target = &mut out[(from - start) as usize..(to - start) as usize];
                 target.copy_from_slice(&chunk[(from - at) as usize..(to - at) as usize]);
             }
-            Ok(Step::Continue(()))
+            Ok(Flow::Continue(()))
         })?;
         Ok(out)
     }
@@ -277,7 +277,7 @@ impl<S: Reader> Keyspace for TypedKeyspace<S> {
             let (record, _) = Record::decode(bytes)?;
             if record.is_due(self.now_ms) {
                 self.note_expired(key);
-                return Ok(Step::Continue(()));
+                return Ok(Flow::Continue(()));
             }
             Ok(visit(point, key, &record.meta()))
         })
@@ -291,7 +291,7 @@ impl<S: Reader> Keyspace for TypedKeyspace<S> {
         let range = KeyRange::new(deadline_key(0, b""), deadline_key(now_ms.saturating_add(1), b""));
         self.source.scan(Family::Deadlines, &range, Direction::Forward, &mut |place, _| {
             keys.push(Bytes::copy_from_slice(split_deadline_key(place)?));
-            Ok(if keys.len() < limit { Step::Continue(()) } else { Step::Break(()) })
+            Ok(if keys.len() < limit { Flow::Continue(()) } else { Flow::Break(()) })
         })?;
         Ok(keys)
     }
@@ -361,7 +361,7 @@ impl<S: Reader> Keyspace for TypedKeyspace<S> {
         &self,
         key: &[u8],
         from: Point,
-        visit: &mut dyn FnMut(Point, &[u8], f64) -> Step,
+        visit: &mut dyn FnMut(Point, &[u8], f64) -> Flow,
     ) -> Outcome<()> {
         let Some((_, version)) = self.content(key)? else { return Ok(()) };
         let range = KeyRange::new(member_start(version, from), version_start(version + 1));

@@ -11,10 +11,10 @@ use crate::embedded::error::damaged;
 use crate::embedded::offload::remote::{RemoteValue, RemoteValues, ValueId};
 use crate::embedded::offload::value_ref::ValuePointer;
 use crate::error::Outcome;
-use crate::keyspace::{Direction, Step};
+use crate::keyspace::{Direction, Flow};
 
 /// The callback of a scan, given the key and the value.
-pub(crate) type Visitor<'v> = dyn FnMut(&[u8], &[u8]) -> Outcome<Step> + 'v;
+pub(crate) type Visitor<'v> = dyn FnMut(&[u8], &[u8]) -> Outcome<Flow> + 'v;
 
 /// Something that can be read: the store at a snapshot, or a run in progress.
 pub(crate) trait Reader {

@@ -17,7 +17,7 @@ use crate::embedded::offload::placement::Placement;
 use crate::embedded::offload::value_ref::{StoredValue, Value};
 use crate::embedded::offload::worker_state::WorkerState;
 use crate::error::StorageError;
-use crate::keyspace::{Direction, Kind, Step};
+use crate::keyspace::{Direction, Flow, Kind};
 
 /// The state of a key in the batch's snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +40,7 @@ pub(crate) enum KeyState {
 }
 
 /// The callback of a scan, given a place and what is stored there, or the place of a key and the key.
-pub(crate) type Visit<'v> = dyn FnMut(&[u8], &[u8]) -> Result<Step, StorageError> + 'v;
+pub(crate) type Visit<'v> = dyn FnMut(&[u8], &[u8]) -> Result<Flow, StorageError> + 'v;
 
 /// A snapshot of the store, and a dirty set that it covers.
 pub(crate) struct FlushBatch<'s> {

@@ -9,7 +9,7 @@ use crate::embedded::db::key_range::KeyRange;
 use crate::embedded::db::schema::{Family, KeyBuf};
 use crate::embedded::keyspace::reader::Reader;
 use crate::embedded::keyspace::txn::Txn;
-use crate::keyspace::{Direction, Step};
+use crate::keyspace::{Direction, Flow};
 
 type Changes = Vec<(u8, Option<u8>)>;
 
@@ -41,7 +41,7 @@ fn scan(txn: &Txn<'_>, range: &KeyRange, direction: Direction, limit: usize) -> 
     let mut seen = Vec::new();
     let mut visit = |key: &[u8], value: &[u8]| {
         seen.push((KeyBuf::from_slice(key), value.to_vec()));
-        Ok(if seen.len() < limit { Step::Continue(()) } else { Step::Break(()) })
+        Ok(if seen.len() < limit { Flow::Continue(()) } else { Flow::Break(()) })
     };
     txn.source.scan(Family::Fields, range, direction, &mut visit).unwrap();
     seen

@@ -111,7 +111,7 @@ fn a_flush_makes_what_was_held_durable_and_a_clearing_removes_it() {
     let mut keys = Vec::new();
     let mut visit = |_, key: &[u8], _: &_| {
         keys.push(key.to_vec());
-        crate::keyspace::Step::Continue(())
+        crate::keyspace::Flow::Continue(())
     };
     View::fixed(&store, 0).visit_keys(crate::keyspace::Point(0), &mut visit).unwrap();
     assert_eq!(keys, [b"d"]);

@@ -15,7 +15,7 @@ use crate::embedded::offload::flush_batch::FlushBatch;
 use crate::embedded::offload::placement::Placement;
 use crate::embedded::offload::worker_state::{Refill, WorkerState};
 use crate::failpoint;
-use crate::keyspace::{Kind, Point, Step};
+use crate::keyspace::{Flow, Kind, Point};
 use crate::kiwi::client::{Request, RequestError};
 use crate::kiwi::ownership;
 
@@ -118,10 +118,10 @@ impl Worker {
                 // Enough for one batch.
                 if keys.len() >= 4096 {
                     next = Some(place.to_vec());
-                    return Ok(Step::Break(()));
+                    return Ok(Flow::Break(()));
                 }
                 keys.push((place.to_vec(), key.to_vec()));
-                Ok(Step::Continue(()))
+                Ok(Flow::Continue(()))
             })?;
             for (place, key) in keys {
                 if planner.is_full() || is_gated(&key) {

@@ -72,7 +72,7 @@ impl Worker {
                 }
             }
             self.client.reset();
-            if self.connection.borrow().check().is_err() {
+            if self.connection.borrow().trouble().is_some() {
                 self.sleep(backoff);
                 backoff = (backoff * 2).min(most);
             } else {

@@ -12,6 +12,15 @@ const WAITING: usize = 4;
 
 type Checking = JoinHandle<Result<Survey, StorageError>>;
 
+/// What was passed on is no snapshot, or could not be checked.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CheckError {
+    #[error("the check has ended early")]
+    EndedEarly,
+    #[error(transparent)]
+    Damaged(#[from] StorageError),
+}
+
 /// Passes on what is written to it, and checks it.
 pub(super) struct Checked<W> {
     output: W,
@@ -28,10 +37,10 @@ impl<W: Write> Checked<W> {
     }
 
     /// What all of it holds, and how many bytes it is; an error if it is not whole or not right.
-    pub(super) fn finish(mut self) -> Result<(Survey, u64), String> {
+    pub(super) fn finish(mut self) -> Result<(Survey, u64), CheckError> {
         drop(self.pieces.take());
         let ended = self.checking.take().and_then(|checking| checking.join().ok());
-        let survey = ended.ok_or("the check has ended early")?.map_err(|error| error.to_string())?;
+        let survey = ended.ok_or(CheckError::EndedEarly)??;
         Ok((survey, self.bytes))
     }
 }

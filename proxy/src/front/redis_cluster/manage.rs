@@ -6,7 +6,7 @@ use adapter::error::Outcome;
 use adapter::{Reply, Stop};
 use raft::handle::Change;
 
-use super::map::{Entry, Map};
+use super::map::{ClusterNode, Map};
 use crate::front::context::Context;
 use crate::front::nodes::failed;
 
@@ -14,7 +14,7 @@ use crate::front::nodes::failed;
 const BUS_PORT_OFFSET: i64 = 10_000;
 
 /// Finds a node by its name.
-pub(super) fn find<'a>(map: &'a Map, name: &[u8]) -> Outcome<&'a Entry> {
+pub(super) fn find<'a>(map: &'a Map, name: &[u8]) -> Outcome<&'a ClusterNode> {
     map.find(name).ok_or_else(|| Stop::say(format!("ERR Unknown node {}", text::shown(name))))
 }
 

@@ -11,14 +11,14 @@ use crate::front::context::Context;
 
 /// Where a node is reached, as Redis writes it: IPv6 addresses have no brackets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct HostPort {
     /// A name or an address; empty if it is not known.
     pub(super) host: String,
     /// 0 if it is not known.
     pub(super) port: u16,
 }
 
-impl Place {
+impl HostPort {
     /// Reads `host:port`.
     pub(super) fn read(address: &str) -> Self {
         let Some((host, port)) = address.rsplit_once(':') else { return Self::default() };
@@ -34,13 +34,13 @@ impl Place {
 
 /// A node.
 #[derive(Clone, Debug)]
-pub(super) struct Entry {
+pub(super) struct ClusterNode {
     /// Its id in the Raft cluster.
     pub(super) id: NodeId,
     /// Its name among clients: 40 hexadecimal digits.
     pub(super) name: String,
     /// Where clients reach it.
-    pub(super) place: Place,
+    pub(super) place: HostPort,
     /// The port for nodes.
     pub(super) bus_port: u16,
     /// Whether it answers now.
@@ -64,7 +64,7 @@ pub(super) struct Map {
     /// The term.
     pub(super) epoch: u64,
     /// All nodes, by id.
-    pub(super) nodes: Vec<Entry>,
+    pub(super) nodes: Vec<ClusterNode>,
 }
 
 impl Map {
@@ -83,7 +83,7 @@ impl Map {
         let master = leader.map_or(status.id, |leader| leader.id);
         let epoch = leader.map_or(status.term, |leader| leader.term);
         let entry = |member| entry(&status.cluster_id, member, status.id, context.client.local);
-        let mut nodes: Vec<Entry> = members.iter().map(entry).collect();
+        let mut nodes: Vec<ClusterNode> = members.iter().map(entry).collect();
         if nodes.is_empty() {
             let (raft, resp) = (status.raft.clone(), status.resp.clone());
             let me = MemberStatus {
@@ -100,14 +100,14 @@ impl Map {
     }
 
     /// Finds a node by its name among clients.
-    pub(super) fn find(&self, name: &[u8]) -> Option<&Entry> {
+    pub(super) fn find(&self, name: &[u8]) -> Option<&ClusterNode> {
         self.nodes.iter().find(|node| node.name.as_bytes() == name)
     }
 
     /// The nodes that clients can be sent to, the master first. One that does not answer, or of which it is not known
     /// where clients reach it, is left out.
-    pub(super) fn serving(&self) -> impl Iterator<Item = &Entry> {
-        let known = |node: &&Entry| node.is_up && node.place.port != 0;
+    pub(super) fn serving(&self) -> impl Iterator<Item = &ClusterNode> {
+        let known = |node: &&ClusterNode| node.is_up && node.place.port != 0;
         let (master, nodes) = (self.master, self.nodes.iter());
         let masters = nodes.clone().filter(move |node| Some(node.id) == master);
         masters.chain(nodes.filter(move |node| Some(node.id) != master)).filter(known)
@@ -115,21 +115,21 @@ impl Map {
 }
 
 /// What clients are told of a member.
-fn entry(cluster: &str, member: &MemberStatus, me: NodeId, local: SocketAddr) -> Entry {
+fn entry(cluster: &str, member: &MemberStatus, me: NodeId, local: SocketAddr) -> ClusterNode {
     // Who answers says it best; the membership may not have heard yet.
     let told = member.node.as_ref().map_or("", |node| &node.resp);
-    let mut place = Place::read(if told.is_empty() { &member.resp } else { told });
+    let mut place = HostPort::read(if told.is_empty() { &member.resp } else { told });
     if is_everywhere(&place) {
-        place = Place::read(&member.resp);
+        place = HostPort::read(&member.resp);
     }
     if member.id == me && (place.port == 0 || is_everywhere(&place)) {
-        place = Place { host: local.ip().to_canonical().to_string(), port: local.port() };
+        place = HostPort { host: local.ip().to_canonical().to_string(), port: local.port() };
     }
-    Entry {
+    ClusterNode {
         id: member.id,
         name: name(cluster, &member.id.to_string()),
         place,
-        bus_port: Place::read(&member.raft).port,
+        bus_port: HostPort::read(&member.raft).port,
         is_up: member.node.is_some(),
         applied: member.node.as_ref().map_or(0, |node| node.applied),
         connected_ms: member.connected_ms,
@@ -137,7 +137,7 @@ fn entry(cluster: &str, member: &MemberStatus, me: NodeId, local: SocketAddr) ->
 }
 
 /// `0.0.0.0`: where a node listens, and nobody reaches it.
-fn is_everywhere(place: &Place) -> bool {
+fn is_everywhere(place: &HostPort) -> bool {
     place.host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_unspecified())
 }
 
@@ -153,11 +153,13 @@ mod tests {
 
     #[test]
     fn places_are_read_as_redis_writes_them() {
-        let place = |host: &str, port| Place { host: host.to_owned(), port };
-        assert_eq!(Place::read("node1.example:6400"), place("node1.example", 6400));
-        assert_eq!(Place::read("[::1]:6400"), place("::1", 6400));
-        assert_eq!(Place::read(""), Place::default());
-        assert!(place("node1", 1).is_named() && !place("::1", 1).is_named() && !Place::default().is_named());
+        let place = |host: &str, port| HostPort { host: host.to_owned(), port };
+        assert_eq!(HostPort::read("node1.example:6400"), place("node1.example", 6400));
+        assert_eq!(HostPort::read("[::1]:6400"), place("::1", 6400));
+        assert_eq!(HostPort::read(""), HostPort::default());
+        assert!(
+            place("node1", 1).is_named() && !place("::1", 1).is_named() && !HostPort::default().is_named()
+        );
     }
 
     #[test]
@@ -179,6 +181,6 @@ mod tests {
             node: None,
         };
         let local = SocketAddr::from(([10, 0, 0, 9], 6400));
-        assert_eq!(entry("c", &member, 1, local).place, Place { host: "10.0.0.9".to_owned(), port: 6400 });
+        assert_eq!(entry("c", &member, 1, local).place, HostPort { host: "10.0.0.9".to_owned(), port: 6400 });
     }
 }

@@ -7,7 +7,7 @@ use adapter::clock::unix_ms;
 use adapter::command::slot::SLOTS;
 use bytes::Bytes;
 
-use super::map::{Entry, Map};
+use super::map::{ClusterNode, Map};
 
 /// `CLUSTER INFO`
 pub(super) fn info(map: &Map) -> Reply {
@@ -42,7 +42,7 @@ pub(super) fn replicas(map: &Map) -> Reply {
 
 /// One node of `CLUSTER NODES`:
 /// `<id> <host:port@bus-port[,hostname]> <flags> <master> <ping-sent> <pong-recv> <epoch> <link> [slots]`.
-fn line(map: &Map, node: &Entry) -> String {
+fn line(map: &Map, node: &ClusterNode) -> String {
     let is_master = Some(node.id) == map.master;
     let mut text = format!("{} {}:{}@{}", node.name, node.place.host, node.place.port, node.bus_port);
     if node.place.is_named() {
@@ -104,7 +104,7 @@ pub(super) fn shards(map: &Map) -> Reply {
     ])])
 }
 
-fn shard_node(map: &Map, node: &Entry) -> Reply {
+fn shard_node(map: &Map, node: &ClusterNode) -> Reply {
     let is_master = map.master.is_none_or(|master| master == node.id);
     let mut fields = vec![
         (text("id"), text(&node.name)),

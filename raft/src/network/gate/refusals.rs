@@ -98,7 +98,7 @@ impl Failures {
 }
 
 /// When something of a kind was last told, and how often it has happened since without being told.
-struct Told {
+struct Remark {
     at: Instant,
     since: u64,
 }
@@ -107,7 +107,7 @@ struct Told {
 #[derive(Default)]
 pub(super) struct Refusals {
     failures: HashMap<Block, Failures>,
-    told: HashMap<&'static str, Told>,
+    told: HashMap<&'static str, Remark>,
 }
 
 impl Refusals {
@@ -162,7 +162,7 @@ impl Refusals {
             }
             known => {
                 let untold = known.map_or(0, |told| told.since);
-                self.told.insert(kind, Told { at: now, since: 0 });
+                self.told.insert(kind, Remark { at: now, since: 0 });
                 Some(untold)
             }
         }

@@ -17,27 +17,37 @@ fn me() -> Newcomer {
     Newcomer { id: 1, data: MINE, beginning: beginning(), may_form: true }
 }
 
-fn word(id: NodeId, term: u64, stage: Stage, asker: Asker) -> Heard {
-    Heard::Said(Word { data: DataId(u128::from(id)), vote: Vote::new_committed(term, id), stage, asker })
+fn introduction(id: NodeId, term: u64, stage: Stage, asker: Asker) -> Answer {
+    Answer::Given(Introduction {
+        data: DataId(u128::from(id)),
+        vote: Vote::new_committed(term, id),
+        stage,
+        asker,
+    })
 }
 
-fn empty(id: NodeId) -> Heard {
+fn empty(id: NodeId) -> Answer {
     let stage = Stage::Empty { beginning: beginning(), runs: false };
-    Heard::Said(Word { data: DataId(u128::from(id)), vote: Vote::default(), stage, asker: Asker::default() })
+    Answer::Given(Introduction {
+        data: DataId(u128::from(id)),
+        vote: Vote::default(),
+        stage,
+        asker: Asker::default(),
+    })
 }
 
-fn member(id: NodeId, term: u64, leads: bool, asker: Asker) -> Heard {
-    word(id, term, Stage::Member { leads, voters: vec![beginning().members] }, asker)
+fn member(id: NodeId, term: u64, leads: bool, asker: Asker) -> Answer {
+    introduction(id, term, Stage::Member { leads, voters: vec![beginning().members] }, asker)
 }
 
 /// It follows node 2.
-fn follower(id: NodeId, term: u64) -> Heard {
+fn follower(id: NodeId, term: u64) -> Answer {
     let stage = Stage::Member { leads: false, voters: vec![beginning().members] };
     let vote = Vote::new_committed(term, 2);
-    Heard::Said(Word { data: DataId(u128::from(id)), vote, stage, asker: Asker::default() })
+    Answer::Given(Introduction { data: DataId(u128::from(id)), vote, stage, asker: Asker::default() })
 }
 
-fn leader(id: NodeId, term: u64) -> Heard {
+fn leader(id: NodeId, term: u64) -> Answer {
     member(id, term, true, Asker::default())
 }
 
@@ -45,7 +55,7 @@ fn known_as(data: u128) -> Asker {
     Asker { data: Some(DataId(data)), ..Asker::default() }
 }
 
-fn decided(two: Heard, three: Heard) -> Option<Result<Admission, StartError>> {
+fn decided(two: Answer, three: Answer) -> Option<Result<Admission, StartError>> {
     decide(&me(), &Answers::from([(2, two), (3, three)]))
 }
 
@@ -60,7 +70,7 @@ fn wiped(decision: Option<Result<Admission, StartError>>) -> String {
 fn a_cluster_is_formed_when_every_member_has_said_that_it_is_empty() {
     let all = Admission::Form((1..=3).map(|id| (id, DataId(u128::from(id)))).collect());
     assert_eq!(decided(empty(2), empty(3)).unwrap().unwrap(), all);
-    for missing in [Heard::Nothing, Heard::Starting, Heard::Refusal("401".to_owned()), follower(3, 1)] {
+    for missing in [Answer::Nothing, Answer::Starting, Answer::Refusal("401".to_owned()), follower(3, 1)] {
         assert!(decided(empty(2), missing.clone()).is_none(), "{missing:?}");
     }
     let alone = Newcomer { beginning: Beginning { members: BTreeSet::from([1]), ..beginning() }, ..me() };
@@ -69,8 +79,8 @@ fn a_cluster_is_formed_when_every_member_has_said_that_it_is_empty() {
 
 #[test]
 fn a_node_that_is_starting_is_waited_for_and_not_taken_for_empty() {
-    assert!(decided(Heard::Starting, Heard::Starting).is_none());
-    assert!(decided(Heard::Starting, Heard::Nothing).is_none());
+    assert!(decided(Answer::Starting, Answer::Starting).is_none());
+    assert!(decided(Answer::Starting, Answer::Nothing).is_none());
 }
 
 #[test]
@@ -88,7 +98,7 @@ fn a_node_that_lost_its_data_is_refused() {
     let how = wiped(decided(member(2, 4, true, known), follower(3, 4)));
     assert_eq!(how, "the cluster has seen its log up to index 7");
     let removed = Asker { removed: true, ..Asker::default() };
-    let decision = decided(member(2, 4, false, removed), Heard::Nothing).unwrap();
+    let decision = decided(member(2, 4, false, removed), Answer::Nothing).unwrap();
     assert!(matches!(decision, Err(StartError::Removed { node: 1 })), "{decision:?}");
 }
 
@@ -104,8 +114,8 @@ fn the_latest_leader_is_believed_and_not_the_first() {
 
 #[test]
 fn a_leader_is_believed_only_with_a_majority_that_has_seen_no_later_vote() {
-    assert!(decided(leader(2, 4), Heard::Nothing).is_none(), "its majority may have been this node");
-    assert!(decided(leader(2, 4), Heard::Starting).is_none());
+    assert!(decided(leader(2, 4), Answer::Nothing).is_none(), "its majority may have been this node");
+    assert!(decided(leader(2, 4), Answer::Starting).is_none());
     assert!(decided(leader(2, 4), follower(3, 5)).is_none(), "node 3 has voted in a later term");
     assert_eq!(decided(leader(2, 4), follower(3, 4)).unwrap().unwrap(), Admission::Join);
 }
@@ -113,15 +123,15 @@ fn a_leader_is_believed_only_with_a_majority_that_has_seen_no_later_vote() {
 #[test]
 fn a_node_that_its_leader_does_not_count_as_a_voter_joins_at_once() {
     let voters = vec![BTreeSet::from([2, 3])];
-    let said = word(2, 4, Stage::Member { leads: true, voters }, Asker::default());
-    assert_eq!(decided(said, Heard::Nothing).unwrap().unwrap(), Admission::Join);
+    let said = introduction(2, 4, Stage::Member { leads: true, voters }, Asker::default());
+    assert_eq!(decided(said, Answer::Nothing).unwrap().unwrap(), Admission::Join);
 }
 
 #[test]
 fn one_of_two_voters_cannot_be_new_where_the_other_leads() {
     let pair = BTreeSet::from([1, 2]);
     let me = Newcomer { beginning: Beginning { members: pair.clone(), ..beginning() }, ..me() };
-    let said = word(2, 4, Stage::Member { leads: true, voters: vec![pair] }, Asker::default());
+    let said = introduction(2, 4, Stage::Member { leads: true, voters: vec![pair] }, Asker::default());
     let how = wiped(decide(&me, &Answers::from([(2, said)])));
     assert_eq!(how, "nothing is committed in its cluster without it");
 }
@@ -130,7 +140,7 @@ fn one_of_two_voters_cannot_be_new_where_the_other_leads() {
 fn members_that_begin_with_something_else_form_nothing_together() {
     let says = |beginning| {
         let stage = Stage::Empty { beginning, runs: false };
-        match decided(empty(2), word(3, 0, stage, Asker::default())).unwrap() {
+        match decided(empty(2), introduction(3, 0, stage, Asker::default())).unwrap() {
             Err(StartError::OtherBeginning { node: 3, how }) => how,
             other => format!("{other:?}"),
         }
@@ -149,6 +159,6 @@ fn a_node_that_joined_forms_nothing() {
 
 #[test]
 fn a_node_that_everybody_refuses_is_told_so() {
-    let refused = decided(Heard::Refusal("401".to_owned()), Heard::Nothing).unwrap();
+    let refused = decided(Answer::Refusal("401".to_owned()), Answer::Nothing).unwrap();
     assert!(matches!(refused, Err(StartError::Stranger { .. })));
 }

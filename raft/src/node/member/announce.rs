@@ -12,6 +12,8 @@ use tokio::time::{Instant, sleep};
 
 use super::{Member, spawn};
 use crate::network::message::Announced;
+use crate::network::pool::CallError;
+use crate::network::wire::Malformed;
 use crate::network::{path, wire};
 use crate::proposer::Route;
 use crate::types::{NodeId, Peer};
@@ -24,6 +26,19 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 /// The longest `host:port`: a name of 255 bytes, in brackets, and a port.
 const MAX_ADDRESS_BYTES: usize = 263;
+
+/// Why nobody could be told where this node is.
+#[derive(Debug, thiserror::Error)]
+enum AnnounceError {
+    #[error("there is nobody to tell")]
+    NobodyToTell,
+    #[error("node {0} is no member any more")]
+    NoMember(NodeId),
+    #[error(transparent)]
+    Call(#[from] CallError),
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+}
 
 /// Where this node tells the others it is.
 pub(super) fn own_place(config: &conf::ClusterConfig) -> Peer {
@@ -62,7 +77,7 @@ impl Member {
                 Ok(Announced::Refused(reason)) => {
                     tracing::info!(reason, "the leader does not take this node's addresses yet");
                 }
-                Err(error) => tracing::debug!(error, "the leader cannot be told where this node is"),
+                Err(error) => tracing::debug!(%error, "the leader cannot be told where this node is"),
             }
             drop(this);
             sleep(pause).await;
@@ -81,10 +96,10 @@ impl Member {
         let own = own_place(&self.config.load());
         let or = |own: String, known: &str| if own.is_empty() { known.to_owned() } else { own };
         let (raft, resp) = (or(own.raft, &known.raft), or(own.resp, &known.resp));
-        Peer { raft, resp, wish: known.wish, data: Some(self.data) }
+        Peer { raft, resp, target: known.target, data: Some(self.data) }
     }
 
-    async fn announce(&self) -> Result<Announced, String> {
+    async fn announce(&self) -> Result<Announced, AnnounceError> {
         let Some(known) = self.leadership.place(self.id) else { return Ok(Announced::Committed) };
         let place = self.own_place_beside(&known);
         let ask = match self.leadership.route() {
@@ -93,7 +108,7 @@ impl Member {
             // A node whose address has changed may be one that no leader reaches: it asks who leads.
             Route::Nowhere => self.leadership.others(),
         };
-        let mut last = Err("there is nobody to tell".to_owned());
+        let mut last = Err(AnnounceError::NobodyToTell);
         for node in ask {
             last = self.announce_to(node, &place).await;
             if let Ok(Announced::LedBy(Some(leader))) = last
@@ -109,11 +124,10 @@ impl Member {
         last
     }
 
-    async fn announce_to(&self, node: NodeId, place: &Peer) -> Result<Announced, String> {
-        let pool = self.leadership.peer(node).ok_or("it is no member any more")?;
+    async fn announce_to(&self, node: NodeId, place: &Peer) -> Result<Announced, AnnounceError> {
+        let pool = self.leadership.peer(node).ok_or(AnnounceError::NoMember(node))?;
         let deadline = Instant::now() + self.config.load().raft.request_timeout + ANSWER_TIMEOUT;
-        let answer = pool.call(path::ANNOUNCE, wire::encode(place), deadline).await;
-        wire::decode(&answer.map_err(|error| error.to_string())?).map_err(|error| error.to_string())
+        Ok(wire::decode(&pool.call(path::ANNOUNCE, wire::encode(place), deadline).await?)?)
     }
 
     /// What another member says of itself.

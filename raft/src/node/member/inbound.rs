@@ -8,8 +8,8 @@ use crate::error::ProposeError;
 use crate::health::HealthMonitor;
 use crate::membership::change::{Change, ChangeError, Join, Joined, View};
 use crate::network::message::{
-    Announced, Answers, Forwarded, PreVote, PreVoteAnswer, Proposed, ReadIndexAnswer, Replicated,
-    StatusReport, Word,
+    Announced, Answers, Forwarded, Introduction, PreVote, PreVoteAnswer, Proposed, ReadIndexAnswer,
+    Replicated, StatusReport,
 };
 use crate::network::traffic::Traffic;
 use crate::remote_clock::Reading;
@@ -62,8 +62,8 @@ impl Inbound for Member {
         self.status_report(asker)
     }
 
-    fn word(&self, asker: NodeId) -> Word {
-        self.word_to(asker)
+    fn introduction(&self, asker: NodeId) -> Introduction {
+        self.introduce_to(asker)
     }
 
     fn health(&self) -> &HealthMonitor {

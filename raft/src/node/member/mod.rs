@@ -10,7 +10,7 @@
 //! | [`changes`] | members that come and go, and leaders that change, as asked for |
 //! | [`glance`] | what clients are told of the cluster at once |
 //! | [`acknowledgements`] | on how many disks a log entry is |
-//! | [`word`] | what it tells a node that starts |
+//! | [`introduction`] | what it tells a node that starts |
 //! | [`report`] | what it says of itself, and asks of the others |
 //! | [`metrics`] | its numbers, for operators |
 //! | [`shutdown`] | how it leaves for a while |
@@ -22,12 +22,12 @@ mod announce;
 mod changes;
 mod glance;
 mod inbound;
+mod introduction;
 mod metrics;
 mod report;
 mod service;
 mod shutdown;
 mod start;
-mod word;
 
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};

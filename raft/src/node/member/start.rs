@@ -34,7 +34,7 @@ use crate::network::peers::Peers;
 use crate::node::bootstrap::Admission;
 use crate::node::campaign::Campaign;
 use crate::node::cluster_map::ClusterMap;
-use crate::node::entry::{self, How, Place};
+use crate::node::enrollment::{self, Enrollment, How};
 use crate::node::error::StartError;
 use crate::node::opening::Opened;
 use crate::node::reads::Reads;
@@ -52,7 +52,7 @@ use crate::watermark::Watermark;
 const MAX_BODY_BYTES: usize = (4 << 30) + (1 << 20);
 
 /// What a member is put together from.
-struct Parts {
+struct Components {
     id: NodeId,
     data: DataId,
     beginning: Option<Beginning>,
@@ -74,7 +74,7 @@ struct Parts {
     is_founder: bool,
 }
 
-impl Parts {
+impl Components {
     fn assemble(self) -> Arc<Member> {
         let Self { id, data, beginning, live, adapter, clock, busy, raft, is_founder, .. } = self;
         let Self { log, peers, lease, health, elections, progress, watermark, checkpointer, keeper, .. } =
@@ -160,7 +160,7 @@ impl Parts {
 impl Member {
     pub(crate) async fn start(
         live: Live,
-        Place { id, cluster_id, how }: Place,
+        Enrollment { id, cluster_id, how }: Enrollment,
         adapter: Arc<dyn Adapter>,
         listener: TcpListener,
     ) -> Result<Arc<Self>, StartError> {
@@ -176,7 +176,7 @@ impl Member {
         let beginning = opened.beginning(&how);
         let candidacy = opened.candidacy(id, &how, &peers)?;
         if let (Some(_), Some(beginning)) = (&candidacy, &beginning) {
-            server.say(opened.word(beginning.clone()));
+            server.introduce(opened.introduction(beginning.clone()));
         }
         let admission = opened.come_in(candidacy.as_ref(), id, &how, &peers).await?;
         let Opened { log, state_machine, applied, .. } = opened;
@@ -202,7 +202,7 @@ impl Member {
         let health =
             HealthMonitor::new(config, id, &cluster_id, listening_at, peers.clone(), Arc::clone(&clock))
                 .await;
-        let parts = Parts {
+        let parts = Components {
             id,
             data: log.data(),
             beginning,
@@ -233,7 +233,7 @@ impl Member {
             candidacy.form(&member.raft, founders).await?;
         }
         if matches!(how, How::Founder(_)) {
-            entry::forget(&config.node.data_dir)?;
+            enrollment::forget(&config.node.data_dir)?;
         }
         Ok(member)
     }

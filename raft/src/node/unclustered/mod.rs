@@ -20,7 +20,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::entry::{self, How, Place};
+use super::enrollment::{self, Enrollment, How};
 use super::error::StartError;
 use super::member::Member;
 use crate::backup::Backups;
@@ -127,30 +127,26 @@ impl Unclustered {
     /// A node that has a cluster, and the task that makes it a member. When that is dropped, it is given up.
     pub(super) fn arrive(
         config: Live,
-        place: Place,
+        enrollment: Enrollment,
         adapter: Arc<dyn Adapter>,
         listener: TcpListener,
     ) -> (Arc<Self>, AbortOnDropHandle<Result<(), StartError>>) {
         let (end, ended) = watch::channel(());
-        let members = place.how.places();
-        let voter = matches!(place.how, How::Configured(_) | How::Founder(_));
-        let known = members.into_iter().filter(|(id, _)| *id != place.id).map(|(id, raft)| MemberStatus {
-            id,
-            voter,
-            raft,
-            resp: String::new(),
-            connected_ms: 0,
-            node: None,
+        let members = enrollment.how.places();
+        let voter = matches!(enrollment.how, How::Configured(_) | How::Founder(_));
+        let known = members.into_iter().filter(|(id, _)| *id != enrollment.id).map(|(id, raft)| {
+            MemberStatus { id, voter, raft, resp: String::new(), connected_ms: 0, node: None }
         });
         let mut known: Vec<MemberStatus> = known.collect();
         known.sort_by_key(|member| member.id);
-        let arriving = Arriving { id: place.id, cluster_id: place.cluster_id.clone(), known, ended };
+        let arriving =
+            Arriving { id: enrollment.id, cluster_id: enrollment.cluster_id.clone(), known, ended };
         let unclustered = Arc::new(Self::new(config, adapter, Listening::default(), Some(arriving)));
         let node = Arc::clone(&unclustered);
         let task = tokio::spawn(async move {
             // Dropped when the attempt has ended, also by being given up.
             let _end = end;
-            let start = Member::start(node.config.clone(), place, Arc::clone(&node.adapter), listener);
+            let start = Member::start(node.config.clone(), enrollment, Arc::clone(&node.adapter), listener);
             let member = tokio::select! {
                 member = start => member?,
                 () = node.closing.cancelled() => return Ok(()),
@@ -231,7 +227,7 @@ impl Unclustered {
         let id = config.node.id.max(1);
         let me = Peer { raft: config.advertised_raft(), ..Peer::default() };
         let how = How::Founder(Members::from([(id, me)]));
-        self.enter(Place { id, cluster_id: cluster_id.clone(), how }).await?;
+        self.enter(Enrollment { id, cluster_id: cluster_id.clone(), how }).await?;
         Ok(cluster_id)
     }
 
@@ -327,21 +323,22 @@ impl Unclustered {
             )));
         }
         let others = joined.members.into_iter().filter(|(id, _)| *id != joined.id).collect();
-        entry::write(&config.node.data_dir, &How::Joined(others)).map_err(not_started)?;
-        self.enter(Place { id: joined.id, cluster_id: joined.cluster_id, how: How::Joining }).await
+        enrollment::write(&config.node.data_dir, &How::Joined(others)).map_err(not_started)?;
+        self.enter(Enrollment { id: joined.id, cluster_id: joined.cluster_id, how: How::Joining }).await
     }
 
-    async fn enter(&self, place: Place) -> Result<(), ChangeError> {
+    async fn enter(&self, enrollment: Enrollment) -> Result<(), ChangeError> {
         if self.member.get().is_some() {
             return Err(ChangeError::AlreadyMember);
         }
         let directory = self.config.load().node.data_dir.clone();
-        entry::write(&directory, &place.how).map_err(not_started)?;
-        identity::create(&directory, place.id, &place.cluster_id).map_err(not_started)?;
+        enrollment::write(&directory, &enrollment.how).map_err(not_started)?;
+        identity::create(&directory, enrollment.id, &enrollment.cluster_id).map_err(not_started)?;
         let listener = self.listener.try_clone().and_then(TcpListener::from_std).map_err(not_started)?;
         drop(self.answering.lock().unwrap_or_else(PoisonError::into_inner).take());
-        tracing::info!(node = place.id, cluster = place.cluster_id, "this node enters a cluster");
-        let member = Member::start(self.config.clone(), place, Arc::clone(&self.adapter), listener).await;
+        tracing::info!(node = enrollment.id, cluster = enrollment.cluster_id, "this node enters a cluster");
+        let member =
+            Member::start(self.config.clone(), enrollment, Arc::clone(&self.adapter), listener).await;
         let member = match member {
             Ok(member) => member,
             Err(error) => {

@@ -1,10 +1,10 @@
 //! Intsets: `width u32 | count u32 | integer * count`, little-endian, the width 2, 4 or 8 bytes.
 
-use super::{BAD_FORMAT, Entry, integer};
+use super::{BAD_FORMAT, Element, integer};
 use crate::error::Outcome;
 
 /// The members of an intset.
-pub(in super::super) fn entries(blob: &[u8]) -> Outcome<impl Iterator<Item = Outcome<Entry<'_>>>> {
+pub(in super::super) fn entries(blob: &[u8]) -> Outcome<impl Iterator<Item = Outcome<Element<'_>>>> {
     let (width, rest) = blob.split_first_chunk::<4>().ok_or(BAD_FORMAT)?;
     let (count, contents) = rest.split_first_chunk::<4>().ok_or(BAD_FORMAT)?;
     let width = match u32::from_le_bytes(*width) {

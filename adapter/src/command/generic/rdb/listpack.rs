@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use super::intset::sign_extended;
 use super::packed::Packed;
-use super::{BAD_FORMAT, Entry, integer};
+use super::{BAD_FORMAT, Element, integer};
 use crate::command::arg;
 use crate::error::Outcome;
 
@@ -19,7 +19,7 @@ pub(super) fn open(blob: &[u8]) -> Outcome<Packed<'_>> {
     Packed::open(blob, *size, *count, body, read)
 }
 
-fn read(rest: &[u8]) -> Outcome<(Entry<'_>, &[u8])> {
+fn read(rest: &[u8]) -> Outcome<(Element<'_>, &[u8])> {
     let (header, data) = layout(rest)?;
     let size = header + data;
     let entry = rest.get(..size).ok_or(BAD_FORMAT)?;
@@ -46,7 +46,7 @@ fn layout(entry: &[u8]) -> Outcome<(usize, usize)> {
 }
 
 /// The value of a whole entry, whose encoding takes `header` bytes.
-fn value(entry: &[u8], header: usize) -> Entry<'_> {
+fn value(entry: &[u8], header: usize) -> Element<'_> {
     let data = &entry[header..];
     match entry[0] {
         first @ 0x00..=0x7f => integer(i64::from(first)),

@@ -60,9 +60,9 @@ pub(super) mod types {
 }
 
 /// An entry of a packed encoding: text that is there, or the digits of a number.
-type Entry<'a> = Cow<'a, [u8]>;
+type Element<'a> = Cow<'a, [u8]>;
 
-fn integer(value: i64) -> Entry<'static> {
+fn integer(value: i64) -> Element<'static> {
     Cow::Owned(itoa::Buffer::new().format(value).as_bytes().to_vec())
 }
 

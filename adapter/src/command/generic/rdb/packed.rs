@@ -1,13 +1,13 @@
 //! What listpacks and ziplists have in common: entries one behind the other, a count that may be unknown, an end mark.
 
-use super::{BAD_FORMAT, Entry};
+use super::{BAD_FORMAT, Element};
 use crate::error::Outcome;
 
 const TERMINATOR: u8 = 0xff;
 const UNKNOWN_COUNT: u16 = u16::MAX;
 
 /// Reads the first entry: its value, and what is behind it.
-type Read<'a> = fn(&'a [u8]) -> Outcome<(Entry<'a>, &'a [u8])>;
+type Read<'a> = fn(&'a [u8]) -> Outcome<(Element<'a>, &'a [u8])>;
 
 /// Reads the entries from front to back; an error ends it.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ impl<'a> Packed<'a> {
         Ok(Self { rest, left: (count != UNKNOWN_COUNT).then_some(count), read })
     }
 
-    fn read(&mut self) -> Outcome<Entry<'a>> {
+    fn read(&mut self) -> Outcome<Element<'a>> {
         let (entry, rest) = (self.read)(self.rest)?;
         self.rest = rest;
         if let Some(left) = &mut self.left {
@@ -48,7 +48,7 @@ impl<'a> Packed<'a> {
 }
 
 impl<'a> Iterator for Packed<'a> {
-    type Item = Outcome<Entry<'a>>;
+    type Item = Outcome<Element<'a>>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if !self.rest.is_empty() {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{BAD_FORMAT, Entry, integer, lzf};
+use super::{BAD_FORMAT, Element, integer, lzf};
 use crate::command::arg;
 use crate::error::Outcome;
 
@@ -61,7 +61,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A string, in any of its encodings.
-    pub(in super::super) fn string(&mut self) -> Outcome<Entry<'a>> {
+    pub(in super::super) fn string(&mut self) -> Outcome<Element<'a>> {
         Ok(match self.length()? {
             Length::Plain(len) => Cow::Borrowed(self.take(len)?),
             Length::Encoded(0) => integer(i64::from(i8::from_le_bytes(self.array()?))),

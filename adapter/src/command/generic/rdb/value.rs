@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::reader::{Reader, parse_score};
-use super::{BAD_FORMAT, Entry, intset, listpack, types, ziplist};
+use super::{BAD_FORMAT, Element, intset, listpack, types, ziplist};
 use crate::error::Outcome;
 
 /// A piece of a value. All pieces of one value are of one variant.
@@ -89,30 +89,36 @@ fn node(reader: &mut Reader<'_>, each: &mut ItemVisitor<'_>) -> Outcome<()> {
 }
 
 fn elements<'a>(
-    mut entries: impl Iterator<Item = Outcome<Entry<'a>>>,
+    mut entries: impl Iterator<Item = Outcome<Element<'a>>>,
     each: &mut ItemVisitor<'_>,
 ) -> Outcome<()> {
     entries.try_for_each(|entry| each(Item::Element(&entry?)))
 }
 
 fn members<'a>(
-    mut entries: impl Iterator<Item = Outcome<Entry<'a>>>,
+    mut entries: impl Iterator<Item = Outcome<Element<'a>>>,
     each: &mut ItemVisitor<'_>,
 ) -> Outcome<()> {
     entries.try_for_each(|entry| each(Item::Member(&entry?)))
 }
 
-fn scored<'a>(entries: impl Iterator<Item = Outcome<Entry<'a>>>, each: &mut ItemVisitor<'_>) -> Outcome<()> {
+fn scored<'a>(
+    entries: impl Iterator<Item = Outcome<Element<'a>>>,
+    each: &mut ItemVisitor<'_>,
+) -> Outcome<()> {
     pairs(entries, |member, score| each(Item::Scored(member, parse_score(score)?)))
 }
 
-fn fields<'a>(entries: impl Iterator<Item = Outcome<Entry<'a>>>, each: &mut ItemVisitor<'_>) -> Outcome<()> {
+fn fields<'a>(
+    entries: impl Iterator<Item = Outcome<Element<'a>>>,
+    each: &mut ItemVisitor<'_>,
+) -> Outcome<()> {
     pairs(entries, |field, value| each(Item::Field(field, value)))
 }
 
 /// Takes entries two by two; an odd one is an error.
 fn pairs<'a>(
-    mut entries: impl Iterator<Item = Outcome<Entry<'a>>>,
+    mut entries: impl Iterator<Item = Outcome<Element<'a>>>,
     mut each: impl FnMut(&[u8], &[u8]) -> Outcome<()>,
 ) -> Outcome<()> {
     while let Some(first) = entries.next() {

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use super::intset::sign_extended;
 use super::packed::Packed;
-use super::{BAD_FORMAT, Entry, integer};
+use super::{BAD_FORMAT, Element, integer};
 use crate::error::Outcome;
 
 /// The first byte of a five-byte length of the entry before.
@@ -21,7 +21,7 @@ pub(super) fn open(blob: &[u8]) -> Outcome<Packed<'_>> {
     Packed::open(blob, *size, *count, body, read)
 }
 
-fn read(rest: &[u8]) -> Outcome<(Entry<'_>, &[u8])> {
+fn read(rest: &[u8]) -> Outcome<(Element<'_>, &[u8])> {
     let before = if rest.first() == Some(&LONG_LENGTH) { 5 } else { 1 };
     let entry = rest.get(before..).ok_or(BAD_FORMAT)?;
     let (header, data) = layout(entry)?;
@@ -53,7 +53,7 @@ fn layout(entry: &[u8]) -> Outcome<(usize, usize)> {
 }
 
 /// The value of a whole entry, whose encoding takes `header` bytes.
-fn value(entry: &[u8], header: usize) -> Entry<'_> {
+fn value(entry: &[u8], header: usize) -> Element<'_> {
     let data = &entry[header..];
     match entry[0] {
         first @ 0xf1..=0xfd => integer(i64::from(first & 0x0f) - 1),

@@ -15,7 +15,7 @@ pub(super) use options::find_keys;
 use self::options::Options;
 use crate::command::{Call, text};
 use crate::error::{Outcome, Stop};
-use crate::keyspace::{Direction, End, Keyspace, KeyspaceMut, Kind, Meta, Point, ScoreStart, Step, gather};
+use crate::keyspace::{Direction, End, Flow, Keyspace, KeyspaceMut, Kind, Meta, Point, ScoreStart, gather};
 use crate::reply::Reply;
 
 const NOT_A_SCORE: Stop = Stop::text("ERR One or more scores can't be converted into double");
@@ -90,13 +90,13 @@ fn in_stored_order(
     let mut index = 0;
     let mut take = |element: &[u8]| {
         if index >= kept.end {
-            return Step::Break(());
+            return Flow::Break(());
         }
         if index >= kept.start {
             elements.push(Bytes::copy_from_slice(element));
         }
         index += 1;
-        if index < kept.end { Step::Continue(()) } else { Step::Break(()) }
+        if index < kept.end { Flow::Continue(()) } else { Flow::Break(()) }
     };
     if kept.is_empty() {
         return Ok(Vec::new());
@@ -128,7 +128,7 @@ fn list_window(
     let mut elements = Vec::new();
     keyspace.list_visit(key, from, direction, &mut |_, element| {
         elements.push(Bytes::copy_from_slice(element));
-        if (elements.len() as u64) < wanted { Step::Continue(()) } else { Step::Break(()) }
+        if (elements.len() as u64) < wanted { Flow::Continue(()) } else { Flow::Break(()) }
     })?;
     Ok(elements)
 }
@@ -137,7 +137,7 @@ fn all_elements(keyspace: &dyn Keyspace, key: &[u8], kind: Kind) -> Outcome<Vec<
     let mut elements = Vec::new();
     let mut take = |element: &[u8]| {
         elements.push(Bytes::copy_from_slice(element));
-        Step::Continue(())
+        Flow::Continue(())
     };
     match kind {
         Kind::List => keyspace.list_visit(key, 0, Direction::Forward, &mut |_, element| take(element))?,

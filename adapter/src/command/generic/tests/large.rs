@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::{encode, run};
 use crate::command;
-use crate::keyspace::{End, Keyspace, KeyspaceMut, Kind, Point, Step};
+use crate::keyspace::{End, Flow, Keyspace, KeyspaceMut, Kind, Point};
 use crate::memory::MemoryKeyspace;
 use crate::reply::Reply;
 
@@ -171,14 +171,14 @@ fn sorting_a_set_for_a_store_does_not_depend_on_hash_order() {
     let mut stored = Vec::new();
     ours.list_visit(b"l", 0, crate::keyspace::Direction::Forward, &mut |_, element| {
         stored.push(element.to_vec());
-        Step::Continue(())
+        Flow::Continue(())
     })
     .unwrap();
     assert!(stored.is_sorted());
     let mut first = Vec::new();
     ours.set_visit(b"s", Point(0), &mut |_, member| {
         first = member.to_vec();
-        Step::Break(())
+        Flow::Break(())
     })
     .unwrap();
     let mut expected = Vec::new();

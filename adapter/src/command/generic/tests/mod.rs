@@ -14,7 +14,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use server::Server;
 
 use crate::command::{self, arg};
-use crate::keyspace::{Direction, End, Keyspace, KeyspaceMut, Step};
+use crate::keyspace::{Direction, End, Flow, Keyspace, KeyspaceMut};
 use crate::memory::MemoryKeyspace;
 use crate::reply::Reply;
 
@@ -58,7 +58,7 @@ fn fixture(ours: &mut MemoryKeyspace, args: &[&[u8]]) -> Option<Reply> {
             let mut found = Vec::new();
             let each = &mut |_, element: &[u8]| {
                 found.push(Reply::bulk(element));
-                Step::Continue(())
+                Flow::Continue(())
             };
             ours.list_visit(key, 0, Direction::Forward, each).unwrap();
             return Some(Reply::Array(found));

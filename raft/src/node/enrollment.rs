@@ -25,9 +25,9 @@ const FILE: &str = "entry";
 const FOUNDER: &str = "founder";
 const JOINED: &str = "joined";
 
-/// A node's place in a cluster.
+/// What a node is enrolled as: its id, its cluster, and how it came there.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct Enrollment {
     pub(crate) id: NodeId,
     pub(crate) cluster_id: String,
     pub(crate) how: How,
@@ -68,13 +68,13 @@ impl How {
     }
 }
 
-/// The place of the node whose data directory this is; none for a node that is alone.
-pub(crate) fn find(config: &ClusterConfig) -> Result<Option<Place>, StartError> {
+/// The enrollment of the node whose data directory this is; none for a node that is alone.
+pub(crate) fn find(config: &ClusterConfig) -> Result<Option<Enrollment>, StartError> {
     if !config.cluster.members.is_empty() {
         let members = members(config)?;
         let identity = identity(config, &members)?;
         let (id, cluster_id) = (identity.node_id, identity.cluster_id);
-        return Ok(Some(Place { id, cluster_id, how: How::Configured(members) }));
+        return Ok(Some(Enrollment { id, cluster_id, how: How::Configured(members) }));
     }
     let Some(found) = Identity::load(&config.node.data_dir)? else { return Ok(None) };
     let id = if config.node.id == 0 { found.node_id } else { config.node.id };
@@ -89,7 +89,7 @@ pub(crate) fn find(config: &ClusterConfig) -> Result<Option<Place>, StartError> 
         .into());
     }
     let how = read(&config.node.data_dir, found.node_id, &config.advertised_raft())?;
-    Ok(Some(Place { id, cluster_id: found.cluster_id, how }))
+    Ok(Some(Enrollment { id, cluster_id: found.cluster_id, how }))
 }
 
 /// The members, with this node among them; without any in the configuration, this node alone.

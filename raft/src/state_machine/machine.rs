@@ -26,7 +26,7 @@ pub struct Progress {
 }
 
 /// See the module.
-pub(super) struct Shared {
+pub(super) struct Machine {
     pub(super) adapter: Arc<dyn Adapter>,
     /// The adapter has one writer at a time: whoever holds this. Not held while a snapshot is being written.
     pub(super) turn: Arc<tokio::sync::Mutex<()>>,

@@ -12,7 +12,7 @@ use crate::data_id::DataId;
 use crate::types::Vote;
 
 /// See the module.
-pub(super) struct Shared {
+pub(super) struct Core {
     pub(super) options: Options,
     pub(super) disk: Disk,
     pub(super) data: DataId,
@@ -23,7 +23,7 @@ pub(super) struct Shared {
     pub(super) timing: Timing,
 }
 
-impl Shared {
+impl Core {
     pub(super) fn window(&self) -> MutexGuard<'_, Window> {
         self.window.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -3,7 +3,7 @@
 //! A node that is still opening its data answers nothing here: what it will turn out to be is not known, and it is waited for.
 
 use super::Member;
-use crate::network::message::{Asker, Stage, Word};
+use crate::network::message::{Asker, Introduction, Stage};
 use crate::state_machine::Mark;
 use crate::types::{LogId, NodeId};
 
@@ -14,7 +14,7 @@ pub(super) fn is_beginning(last: Option<LogId>) -> bool {
 }
 
 impl Member {
-    pub(super) fn word_to(&self, asker: NodeId) -> Word {
+    pub(super) fn introduce_to(&self, asker: NodeId) -> Introduction {
         let mark = Mark::of(&self.adapter.applied().position);
         let removed = mark.is_ok_and(|mark| mark.has_lost(asker));
         let applied = self.progress.borrow().applied;
@@ -37,6 +37,6 @@ impl Member {
                 Stage::Member { leads, voters: membership.get_joint_config().clone() }
             }
         };
-        Word { data: self.data, vote: self.log.current_vote().unwrap_or_default(), stage, asker }
+        Introduction { data: self.data, vote: self.log.current_vote().unwrap_or_default(), stage, asker }
     }
 }
