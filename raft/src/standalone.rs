@@ -27,7 +27,7 @@ use crate::node::enrollment::standalone_id;
 use crate::node::upkeep;
 use crate::proposer::limits::limits;
 use crate::proposer::{Consensus, Outcome, Proposer, Route};
-use crate::status::{MemberStatus, NodeStatus, Role};
+use crate::status::{MemberStatus, NodeStatus};
 use crate::types::NodeId;
 
 /// How often it is looked whether an index is applied.
@@ -201,26 +201,8 @@ impl Service for Alone {
     fn status(&self) -> NodeStatus {
         let applied = self.adapter.applied().position.index;
         let config = self.config.load();
-        NodeStatus {
-            id: self.id,
-            cluster_id: String::new(),
-            role: Role::Standalone,
-            resp: config.advertised_resp(),
-            raft: String::new(),
-            term: 0,
-            leader: None,
-            last_log: applied,
-            applied,
-            snapshot: 0,
-            purged: 0,
-            storage: self.adapter.health(),
-            storage_kind: config.storage.kind.name().to_owned(),
-            cluster_version: 0,
-            newest_version: crate::version::newest(),
-            program: env!("CARGO_PKG_VERSION").to_owned(),
-            uptime_seconds: self.started.elapsed().as_secs(),
-            process_id: std::process::id(),
-        }
+        let of_process = NodeStatus::of_process(&config, self.adapter.health(), self.started);
+        NodeStatus { id: self.id, raft: String::new(), last_log: applied, applied, ..of_process }
     }
 
     fn members(&self) -> Boxed<'_, Vec<MemberStatus>> {

@@ -1,9 +1,13 @@
 //! How a node is, as it tells its peers and its operators.
 
+use std::time::Instant;
+
 use adapter::Health;
+use conf::ClusterConfig;
 use serde::{Deserialize, Serialize};
 
 use crate::types::NodeId;
+use crate::version;
 
 /// A node's part in its cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,6 +83,32 @@ pub struct NodeStatus {
     pub uptime_seconds: u64,
     /// Its process id.
     pub process_id: u32,
+}
+
+impl NodeStatus {
+    /// What a process says of itself, whatever its part: of a node without a log, and with no id.
+    pub fn of_process(config: &ClusterConfig, storage: Health, started: Instant) -> Self {
+        Self {
+            id: 0,
+            cluster_id: String::new(),
+            role: Role::Standalone,
+            resp: config.advertised_resp(),
+            raft: config.advertised_raft(),
+            term: 0,
+            leader: None,
+            last_log: 0,
+            applied: 0,
+            snapshot: 0,
+            purged: 0,
+            storage,
+            storage_kind: config.storage.kind.name().to_owned(),
+            cluster_version: 0,
+            newest_version: version::newest(),
+            program: env!("CARGO_PKG_VERSION").to_owned(),
+            uptime_seconds: started.elapsed().as_secs(),
+            process_id: std::process::id(),
+        }
+    }
 }
 
 /// One row of the cluster's table.

@@ -27,7 +27,7 @@ pub const fn newest() -> u16 {
     CURRENT
 }
 
-/// The newest version whose forms this program knows. With debug assertions, the variable `SPEAK_VERSION` makes it an
+/// The newest version whose forms this program knows. With debug assertions, the variable `SPEAK_CLUSTER_VERSION` makes it an
 /// earlier one, so that tests have a program of the version before.
 #[cfg(debug_assertions)]
 pub fn newest() -> u16 {
@@ -35,7 +35,7 @@ pub fn newest() -> u16 {
 
     static SPOKEN: OnceLock<u16> = OnceLock::new();
     *SPOKEN.get_or_init(|| {
-        let asked = std::env::var("SPEAK_VERSION").ok().and_then(|version| version.parse().ok());
+        let asked = std::env::var("SPEAK_CLUSTER_VERSION").ok().and_then(|version| version.parse().ok());
         asked.unwrap_or(CURRENT).clamp(FIRST, CURRENT)
     })
 }

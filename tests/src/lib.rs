@@ -33,6 +33,7 @@ pub mod ledger;
 pub mod link;
 pub mod needs;
 pub mod netns;
+pub mod node;
 pub mod ports;
 pub mod process;
 pub mod promises;

@@ -5,7 +5,7 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use adapter::clock::unix_ms;
 use adapter::memory::MemoryAdapter;
@@ -17,7 +17,7 @@ use raft::boxed::Boxed;
 use raft::checkpoint::{Checkpointer, DigestError};
 use raft::handle::{Change, ChangeError, Lead, Service};
 use raft::health::HealthView;
-use raft::status::{MemberStatus, NodeStatus, Role};
+use raft::status::{MemberStatus, NodeStatus};
 use raft::{Committed, Consistency, Handle, ProposeError, ReadError};
 use raft_proxy::Server;
 use raft_proxy::reload::Reloader;
@@ -126,26 +126,10 @@ impl Service for TestService {
     }
 
     fn status(&self) -> NodeStatus {
-        NodeStatus {
-            id: 1,
-            cluster_id: String::new(),
-            role: Role::Standalone,
-            resp: "127.0.0.1:1".to_owned(),
-            raft: "127.0.0.1:2".to_owned(),
-            term: 0,
-            leader: None,
-            last_log: 0,
-            applied: 0,
-            snapshot: 0,
-            purged: 0,
-            storage: self.adapter.health(),
-            storage_kind: "memory".to_owned(),
-            cluster_version: 0,
-            newest_version: 0,
-            program: String::new(),
-            uptime_seconds: 0,
-            process_id: std::process::id(),
-        }
+        let config = conf::ClusterConfig::default();
+        let of_process = NodeStatus::of_process(&config, self.adapter.health(), Instant::now());
+        let (resp, raft) = ("127.0.0.1:1".to_owned(), "127.0.0.1:2".to_owned());
+        NodeStatus { id: 1, resp, raft, storage_kind: "memory".to_owned(), ..of_process }
     }
 
     fn members(&self) -> Boxed<'_, Vec<MemberStatus>> {

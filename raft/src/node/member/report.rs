@@ -28,21 +28,14 @@ impl Member {
             id: self.id,
             cluster_id: self.cluster_id.clone(),
             role: if self.elections.is_removed() { Role::Removed } else { role(metrics.state) },
-            resp: config.advertised_resp(),
-            raft: config.advertised_raft(),
             term: metrics.current_term,
             leader: self.leadership.leader(),
             last_log: metrics.last_log_index.unwrap_or(0),
             applied: progress.applied.map_or(0, |applied| applied.index),
             snapshot: progress.snapshot.map_or(0, |snapshot| snapshot.index),
             purged: metrics.purged.map_or(0, |purged| purged.index),
-            storage: self.adapter.health(),
-            storage_kind: config.storage.kind.name().to_owned(),
             cluster_version: self.cluster_version(),
-            newest_version: crate::version::newest(),
-            program: env!("CARGO_PKG_VERSION").to_owned(),
-            uptime_seconds: self.started.elapsed().as_secs(),
-            process_id: std::process::id(),
+            ..NodeStatus::of_process(&config, self.adapter.health(), self.started)
         }
     }
 

@@ -384,26 +384,8 @@ impl Unclustered {
             Some(arriving) => (arriving.id, arriving.cluster_id.clone(), Role::Starting),
             None => (config.node.id, String::new(), Role::Learner),
         };
-        NodeStatus {
-            id,
-            cluster_id,
-            role,
-            resp: config.advertised_resp(),
-            raft: config.advertised_raft(),
-            term: 0,
-            leader: None,
-            last_log: 0,
-            applied: 0,
-            snapshot: 0,
-            purged: 0,
-            storage: self.adapter.health(),
-            storage_kind: config.storage.kind.name().to_owned(),
-            cluster_version: 0,
-            newest_version: version::newest(),
-            program: env!("CARGO_PKG_VERSION").to_owned(),
-            uptime_seconds: self.started.elapsed().as_secs(),
-            process_id: std::process::id(),
-        }
+        let of_process = NodeStatus::of_process(&config, self.adapter.health(), self.started);
+        NodeStatus { id, cluster_id, role, ..of_process }
     }
 }
 
