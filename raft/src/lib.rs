@@ -74,6 +74,8 @@ pub mod recover;
 mod remote_clock;
 pub mod restore;
 mod server;
+#[cfg(test)]
+mod silent_peers;
 pub mod standalone;
 pub mod state_machine;
 pub mod status;

@@ -23,3 +23,6 @@ pub(crate) mod manager;
 mod plan;
 pub(crate) mod request;
 pub(crate) mod transfer;
+
+#[cfg(test)]
+mod tests;

@@ -3,78 +3,24 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::collections::{BTreeMap, HashMap};
-use std::future::pending;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use adapter::memory::MemoryAdapter;
-use openraft::error::{Fatal, RPCError, RaftError, ReplicationClosed, StreamingError};
-use openraft::network::RPCOption;
-use openraft::raft::{
-    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, VoteRequest, VoteResponse,
-};
+use openraft::raft::AppendEntriesRequest;
 use openraft::storage::RaftStateMachine;
-use openraft::{
-    CommittedLeaderId, EntryPayload, Membership, RaftNetwork, RaftNetworkFactory, RaftSnapshotBuilder,
-    ServerState, Snapshot,
-};
+use openraft::{CommittedLeaderId, EntryPayload, Membership, RaftSnapshotBuilder, Snapshot};
 
 use super::super::*;
-use crate::TypeConfig;
-use crate::elections::Elections;
 use crate::log_store::Options;
-use crate::network::credentials::Credentials;
-use crate::network::peers::Peers;
-use crate::state_machine::{Keeper, KiwiStateMachine};
+use crate::silent_peers::SilentPeersLeader;
+use crate::state_machine::KiwiStateMachine;
 use crate::types::{Entry, LogId, Peer};
 
-type RpcError = RPCError<NodeId, Peer, RaftError<NodeId>>;
-
-/// Peers that vote for this node and then fall silent.
-struct Silent;
-
-impl RaftNetworkFactory<TypeConfig> for Silent {
-    type Network = Self;
-
-    async fn new_client(&mut self, _: NodeId, _: &Peer) -> Self {
-        Self
-    }
-}
-
-impl RaftNetwork<TypeConfig> for Silent {
-    async fn append_entries(
-        &mut self,
-        _: AppendEntriesRequest<TypeConfig>,
-        _: RPCOption,
-    ) -> Result<AppendEntriesResponse<NodeId>, RpcError> {
-        pending().await
-    }
-
-    async fn vote(
-        &mut self,
-        rpc: VoteRequest<NodeId>,
-        _: RPCOption,
-    ) -> Result<VoteResponse<NodeId>, RpcError> {
-        Ok(VoteResponse::new(rpc.vote, None, true))
-    }
-
-    async fn full_snapshot(
-        &mut self,
-        _: Vote,
-        _: Snapshot<TypeConfig>,
-        _: impl Future<Output = ReplicationClosed> + Send + 'static,
-        _: RPCOption,
-    ) -> Result<SnapshotResponse<NodeId>, StreamingError<TypeConfig, Fatal<NodeId>>> {
-        pending().await
-    }
-}
-
-/// Node 1 of three, which leads in term 1.
+/// A leader, and the consensus that proposes to it.
 struct Leader {
+    node: SilentPeersLeader,
     consensus: Arc<RaftConsensus>,
-    keeper: Keeper,
-    raft: Raft,
-    _directory: tempfile::TempDir,
 }
 
 fn id(term: u64, index: u64) -> LogId {
@@ -90,33 +36,9 @@ fn members() -> BTreeMap<NodeId, Peer> {
 }
 
 async fn leader() -> Leader {
-    let directory = tempfile::tempdir().unwrap();
-    let config = conf::ClusterConfig::default();
-    let log = LogStore::open(directory.path(), Options::new(1, &config.raft)).unwrap();
-    let adapter: Arc<dyn Adapter> = Arc::new(MemoryAdapter::new());
-    let machine =
-        KiwiStateMachine::open(Arc::clone(&adapter), directory.path(), "c", log.reader()).await.unwrap();
-    let keeper = machine.keeper();
-    let openraft_config = openraft::Config { enable_elect: false, ..openraft::Config::default() };
-    let raft = Raft::new(1, Arc::new(openraft_config), Silent, log.clone(), machine).await.unwrap();
-    raft.initialize(members()).await.unwrap();
-    raft.trigger().elect().await.unwrap();
-    raft.wait(Some(Duration::from_secs(10))).state(ServerState::Leader, "it leads").await.unwrap();
-    let peers = Peers::new(Credentials::new(1, "c", "secret").unwrap(), HashMap::new());
-    let elections = Elections::new((Duration::from_millis(500), Duration::from_secs(1)));
-    let leadership = Leadership::new(1, &raft, peers, &elections);
-    let means = Means {
-        raft: raft.clone(),
-        adapter,
-        busy: Arc::default(),
-        log,
-        lease: Arc::new(Lease::new(1, &config.raft)),
-        clock: LogClock::new(0),
-        snapshots: keeper.taken(),
-        config: (&config).into(),
-    };
-    let consensus = RaftConsensus::new(leadership, means);
-    Leader { consensus: Arc::new(consensus), keeper, raft, _directory: directory }
+    let node = SilentPeersLeader::of(members()).await;
+    let consensus = Arc::new(node.consensus());
+    Leader { node, consensus }
 }
 
 impl Leader {
@@ -128,7 +50,7 @@ impl Leader {
             let mut group = CommandBuffer::default();
             group.push(&[b"SET", b"key", b"value"]);
             waiting.push(tokio::spawn(async move { consensus.submit(&[group]).await }));
-            let waits = self.raft.wait(Some(Duration::from_secs(10)));
+            let waits = self.node.raft.wait(Some(Duration::from_secs(10)));
             waits.metrics(|metrics| metrics.last_log_index >= Some(index), "it is in the log").await.unwrap();
         }
         waiting
@@ -149,9 +71,9 @@ async fn an_entry_that_is_removed_for_a_snapshot_which_may_hold_it_is_unknown_an
     let first = Entry { log_id: id(0, 0), payload: EntryPayload::Membership(membership) };
     machine.apply([first, blank(5, 3)]).await.unwrap();
     let Snapshot { meta, snapshot } = machine.get_snapshot_builder().await.build_snapshot().await.unwrap();
-    let snapshot = leader.keeper.keep(snapshot).await.unwrap();
+    let snapshot = leader.node.keeper.keep(snapshot).await.unwrap();
     let vote = Vote::new_committed(5, 2);
-    leader.raft.install_full_snapshot(vote, Snapshot { meta, snapshot }).await.unwrap();
+    leader.node.raft.install_full_snapshot(vote, Snapshot { meta, snapshot }).await.unwrap();
     for outcome in waiting {
         let outcome = outcome.await.unwrap();
         assert!(matches!(outcome, Outcome::Unknown), "{outcome:?}");
@@ -165,7 +87,7 @@ async fn an_entry_that_gives_way_to_another_leaders_is_not_done() {
     let entries = (1..=3).map(|index| blank(5, index)).collect();
     let (vote, prev_log_id) = (Vote::new_committed(5, 2), Some(id(0, 0)));
     let append = AppendEntriesRequest { vote, prev_log_id, entries, leader_commit: None };
-    leader.raft.append_entries(append).await.unwrap();
+    leader.node.raft.append_entries(append).await.unwrap();
     for outcome in waiting {
         let outcome = outcome.await.unwrap();
         assert!(matches!(outcome, Outcome::NotDone), "{outcome:?}");
