@@ -24,16 +24,13 @@ use adapter::clock::unix_time;
 use adapter::snapshot::{read_header, with_header};
 use conf::ClusterConfig;
 use openraft::storage::RaftLogStorage;
-use openraft::{CommittedLeaderId, EntryPayload, Membership, RaftLogReader};
+use openraft::{CommittedLeaderId, EntryPayload, Membership};
 
 use crate::identity::{self, Identity, IdentityError, RECOVERING, STANDALONE};
 use crate::log_store::{LogStore, OpenError, Options};
 use crate::state_machine::files::Files;
 use crate::types::{Entry, LogId, NodeId, Peer, StorageError, Vote};
 use adapter::durable_file;
-
-/// Entries that are looked at in one go.
-const ENTRIES_AT_ONCE: u64 = 1024;
 
 /// Why a node cannot be recovered.
 #[derive(Debug, thiserror::Error)]
@@ -201,22 +198,9 @@ fn adopt_snapshot(files: &Files, path: &Path, cluster_id: &str) -> Result<(), Re
 
 /// The members by the last membership in the log; none if it has none any more.
 async fn members(log: &LogStore, last: LogId) -> Result<Vec<NodeId>, RecoverError> {
-    let (mut reader, mut end) = (log.reader(), last.index + 1);
-    while end > 0 {
-        let start = end.saturating_sub(ENTRIES_AT_ONCE);
-        let entries = reader.try_get_log_entries(start..end).await;
-        let entries = entries.map_err(|error| RecoverError::Entries(error.to_string()))?;
-        if entries.is_empty() {
-            break;
-        }
-        for entry in entries.into_iter().rev() {
-            if let EntryPayload::Membership(membership) = entry.payload {
-                return Ok(membership.nodes().map(|(id, _)| *id).collect());
-            }
-        }
-        end = start;
-    }
-    Ok(Vec::new())
+    let found = log.reader().last_membership(0..last.index + 1).await;
+    let found = found.map_err(|error| RecoverError::Entries(error.to_string()))?;
+    Ok(found.iter().flat_map(|membership| membership.nodes()).map(|(id, _)| *id).collect())
 }
 
 fn append(log: &LogStore, last: LogId, me: NodeId, raft: &str) -> Result<u64, RecoverError> {
@@ -247,6 +231,7 @@ mod tests {
 
     use super::*;
     use crate::state_machine::KiwiStateMachine;
+    use openraft::RaftLogReader;
 
     fn id(term: u64, index: u64) -> LogId {
         LogId::new(CommittedLeaderId::new(term, 2), index)

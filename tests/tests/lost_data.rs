@@ -343,6 +343,37 @@ fn a_member_that_was_rolled_back_is_refused_by_what_its_leader_knows() {
     cluster.assert_equal_digests();
 }
 
+#[test]
+fn a_rolled_back_member_that_cannot_ask_its_leader_ends_when_that_calls_and_the_leader_goes_on() {
+    let mut cluster = Cluster::start_linked(&THREE, &[]);
+    wait_for_data_ids(&cluster);
+    let leader = cluster.leader();
+    let victim = (leader + 1) % 3;
+    let (dir, older) = (data(&cluster, victim), cluster.dir().join("older"));
+    cluster.stop(victim);
+    copy_dir(&dir, &older);
+    cluster.launch(victim);
+    for value in 0..20 {
+        set(&cluster, leader, "k", &value.to_string());
+    }
+    cluster.settle();
+    assert_eq!(cluster.leader(), leader);
+    let term = cluster.status(leader).unwrap().term;
+    cluster.kill(victim);
+    put_back(&older, &dir);
+    // It asks in vain; the leader reaches it.
+    cluster.link(leader).cut_from(cluster.nodes[victim].id);
+    let said = refused(&cluster, victim);
+    assert!(
+        said.contains("is an older copy") && said.contains("which leads, has seen its log up to index"),
+        "{said}"
+    );
+    // openraft ends a leader whose follower takes back what it has acknowledged.
+    set(&cluster, leader, "k", "after");
+    let status = cluster.status(leader).unwrap();
+    assert_eq!((status.role, status.term), (Role::Leader, term));
+}
+
 fn backup(cluster: &Cluster, file: &Path) {
     let address = format!("127.0.0.1:{}", cluster.nodes[0].port);
     let output = Command::new(binary()).args(["backup", "--from", &address]).arg(file).output().unwrap();

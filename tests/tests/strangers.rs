@@ -175,7 +175,7 @@ fn an_address_that_is_wrong_is_named_with_the_reason_within_three_seconds() {
     let http = cluster.http(0).to_owned();
     let (guesses, _guesses) =
         Alone::start(&mut cluster, "RAFT_PROXY_CLUSTER_SECRET", "a-secret-that-is-another-one");
-    let (speaks_newer, _speaks_newer) = Alone::start(&mut cluster, "SPEAK_PEER_VERSIONS", "2-3");
+    let (speaks_newer, _speaks_newer) = Alone::start(&mut cluster, "SPEAK_PEER_VERSIONS", "3-4");
     let (waits, _waits) = Alone::start(&mut cluster, "NOTHING", "");
     let raft = |cluster: &Cluster, index: usize| format!("127.0.0.1:{}", cluster.nodes[index].raft_port);
     let resp = format!("127.0.0.1:{}", cluster.nodes[0].port);
@@ -192,7 +192,7 @@ fn an_address_that_is_wrong_is_named_with_the_reason_within_three_seconds() {
         (raft(&cluster, guesses), "cluster.secret is another one there"),
         (
             raft(&cluster, speaks_newer),
-            "it speaks versions 2 to 3 of the protocol between nodes, and this node speaks version 1",
+            "it speaks versions 3 to 4 of the protocol between nodes, and this node speaks versions 1 to 2",
         ),
     ];
     for (address, reason) in &wrong {
@@ -235,7 +235,7 @@ fn an_address_that_is_wrong_is_named_with_the_reason_within_three_seconds() {
             .as_array()
             .unwrap()
             .iter()
-            .any(|member| member["connections"]["protocol"] == json!(1))
+            .any(|member| member["connections"]["protocol"] == json!(2))
     });
 }
 

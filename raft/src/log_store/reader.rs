@@ -4,13 +4,17 @@ use std::fmt::Debug;
 use std::ops::{Bound, Range, RangeBounds};
 use std::sync::Arc;
 
-use openraft::{AnyError, OptionalSend, RaftLogReader, StorageIOError};
+use openraft::{AnyError, EntryPayload, OptionalSend, RaftLogReader, StorageIOError};
 
 use super::core::Core;
 use crate::TypeConfig;
-use crate::types::{Entry, LogId, NodeId, StorageError};
+use crate::types::{Entry, LogId, NodeId, Peer, StorageError};
 
 const UNBOUNDED: usize = usize::MAX;
+/// Entries that a search reads at once.
+const ENTRIES_AT_ONCE: u64 = 1024;
+
+type Membership = openraft::Membership<NodeId, Peer>;
 
 /// Reads the log beside its writer. Cheap to clone.
 #[derive(Clone)]
@@ -36,6 +40,28 @@ impl LogReader {
         }
         let entries = self.read(index..index + 1, UNBOUNDED).await?;
         Ok(entries.first().map(|entry| entry.log_id))
+    }
+
+    /// The last membership among the entries of a range; none if there is none, or they are not there any more.
+    pub(crate) async fn last_membership(
+        &self,
+        indexes: Range<u64>,
+    ) -> Result<Option<Membership>, StorageError> {
+        let mut end = indexes.end;
+        while end > indexes.start {
+            let start = end.saturating_sub(ENTRIES_AT_ONCE).max(indexes.start);
+            let entries = self.read(start..end, UNBOUNDED).await?;
+            if entries.is_empty() {
+                break;
+            }
+            for entry in entries.into_iter().rev() {
+                if let EntryPayload::Membership(membership) = entry.payload {
+                    return Ok(Some(membership));
+                }
+            }
+            end = start;
+        }
+        Ok(None)
     }
 
     /// Reads entries as long as their bytes are at most `max_bytes`, or none is read yet. With a bound, entries from

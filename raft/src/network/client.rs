@@ -22,9 +22,9 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::body::Outgoing;
+use super::matched::{Asked, Matched};
 use super::peers::Peers;
 use super::pool::{CallError, Pool};
-use super::version::Version;
 use super::{path, snapshot, wire};
 use crate::TypeConfig;
 use crate::boot_clock;
@@ -65,6 +65,7 @@ pub struct RaftNetworkClients {
     elections: Arc<Elections>,
     lease: Arc<Lease>,
     watermark: Arc<Watermark>,
+    matched: Arc<Matched>,
 }
 
 impl RaftNetworkClients {
@@ -75,7 +76,8 @@ impl RaftNetworkClients {
         lease: Arc<Lease>,
         watermark: Arc<Watermark>,
     ) -> Self {
-        Self { peers, encoded: Arc::default(), heartbeat_interval, elections, lease, watermark }
+        let (encoded, matched) = Default::default();
+        Self { peers, encoded, heartbeat_interval, elections, lease, watermark, matched }
     }
 }
 
@@ -83,7 +85,8 @@ impl RaftNetworkFactory<TypeConfig> for RaftNetworkClients {
     type Network = RaftNetworkClient;
 
     async fn new_client(&mut self, target: NodeId, node: &Peer) -> RaftNetworkClient {
-        let way = Way { pool: self.peers.at(target, &node.raft), target, lease: Arc::clone(&self.lease) };
+        let (pool, lease) = (self.peers.at(target, &node.raft), Arc::clone(&self.lease));
+        let way = Way { pool, target, lease, matched: Arc::clone(&self.matched) };
         RaftNetworkClient {
             way,
             encoded: Arc::clone(&self.encoded),
@@ -115,6 +118,7 @@ struct Way {
     pool: Arc<Pool>,
     target: NodeId,
     lease: Arc<Lease>,
+    matched: Arc<Matched>,
 }
 
 /// A payload on its way.
@@ -149,6 +153,11 @@ impl RaftNetworkClient {
         let (at, began) = (snapshot.meta.last_log_id, Instant::now());
         logger.snapshot_sending(at, self.way.target, &snapshot.snapshot.path);
         let sent = snapshot::send(&self.way.pool, vote, snapshot).await;
+        if let (Ok(answer), Some(at)) = (&sent, at)
+            && answer.vote == vote
+        {
+            self.way.matched.note(self.way.target, vote, at.index);
+        }
         logger.snapshot_sent(at, self.way.target, began.elapsed(), sent.as_ref().map(drop));
         sent.map_err(|error| StreamingError::Unreachable(Unreachable::new(&error)))
     }
@@ -181,10 +190,11 @@ impl RaftNetwork<TypeConfig> for RaftNetworkClient {
         }
         // Whoever is told may show it before this node does.
         self.watermark.raise(rpc.leader_commit.map_or(0, |committed| committed.index));
+        let asked = Asked::by(&rpc);
         let Some(last) = rpc.entries.last().map(|entry| entry.log_id) else {
             let deadline = Instant::now() + option.hard_ttl();
-            let header = |version| wire::append_header(version, &rpc, 0).into();
-            return self.way.append(rpc.vote, header, deadline).await.map_err(unreachable);
+            let answer = self.way.append(&rpc, Vec::new(), deadline).await.map_err(unreachable)?;
+            return self.way.believed(asked, answer).map_err(RPCError::Unreachable);
         };
         let in_flight = self.start(rpc, last);
         // Kept in `self` while waiting: this future may be dropped, the payload must not be.
@@ -194,9 +204,10 @@ impl RaftNetwork<TypeConfig> for RaftNetworkClient {
         self.in_flight = None;
         match answer {
             Ok(Ok(AppendEntriesResponse::Success)) if sent != last => {
-                Ok(AppendEntriesResponse::PartialSuccess(Some(sent)))
+                let partial = AppendEntriesResponse::PartialSuccess(Some(sent));
+                self.way.believed(asked, partial).map_err(RPCError::Unreachable)
             }
-            Ok(Ok(response)) => Ok(response),
+            Ok(Ok(response)) => self.way.believed(asked, response).map_err(RPCError::Unreachable),
             Ok(Err(error)) => Err(unreachable(error)),
             Err(stopped) => Err(RPCError::Network(NetworkError::new(&stopped))),
         }
@@ -264,17 +275,37 @@ impl Way {
     /// was sent.
     async fn append(
         &self,
-        vote: Vote,
-        encode: impl FnOnce(Version) -> Outgoing,
+        rpc: &AppendEntriesRequest<TypeConfig>,
+        entries: Vec<Bytes>,
         deadline: Instant,
     ) -> AppendResult {
-        let sent = boot_clock::now();
+        let (sent, vote) = (boot_clock::now(), rpc.vote);
+        let matched = self.matched.of(self.target, vote);
+        let encode = |version| {
+            let header = wire::append_header(version, rpc, matched, entries.len());
+            Outgoing::new(std::iter::once(header).chain(entries))
+        };
         let answer = self.pool.call_as(path::APPEND, encode, deadline).await?;
         let (answer, promise) = wire::decode_appended(&answer).map_err(|error| self.pool.lost(error))?;
         if let Some(sent) = sent.filter(|_| !matches!(answer, AppendEntriesResponse::HigherVote(_))) {
             self.lease.promised(vote, self.target, sent, promise);
         }
         Ok(answer)
+    }
+
+    /// The answer to a request, for openraft; an error if it takes back what the follower has acknowledged.
+    fn believed(
+        &self,
+        asked: Asked,
+        answer: AppendEntriesResponse<NodeId>,
+    ) -> Result<AppendEntriesResponse<NodeId>, Unreachable> {
+        match self.matched.check(self.target, asked, &answer) {
+            Ok(()) => Ok(answer),
+            Err(taken_back) => {
+                tracing::error!(%taken_back, "a follower is not believed");
+                Err(Unreachable::new(&taken_back))
+            }
+        }
     }
 }
 
@@ -287,11 +318,7 @@ async fn send_entries(
     let chunks: Vec<Bytes> = rpc.entries.drain(..).map(|entry| encoded.get(&entry)).collect();
     let bytes = chunks.iter().map(Bytes::len).sum::<usize>();
     let allowance = APPEND_TIMEOUT + Duration::from_secs((bytes / SLOWEST_BYTES_PER_SECOND) as u64);
-    let encode = |version| {
-        let header = wire::append_header(version, &rpc, chunks.len());
-        Outgoing::new(std::iter::once(header).chain(chunks))
-    };
-    let payload = way.append(rpc.vote, encode, Instant::now() + allowance);
+    let payload = way.append(&rpc, chunks, Instant::now() + allowance);
     if bytes <= LARGE_PAYLOAD_BYTES {
         return payload.await;
     }
@@ -311,9 +338,8 @@ async fn keep_alive(
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let heartbeat = |version| wire::append_header(version, rpc, 0).into();
         // Whatever it answers, the payload's own answer is the one that counts.
-        if let Err(error) = way.append(rpc.vote, heartbeat, Instant::now() + every).await {
+        if let Err(error) = way.append(rpc, Vec::new(), Instant::now() + every).await {
             tracing::debug!(%error, "a heartbeat beside a large payload failed");
         }
     }

@@ -28,6 +28,7 @@ pub(crate) mod body;
 pub(crate) mod credentials;
 pub(crate) mod gate;
 pub(crate) mod handshake;
+pub(crate) mod matched;
 pub(crate) mod message;
 pub(crate) mod pool;
 pub(crate) mod secret;

@@ -3,6 +3,7 @@
 //! | version | since | what |
 //! |---|---|---|
 //! | 1 | 0.1 | the first one |
+//! | 2 | unreleased | an append says how far the leader knows the follower's log to match its own |
 //!
 //! Each node speaks a range of them. A connection begins with both ranges, and has the newest version that is in both
 //! for as long as it lasts; if there is none it ends, and both nodes say so. So a cluster can be upgraded node by node,
@@ -15,7 +16,7 @@
 use std::fmt;
 
 /// The oldest and the newest version that this program speaks.
-const SPOKEN: Versions = Versions { oldest: 1, newest: 1 };
+const SPOKEN: Versions = Versions { oldest: 1, newest: 2 };
 
 /// The version that a connection has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,6 +27,8 @@ pub(crate) struct Version(u16);
 pub(crate) enum Bodies {
     /// The one of the first version.
     V1,
+    /// An append says how far the follower's log is known to match.
+    V2,
 }
 
 impl Version {
@@ -36,7 +39,7 @@ impl Version {
 
     /// Which form the bodies have on a connection of this version.
     pub(crate) fn bodies(self) -> Bodies {
-        Bodies::V1
+        if self.0 == 1 { Bodies::V1 } else { Bodies::V2 }
     }
 
     /// The version with this number, for tests and benchmarks of the encodings.

@@ -2,14 +2,14 @@
 //! nor parsed on the way; the rest is postcard.
 //!
 //! ```text
-//! append  := vote | log id? prev | log id? commit | count u32 | entry frame * count        (see crate::codec)
+//! append  := vote | log id? prev | log id? commit | matched u64 | count u32 | entry frame * count  (see crate::codec)
 //! vote    := term u64 | node u64 | committed u8
 //! log id? := present u8 | term u64 | node u64 | index u64
 //! propose := process u64 | deadline u64 | count u32 | group * count    (see crate::remote_clock)
 //! group   := milliseconds before the deadline u32 | commands u32 | length u32 | bytes
 //! appended := the answer, in postcard | promise, milliseconds, in postcard
 //! ```
-//! All numbers are little-endian.
+//! In version 1 an append has no `matched` ([`matched`](super::matched)). All numbers are little-endian.
 
 use std::time::Duration;
 
@@ -27,8 +27,9 @@ use crate::codec::decode_entry;
 use crate::remote_clock::Reading;
 use crate::types::{LogId, NodeId, Vote};
 
-/// Bytes of an append body before its entries.
+/// Bytes of an append body before its entries, in version 1; and of what stands there besides from version 2 on.
 const APPEND_HEADER: usize = 17 + 25 + 25 + 4;
+const MATCHED: usize = 8;
 
 /// A body does not have the form it must have.
 #[derive(Debug, thiserror::Error)]
@@ -43,51 +44,48 @@ pub(crate) fn newer_than_vote(rpc: &AppendEntriesRequest<TypeConfig>) -> Option<
     ids.into_iter().find(|id| id.leader_id > rpc.vote.leader_id)
 }
 
-/// Encodes everything but the entries of an append request, behind which come so many.
+/// An append request as it arrives.
+#[derive(Debug)]
+pub(crate) struct Append {
+    pub(crate) rpc: AppendEntriesRequest<TypeConfig>,
+    /// The index up to which the leader knows the receiver's log to match its own; 0 if it does not say.
+    pub(crate) matched: u64,
+}
+
+/// Encodes everything but the entries of an append request, behind which come so many, to a follower whose log is known to
+/// match up to `matched`.
 pub(crate) fn append_header(
     version: Version,
     rpc: &AppendEntriesRequest<TypeConfig>,
+    matched: u64,
     entries: usize,
 ) -> Bytes {
-    match version.bodies() {
-        Bodies::V1 => append_header_v1(rpc, entries),
-    }
-}
-
-fn append_header_v1(rpc: &AppendEntriesRequest<TypeConfig>, entries: usize) -> Bytes {
-    let mut out = BytesMut::with_capacity(APPEND_HEADER);
+    let mut out = BytesMut::with_capacity(APPEND_HEADER + MATCHED);
     put_vote(&rpc.vote, &mut out);
     put_log_id(rpc.prev_log_id.as_ref(), &mut out);
     put_log_id(rpc.leader_commit.as_ref(), &mut out);
+    match version.bodies() {
+        Bodies::V1 => {}
+        Bodies::V2 => out.put_u64_le(matched),
+    }
     out.put_u32_le(entries as u32);
     out.freeze()
 }
 
 /// Decodes an append request; the entries' batches are slices of `body`. One with an entry that is newer than its vote is
 /// refused.
-pub(crate) fn decode_append(
-    version: Version,
-    body: Bytes,
-) -> Result<AppendEntriesRequest<TypeConfig>, Malformed> {
-    let rpc = match version.bodies() {
-        Bodies::V1 => decode_append_v1(body)?,
+pub(crate) fn decode_append(version: Version, mut body: Bytes) -> Result<Append, Malformed> {
+    let says_matched = match version.bodies() {
+        Bodies::V1 => false,
+        Bodies::V2 => true,
     };
-    match newer_than_vote(&rpc) {
-        None => Ok(rpc),
-        Some(entry) => {
-            tracing::warn!(vote = %rpc.vote, %entry, "an append was refused: its entry is newer than its vote");
-            Err(Malformed(format!("the entry {entry} is newer than the vote {}", rpc.vote)))
-        }
-    }
-}
-
-fn decode_append_v1(mut body: Bytes) -> Result<AppendEntriesRequest<TypeConfig>, Malformed> {
-    if body.len() < APPEND_HEADER {
+    if body.len() < APPEND_HEADER + if says_matched { MATCHED } else { 0 } {
         return Err(Malformed("shorter than its header".to_owned()));
     }
     let vote = get_vote(&mut body);
     let prev_log_id = get_log_id(&mut body);
     let leader_commit = get_log_id(&mut body);
+    let matched = if says_matched { body.get_u64_le() } else { 0 };
     let count = body.get_u32_le();
     let mut entries = Vec::new();
     for _ in 0..count {
@@ -96,7 +94,14 @@ fn decode_append_v1(mut body: Bytes) -> Result<AppendEntriesRequest<TypeConfig>,
     if !body.is_empty() {
         return Err(Malformed("bytes after the last entry".to_owned()));
     }
-    Ok(AppendEntriesRequest { vote, prev_log_id, entries, leader_commit })
+    let rpc = AppendEntriesRequest { vote, prev_log_id, entries, leader_commit };
+    match newer_than_vote(&rpc) {
+        None => Ok(Append { rpc, matched }),
+        Some(entry) => {
+            tracing::warn!(vote = %rpc.vote, %entry, "an append was refused: its entry is newer than its vote");
+            Err(Malformed(format!("the entry {entry} is newer than the vote {}", rpc.vote)))
+        }
+    }
 }
 
 /// Encodes the answer to an append request, and how long the follower, if it has taken it, votes for nobody else.
@@ -215,6 +220,7 @@ mod tests {
     use openraft::EntryPayload;
 
     const V1: Version = Version::of(1);
+    const V2: Version = Version::of(2);
 
     fn request() -> AppendEntriesRequest<TypeConfig> {
         let id = |index| LogId::new(CommittedLeaderId::new(3, 2), index);
@@ -232,8 +238,8 @@ mod tests {
         }
     }
 
-    fn encoded(rpc: &AppendEntriesRequest<TypeConfig>) -> Bytes {
-        let mut body = BytesMut::from(&append_header(V1, rpc, rpc.entries.len())[..]);
+    fn encoded(version: Version, rpc: &AppendEntriesRequest<TypeConfig>) -> Bytes {
+        let mut body = BytesMut::from(&append_header(version, rpc, 5, rpc.entries.len())[..]);
         rpc.entries.iter().for_each(|entry| encode_entry(entry, &mut body));
         body.freeze()
     }
@@ -241,8 +247,17 @@ mod tests {
     #[test]
     fn an_append_request_arrives_as_it_left() {
         let rpc = request();
-        let seen = decode_append(V1, encoded(&rpc)).unwrap();
-        assert_eq!(format!("{rpc:?}"), format!("{seen:?}"));
+        for (version, says) in [(V1, 0), (V2, 5)] {
+            let Append { rpc: seen, matched } = decode_append(version, encoded(version, &rpc)).unwrap();
+            assert_eq!((format!("{rpc:?}"), says), (format!("{seen:?}"), matched));
+        }
+    }
+
+    #[test]
+    fn the_append_of_version_1_has_the_bytes_that_it_always_had() {
+        let header = append_header(V1, &request(), 5, 2);
+        assert_eq!(header.len(), 71);
+        assert_eq!(header[67..], [2, 0, 0, 0], "the number of entries right behind the log ids");
     }
 
     #[test]
@@ -251,22 +266,24 @@ mod tests {
         let mut rpc = request();
         rpc.entries.push(Entry { log_id: id(4, 1, 9), payload: EntryPayload::Blank });
         assert_eq!(newer_than_vote(&rpc), Some(id(4, 1, 9)));
-        let refused = decode_append(V1, encoded(&rpc)).unwrap_err().to_string();
+        let refused = decode_append(V2, encoded(V2, &rpc)).unwrap_err().to_string();
         assert!(refused.contains("is newer than the vote"), "{refused}");
         // Of the same term, as ids of leaders are ordered; and right behind one of them.
         rpc.entries = vec![Entry { log_id: id(3, 3, 7), payload: EntryPayload::Blank }];
-        assert!(decode_append(V1, encoded(&rpc)).is_err());
+        assert!(decode_append(V2, encoded(V2, &rpc)).is_err());
         (rpc.entries, rpc.prev_log_id) = (Vec::new(), Some(id(4, 1, 8)));
-        assert!(decode_append(V1, encoded(&rpc)).is_err());
+        assert!(decode_append(V2, encoded(V2, &rpc)).is_err());
         rpc.vote = Vote::new_committed(4, 1);
-        assert!(decode_append(V1, encoded(&rpc)).is_ok());
+        assert!(decode_append(V2, encoded(V2, &rpc)).is_ok());
     }
 
     #[test]
     fn bodies_cut_anywhere_are_errors_and_not_panics() {
-        let body = encoded(&request());
-        for length in 0..body.len() {
-            assert!(decode_append(V1, body.slice(..length)).is_err(), "cut at {length}");
+        for version in [V1, V2] {
+            let body = encoded(version, &request());
+            for length in 0..body.len() {
+                assert!(decode_append(version, body.slice(..length)).is_err(), "cut at {length}");
+            }
         }
         let mut group = CommandBuffer::default();
         group.push(&[b"GET", b"k"]);

@@ -110,11 +110,28 @@ impl Opened {
             // The storage is ahead where a snapshot was installed and the log not yet given up.
             let last = [self.last, self.applied].into_iter().flatten().max_by_key(|id| id.index);
             let vote = self.log.current_vote().unwrap_or_default();
-            let members = known_members(&self.state_machine, how);
+            let members = self.known_members(how).await?;
             Returning { id, data: self.log.data(), last, vote }.check(peers, &members).await?;
         }
         Ok(None)
     }
+
+    /// The members, as the storage and the log know them, or else the configuration. A storage may have lost what it has
+    /// applied last: the log has it, and with it who came in lately, and may lead.
+    async fn known_members(&self, how: &How) -> Result<Members, StartError> {
+        let mark = self.state_machine.mark();
+        let (next, end) = (index_after(self.applied), index_after(self.last));
+        let newest = self.log.reader().last_membership(next..end).await;
+        let newest = newest.map_err(|error| StartError::Raft(error.to_string()))?;
+        let memberships = [Some(mark.membership.membership()), newest.as_ref()];
+        let nodes = memberships.into_iter().flatten().flat_map(|membership| membership.nodes());
+        let members: Members = nodes.map(|(id, peer)| (*id, peer.clone())).collect();
+        Ok(if members.is_empty() { how.members().cloned().unwrap_or_default() } else { members })
+    }
+}
+
+fn index_after(id: Option<LogId>) -> u64 {
+    id.map_or(0, |id| id.index + 1)
 }
 
 /// Opens the log that the identity names. A new one, or one from before logs had ids, is noted there. Answers the identity
@@ -164,9 +181,39 @@ async fn fits(
     Ok(())
 }
 
-/// The members, as the storage knows them, or else the configuration.
-fn known_members(state_machine: &KiwiStateMachine, how: &How) -> Members {
-    let membership = state_machine.mark().membership.membership();
-    let members: Members = membership.nodes().map(|(id, peer)| (*id, peer.clone())).collect();
-    if members.is_empty() { how.members().cloned().unwrap_or_default() } else { members }
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use adapter::memory::MemoryAdapter;
+    use openraft::storage::RaftStateMachine;
+    use openraft::{CommittedLeaderId, EntryPayload, Membership};
+
+    use super::*;
+    use crate::types::{Entry, Peer};
+
+    #[tokio::test]
+    async fn whoever_came_in_lately_is_asked_though_the_storage_has_lost_that() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut config = ClusterConfig::default();
+        config.node.data_dir = directory.path().to_owned();
+        Identity::load_or_create(directory.path(), 1, "c").unwrap();
+        let adapter: Arc<dyn Adapter> = Arc::new(MemoryAdapter::new());
+        let open = || Opened::open(&config, 1, "c", Arc::clone(&adapter));
+        let entry = |index, ids: [NodeId; 3]| {
+            let nodes: Members = ids.into_iter().map(|id| (id, Peer::default())).collect();
+            let membership = Membership::new(vec![ids.into_iter().collect()], nodes);
+            let log_id = LogId::new(CommittedLeaderId::new(1, 2), index);
+            Entry { log_id, payload: EntryPayload::Membership(membership) }
+        };
+        let mut opened = open().await.unwrap();
+        opened.state_machine.apply([entry(0, [1, 2, 3])]).await.unwrap();
+        for entry in [entry(0, [1, 2, 3]), entry(1, [1, 2, 4])] {
+            opened.log.append_offline(&entry, &Vote::new_committed(1, 2)).unwrap();
+        }
+        drop(opened);
+        let opened = open().await.unwrap();
+        assert_eq!(opened.applied.map(|applied| applied.index), Some(0));
+        let members = opened.known_members(&How::Known).await.unwrap();
+        assert_eq!(members.into_keys().collect::<Vec<_>>(), [1, 2, 3, 4]);
+    }
 }

@@ -2,8 +2,9 @@
 //!
 //! What the node has cannot tell it that all of it is an older copy: log, storage and identity of the same moment agree
 //! with each other. But a leader knows how far this node's log has been, and the membership which data directory it
-//! has. Who runs is asked once, and briefly: a restart waits for nobody who does not answer. Where nobody knows more, as
-//! when all members are started at once, an older copy as a whole goes unnoticed.
+//! has. Who runs is asked once, and briefly: a restart waits for nobody who does not answer. A leader that could not be asked tells it
+//! with its first append ([`crate::network::matched`]). Where nobody knows more, as when all members are started at once, an
+//! older copy as a whole goes unnoticed.
 
 use std::time::Duration;
 
@@ -15,7 +16,12 @@ use crate::network::peers::Peers;
 use crate::types::{LogId, Members, NodeId, Vote};
 
 /// How long a member has to answer.
-const PATIENCE: Duration = Duration::from_millis(300);
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How a leader that has seen more of a node's log than there is puts it.
+pub(super) fn longer_log(leader: NodeId, seen: u64, end: u64) -> String {
+    format!("node {leader}, which leads, has seen its log up to index {seen}, and it ends at {end}")
+}
 
 /// A node that has a log.
 pub(super) struct Returning {
@@ -47,7 +53,7 @@ impl Returning {
         let end = self.last.map_or(0, |last| last.index);
         let matched = present.filter_map(|(from, said)| Some((from, said.asker.matched?)));
         let (from, index) = matched.max_by_key(|(_, index)| *index).filter(|(_, index)| *index > end)?;
-        Some(format!("node {from}, which leads, has seen its log up to index {index}, and it ends at {end}"))
+        Some(longer_log(*from, index, end))
     }
 }
 

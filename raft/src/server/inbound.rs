@@ -13,11 +13,18 @@ use crate::network::traffic::Traffic;
 use crate::state_machine::KeepError;
 use crate::types::{NodeId, Peer, Raft, SnapshotFile, Vote};
 
+/// This node's log is shorter than it has been: the node has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("this node lacks log entries that it has acknowledged: it has stopped")]
+pub(crate) struct ShorterLog;
+
 /// What is served: a node, as its peers see it.
 pub(crate) trait Inbound: Send + Sync + 'static {
     fn raft(&self) -> &Raft;
     /// The present vote, without asking openraft's core.
     fn vote(&self) -> Vote;
+    /// An error, and the node's end, if the leader with this vote knows this node's log to have been further than it is.
+    fn check_log(&self, leader: Vote, matched: u64) -> Result<(), ShorterLog>;
     /// What an asker that starts is told.
     fn introduction(&self, asker: NodeId) -> Introduction;
     /// Whether this node would vote for the asker.

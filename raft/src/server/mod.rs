@@ -165,9 +165,13 @@ impl Server {
         let small = |body| read_body(body, SMALL_BODY_BYTES);
         match head.uri.path() {
             path::APPEND => {
-                let rpc = wire::decode_append(caller.version, read_body(body, self.max_body_bytes).await?)?;
-                let taking = self.elections.taking();
-                let answer = node.raft().append_entries(rpc).await.map_err(stopping)?;
+                let append =
+                    wire::decode_append(caller.version, read_body(body, self.max_body_bytes).await?)?;
+                let (leader, taking) = (append.rpc.vote, self.elections.taking());
+                let answer = node.raft().append_entries(append.rpc).await.map_err(stopping)?;
+                if matches!(answer, AppendEntriesResponse::Conflict) {
+                    node.check_log(leader, append.matched).map_err(stopping)?;
+                }
                 let promise = match answer {
                     AppendEntriesResponse::HigherVote(_) => Duration::ZERO,
                     _ => self.elections.leader_heard(&taking),

@@ -40,6 +40,9 @@ impl Inbound for Behind {
     fn vote(&self) -> Vote {
         self.vote
     }
+    fn check_log(&self, _: Vote, _: u64) -> Result<(), inbound::ShorterLog> {
+        Ok(())
+    }
     fn pre_vote(&self, _: NodeId, _: &PreVote) -> PreVoteAnswer {
         unimplemented!()
     }
@@ -141,7 +144,7 @@ async fn an_append_that_is_newer_than_its_vote_is_refused_and_no_leader_is_heard
         entries: Vec::new(),
         leader_commit: None,
     };
-    let encode = |version| wire::append_header(version, &rpc, 0).into();
+    let encode = |version| wire::append_header(version, &rpc, 0, 0).into();
     let answer = pool(of(2, "c"), 1, address).call_as(path::APPEND, encode, soon()).await;
     assert!(matches!(answer, Err(CallError::Refused { status: StatusCode::BAD_REQUEST, .. })), "{answer:?}");
     assert!(!elections.has_leader());
@@ -218,7 +221,7 @@ async fn whoever_is_called_by_mistake_is_told_a_nonce_and_nothing_happens_to_wha
         let mut hello = vec![0; HELLO_BYTES];
         stream.read_exact(&mut hello).await.unwrap();
         let mut answer = hello.clone();
-        answer.splice(20..20, 1u16.to_le_bytes());
+        answer.splice(20..20, 2u16.to_le_bytes());
         answer.extend_from_slice(&[7; 32]);
         tokio::io::AsyncWriteExt::write_all(&mut stream, &answer).await.unwrap();
         stream.read_to_end(&mut hello).await.unwrap();

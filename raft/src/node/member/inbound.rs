@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::Member;
 use crate::boxed::Boxed;
 use crate::error::ProposeError;
+use crate::failure;
 use crate::health::HealthMonitor;
 use crate::membership::change::{Change, ChangeError, Join, Joined, View};
 use crate::network::message::{
@@ -12,8 +13,10 @@ use crate::network::message::{
     Replicated, StatusReport,
 };
 use crate::network::traffic::Traffic;
+use crate::node::error::StartError;
+use crate::node::rejoin::longer_log;
 use crate::remote_clock::Reading;
-use crate::server::inbound::Inbound;
+use crate::server::inbound::{Inbound, ShorterLog};
 use crate::state_machine::KeepError;
 use crate::types::{NodeId, Peer, Raft, SnapshotFile, Vote};
 
@@ -24,6 +27,19 @@ impl Inbound for Member {
 
     fn vote(&self) -> Vote {
         self.log.current_vote().unwrap_or_default()
+    }
+
+    fn check_log(&self, leader: Vote, matched: u64) -> Result<(), ShorterLog> {
+        // What a snapshot brought is applied before the log is given up for it.
+        let applied = self.progress.borrow().applied;
+        let end = self.log.last_log_id().max(applied).map_or(0, |last| last.index);
+        // A later leader may have removed entries; it has had this node's vote first.
+        if matched <= end || self.vote() != leader {
+            return Ok(());
+        }
+        let how = longer_log(leader.leader_id.node_id, matched, end);
+        failure::fail(StartError::OlderCopy { node: self.id, how }.to_string());
+        Err(ShorterLog)
     }
 
     fn propose(&self, groups: Vec<Forwarded>) -> Boxed<'_, Proposed> {
