@@ -14,7 +14,9 @@
 //! first batch takes what the wall clocks say, but never less than what is in the log already. That is the only moment
 //! at which the log's time jumps.
 //!
-//! Followers keep the same time by the leader's reports, for their reads and for the moment when they lead.
+//! Followers keep the same time by the leader's reports, for their reads and for the moment when they lead. A report may have
+//! been on its way for long, and then says less than it should: so one that says more than a node reckons is believed at
+//! once, and less only when nothing else has been heard for [`PERSISTENCE`].
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -28,6 +30,8 @@ use crate::types::NodeId;
 
 /// The log's time may gain or lose one part in so many on the monotonic clock.
 const STEERING: u32 = 200;
+/// For so long all reports must say less than a node reckons before it believes the best of them.
+const PERSISTENCE: Duration = Duration::from_secs(3);
 /// A difference of clocks from here on is warned of.
 const SKEW: Millis = 1000;
 
@@ -72,6 +76,13 @@ struct Anchor {
     at: Duration,
 }
 
+/// Reports that say less than a node reckons.
+#[derive(Clone, Copy, Debug)]
+struct Behind {
+    since: Duration,
+    best: Anchor,
+}
+
 /// See the module.
 pub(crate) struct LogClock(Mutex<State>);
 
@@ -81,6 +92,8 @@ struct State {
     floor: Duration,
     /// None until it is known.
     anchor: Option<Anchor>,
+    /// Since when the leader's reports say less than the anchor, and the most that they said; none if the last one did not.
+    behind: Option<Behind>,
     /// The others' wall clocks, when they were heard of last.
     others: BTreeMap<NodeId, Anchor>,
     /// Whose clocks have been warned of; none stands for the log's time.
@@ -208,7 +221,22 @@ impl State {
             Some(_) => by_leader,
         };
         if let Some(log) = known {
-            self.anchor = Some(Anchor { log: log.max(self.floor), at: now.monotonic });
+            self.follow(Anchor { log: log.max(self.floor), at: now.monotonic }, now);
+        }
+    }
+
+    /// Goes by what another says that the log's time is now.
+    fn follow(&mut self, said: Anchor, now: Now) {
+        if self.anchor.is_none_or(|anchor| said.log >= anchor.aged(now)) {
+            (self.anchor, self.behind) = (Some(said), None);
+            return;
+        }
+        let behind = self.behind.get_or_insert(Behind { since: now.monotonic, best: said });
+        if said.log >= behind.best.aged(now) {
+            behind.best = said;
+        }
+        if now.monotonic.saturating_sub(behind.since) >= PERSISTENCE {
+            (self.anchor, self.behind) = (Some(behind.best), None);
         }
     }
 
@@ -372,6 +400,27 @@ mod tests {
     }
 
     #[test]
+    fn a_report_that_was_long_on_its_way_sets_no_time_back_and_a_time_that_is_ahead_is_corrected() {
+        let said = |log| BTreeMap::from([(1, ClockReport { wall: START, log: Some(START + log) })]);
+        let mut state = State::default();
+        let mut hear = |monotonic, log| {
+            state.heard(2, Some(1), &said(log), right(monotonic));
+            millis(state.reading(right(monotonic)))
+        };
+        assert_eq!(hear(secs(1), secs(1)), ms(secs(1)));
+        // Nine tenths of a second on its way, and the next one is not.
+        assert_eq!(hear(secs(2), Duration::from_millis(1100)), ms(secs(2)));
+        assert_eq!(hear(secs(3), secs(3)), ms(secs(3)));
+        // A leader whose log is behind: what all its reports say for long is so, as the quickest of them says it.
+        for late in [400, 150, 300] {
+            assert_eq!(hear(secs(4), secs(4) - Duration::from_millis(late)), ms(secs(4)));
+        }
+        let steering = 15;
+        let (then, told) = (secs(7), secs(7) - Duration::from_millis(200));
+        assert_eq!(hear(then, told), ms(then) - 150 + steering);
+    }
+
+    #[test]
     fn a_restarted_node_learns_the_time_from_whoever_knows_it_and_else_takes_the_wall_clocks() {
         let knows = ClockReport { wall: START, log: Some(START - HOUR) };
         let mut state = State::default();
@@ -390,7 +439,9 @@ mod tests {
         assert_eq!(state.next(right(secs(1))), first + 5000);
         // A leader that was slow tells of an earlier time.
         let late = ClockReport { wall: START, log: Some(START) };
-        state.heard(1, Some(2), &BTreeMap::from([(2, late)]), right(secs(1)));
-        assert!(state.next(right(secs(2))) >= first + 5000);
+        for second in 1..20 {
+            state.heard(1, Some(2), &BTreeMap::from([(2, late)]), right(secs(second)));
+            assert!(state.next(right(secs(second))) >= first + 5000);
+        }
     }
 }
