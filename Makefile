@@ -10,14 +10,16 @@ NODE_ENV_DIR ?= $(HOME)/.cache/kiwi-raft/node
 DEMO ?= --nodes 3 --port 6400
 BENCH ?=
 PROVE ?=
+FUZZ ?= 60
 
-.PHONY: help demo build test unit lint proof prove bench deny python node deps-build deps-test deps-bench
+.PHONY: help demo build test unit lint proof prove fuzz bench deny python node deps-build deps-test deps-bench
 
 help:
 	@echo 'make demo    a cluster of three nodes on this machine (DEMO="--nodes 5 --port 7000";'
 	@echo '             on Kiwis: DEMO="--backend kiwi --kiwi-bin PATH")'
 	@echo 'make test    format, lints, documentation, all tests'
 	@echo 'make prove   histories of clients under faults, for an hour (PROVE="--help")'
+	@echo 'make fuzz    any bytes for what takes bytes from outside, a minute each (FUZZ=3600)'
 	@echo 'make bench   the benchmark beside Redis, etcd and Kiwi (BENCH="--help", KIWI_BIN=PATH)'
 	@echo 'make build   the binary: $$CARGO_TARGET_DIR/release/raft-proxy'
 	@echo 'make deny    licences and advisories of the dependencies (needs cargo-deny)'
@@ -68,6 +70,17 @@ proof: deps-test
 prove: deps-test
 	cargo build --profile bench --locked --package raft-proxy --package tests --bin raft-proxy --bin kiwi-stand-in --bin prove
 	$(CARGO_TARGET_DIR)/release/prove $(PROVE)
+
+# The crates of this repository are compiled once more, with counters; RocksDB is not. What was found is in the directory
+# that is named, for FUZZ seconds for each target, and is there the next time.
+fuzz: deps-build
+	RUSTC_WORKSPACE_WRAPPER=$(CURDIR)/scripts/fuzz-rustc cargo build --profile bench --locked --package fuzz --features fuzzer
+	@for target in request batch append snapshot rdb; do \
+	  corpus=$(CARGO_TARGET_DIR)/fuzz/$$target; \
+	  $(CARGO_TARGET_DIR)/release/fuzz-seeds $$target $$corpus && echo "$$target: $$corpus" && \
+	  $(CARGO_TARGET_DIR)/release/fuzz-$$target -max_total_time=$(FUZZ) -rss_limit_mb=2048 -artifact_prefix=$$corpus- $$corpus \
+	    || exit 1; \
+	done
 
 bench: build deps-bench
 	cargo build --release --locked --package tests --bin bench --bin kiwi-stand-in

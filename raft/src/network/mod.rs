@@ -22,6 +22,7 @@
 //! name the cluster, the caller and whom it looks for. What comes after it is HTTP/1.1, and needs no proof any more.
 
 pub mod client;
+pub mod fuzz;
 pub mod peers;
 
 pub(crate) mod body;

@@ -42,8 +42,7 @@ impl Version {
         if self.0 == 1 { Bodies::V1 } else { Bodies::V2 }
     }
 
-    /// The version with this number, for tests and benchmarks of the encodings.
-    #[cfg(test)]
+    /// The version with this number, for tests of the encodings.
     pub(crate) const fn of(number: u16) -> Self {
         Self(number)
     }
