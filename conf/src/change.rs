@@ -1,4 +1,5 @@
-//! How one configuration becomes another while the node runs: what can be put in force is, the rest waits for a restart.
+//! How one configuration becomes another while the node runs: what can be put in force is, the rest waits for a
+//! restart.
 
 use crate::config::ClusterConfig;
 use crate::options::{ConfigOption, OPTIONS};

@@ -1,4 +1,5 @@
-//! Writes values into the text of a `cluster.conf` and leaves everything else in it, comments, order and blanks, as it is.
+//! Writes values into the text of a `cluster.conf` and leaves everything else in it, comments, order and blanks, as
+//! it is.
 
 use toml_edit::{Array, DocumentMut, Item, Table, TomlError, Value};
 

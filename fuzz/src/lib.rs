@@ -1,8 +1,8 @@
 //! What takes bytes from strangers, peers and disks, given any bytes.
 //!
-//! Each target takes whatever it is given and fails by panicking: where the code panics, and where what was accepted does
-//! not come out again as it went in. `make fuzz` runs them under a fuzzer that follows the code's branches; the test of
-//! this crate runs the seeds and many mutations of them.
+//! Each target takes whatever it is given and fails by panicking: where the code panics, and where what was accepted
+//! does not come out again as it went in. `make fuzz` runs them under a fuzzer that follows the code's branches; the
+//! test of this crate runs the seeds and many mutations of them.
 //!
 //! | target | reads what | who sends it |
 //! |---|---|---|
@@ -180,8 +180,8 @@ fn values() -> Vec<Vec<&'static [u8]>> {
     ]
 }
 
-/// A value that `RESTORE` takes is dumped, restored and dumped to the same bytes. What is given are the bytes before the
-/// version and the checksum, which are put behind it.
+/// A value that `RESTORE` takes is dumped, restored and dumped to the same bytes. What is given are the bytes before
+/// the version and the checksum, which are put behind it.
 pub fn rdb(bytes: &[u8]) {
     let mut keyspace = MemoryKeyspace::new(0);
     let Some(dumped) = restored_and_dumped(&mut keyspace, b"first", &sealed(bytes)) else { return };

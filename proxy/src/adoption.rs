@@ -1,8 +1,9 @@
 //! `RAFT.CLUSTER INIT ADOPT`: the data that a lone storage already has becomes the cluster's.
 //!
-//! It goes through the log, so it is the same on every node ([`adapter::command::adoption`]): begin, loads, end; then this
-//! node's storage is handed over to be filled anew, and the data is opened to clients. What has begun goes on in the
-//! background when the client that asked for it goes away; when the node is started again it begins anew by itself.
+//! It goes through the log, so it is the same on every node ([`adapter::command::adoption`]): begin, loads, end; then
+//! this node's storage is handed over to be filled anew, and the data is opened to clients. What has begun goes on in
+//! the background when the client that asked for it goes away; when the node is started again it begins anew by
+//! itself.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};

@@ -1,7 +1,8 @@
 //! What a node does with the file descriptors that it may have.
 //!
-//! Every client, every peer and every file of the storage takes one, and the kernel sets a limit (`ulimit -n`). A storage
-//! that cannot open a file has failed, so files and peers have their share first, and clients what is left of it.
+//! Every client, every peer and every file of the storage takes one, and the kernel sets a limit (`ulimit -n`). A
+//! storage that cannot open a file has failed, so files and peers have their share first, and clients what is left of
+//! it.
 
 use conf::{ClusterConfig, StorageKind};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};

@@ -1,8 +1,8 @@
 //! Changing the configuration while the node runs: `CONFIG SET`, SIGHUP, a watched file, and `CONFIG REWRITE`.
 //!
-//! The running parts read what is in force from one place ([`Live`]). A *reload* puts in force what the sources say; what
-//! `CONFIG SET` has changed since, and `CONFIG REWRITE` has not written, is undone by it. So after a reload a node runs as
-//! it would after a restart, but for the options that need one.
+//! The running parts read what is in force from one place ([`Live`]). A *reload* puts in force what the sources say;
+//! what `CONFIG SET` has changed since, and `CONFIG REWRITE` has not written, is undone by it. So after a reload a
+//! node runs as it would after a restart, but for the options that need one.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, Write};
@@ -137,8 +137,8 @@ impl Reloader {
         Ok(changes)
     }
 
-    /// Writes what `CONFIG SET` has changed into the file. Everything else in it stays as it is, also what was edited and
-    /// not loaded yet.
+    /// Writes what `CONFIG SET` has changed into the file. Everything else in it stays as it is, also what was edited
+    /// and not loaded yet.
     pub fn rewrite(&self) -> Result<(), RewriteError> {
         let mut loaded = self.lock();
         let path = self.sources.file.as_ref().ok_or(RewriteError::NoFile)?;

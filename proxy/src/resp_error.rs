@@ -1,7 +1,7 @@
 //! What clients are told when consensus has no answer: the RESP error of each of its errors, the code first.
 //!
-//! `raft` says what has gone wrong; how that is said in the Redis protocol is decided here. Clients act on the codes, and
-//! tests and scripts on the texts, so both stay as they are.
+//! `raft` says what has gone wrong; how that is said in the Redis protocol is decided here. Clients act on the codes,
+//! and tests and scripts on the texts, so both stay as they are.
 //!
 //! | code | what a client may take from it |
 //! |---|---|

@@ -1,7 +1,8 @@
 //! Which data directory: a random number that is made with a node's Raft log.
 //!
-//! It stands in the identity file, in the log, in the file that says how far the log has been, and in the membership. So a
-//! log that was exchanged or lost is noticed on the node itself, and a directory that was made anew by every other member.
+//! It stands in the identity file, in the log, in the file that says how far the log has been, and in the membership.
+//! So a log that was exchanged or lost is noticed on the node itself, and a directory that was made anew by every
+//! other member.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,8 +1,8 @@
 //! How a member is found: a host name stays a name and is looked up each time a connection is opened, so that an
 //! address that has changed is followed; and where there are several addresses, all of them are tried.
 //!
-//! A member is looked for where the membership says it is, and, where this node's configuration says otherwise, there as
-//! well: nodes whose addresses have all changed at once find each other by their configurations. Whoever answers
+//! A member is looked for where the membership says it is, and, where this node's configuration says otherwise, there
+//! as well: nodes whose addresses have all changed at once find each other by their configurations. Whoever answers
 //! must prove that it is the node that was looked for, so a wrong address costs a try and nothing else.
 //!
 //! Seeds, which only have to be members, may also be found by the SRV records of a service.

@@ -30,7 +30,8 @@ fn giving_way(vote: Vote) -> AppendEntriesRequest<crate::TypeConfig> {
 
 /// What a member's network has seen of leaders and candidates.
 pub(crate) struct Elections {
-    /// The shortest and the longest wait before standing. The longest is openraft's lease of a leader over its followers.
+    /// The shortest and the longest wait before standing. The longest is openraft's lease of a leader over its
+    /// followers.
     timeout: (Duration, Duration),
     heard: Mutex<LeaderContact>,
     /// Whether there is a leader, for those that wait for one, or for its end.
@@ -88,8 +89,8 @@ impl Elections {
         if is_undisturbed { self.timeout.1 } else { Duration::ZERO }
     }
 
-    /// The leader that this node followed at this moment gives up leading, and its lease with it: what was promised until
-    /// then is void. What was promised later may be another leader's.
+    /// The leader that this node followed at this moment gives up leading, and its lease with it: what was promised
+    /// until then is void. What was promised later may be another leader's.
     fn release(&self, followed_at: Instant) {
         let mut heard = self.heard();
         if heard.at.is_some_and(|at| at <= followed_at) {
@@ -124,7 +125,8 @@ impl Elections {
     /// Has this node vote for the candidate of `vote` before it asks, as asked by the leader that led with the vote
     /// `gives_up` and has no lease any more. Answers whether it did: not if it follows another leader by now.
     ///
-    /// `current` is this node's vote as it is on disk. It counts as standing meanwhile, so that nothing is promised to a leader whose append openraft may take before.
+    /// `current` is this node's vote as it is on disk. It counts as standing meanwhile, so that nothing is promised
+    /// to a leader whose append openraft may take before.
     pub(crate) async fn give_way(
         &self,
         raft: &Raft,
@@ -145,8 +147,8 @@ impl Elections {
         Ok(given)
     }
 
-    /// Stands, as the leader that gives up with this vote asks it to: what was promised to that one is void. `current` was
-    /// this node's vote at a moment after `before`.
+    /// Stands, as the leader that gives up with this vote asks it to: what was promised to that one is void.
+    /// `current` was this node's vote at a moment after `before`.
     pub(crate) async fn take_over(
         &self,
         raft: &Raft,

@@ -90,8 +90,8 @@ pub trait Service: Send + Sync + 'static {
     /// Brings a node without a cluster into the one of the first of these nodes (`host:port` of their Raft listeners)
     /// that lets it in.
     fn join_cluster(&self, seeds: Vec<String>) -> Boxed<'_, Result<(), ChangeError>>;
-    /// Raises the cluster version to the newest that this program knows, if every member's program knows it; answers the
-    /// cluster's version. On any node.
+    /// Raises the cluster version to the newest that this program knows, if every member's program knows it; answers
+    /// the cluster's version. On any node.
     fn finalize_version(&self) -> Boxed<'_, Result<u16, ChangeError>>;
     /// Hands leadership over where there is somebody to take it, flushes, stops. Writes are refused from the
     /// first moment on.

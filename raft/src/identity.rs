@@ -45,7 +45,8 @@ pub struct Identity {
     pub created: u64,
     /// Which log belongs to the directory; none until it has one.
     pub data: Option<DataId>,
-    /// What the data was restored from, as a fingerprint that all members of the new cluster share; empty if it was not.
+    /// What the data was restored from, as a fingerprint that all members of the new cluster share; empty if it was
+    /// not.
     pub origin: String,
     /// The version of the file: in version 1 a directory with a log has no data id either.
     pub version: u32,

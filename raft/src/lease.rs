@@ -16,9 +16,9 @@
 //!
 //! openraft's `millis_since_quorum_ack` is no lease: it counts from when answers arrive.
 //!
-//! The same answers tell a leader that it may be cut off ([`Lease::hears_quorum`]). It cannot know whether another leads by
-//! now; but what it takes on then nobody confirms, and it may take effect when the links are mended, long after its
-//! client has been told that it is unknown.
+//! The same answers tell a leader that it may be cut off ([`Lease::hears_quorum`]). It cannot know whether another
+//! leads by now; but what it takes on then nobody confirms, and it may take effect when the links are mended, long
+//! after its client has been told that it is unknown.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -72,8 +72,8 @@ impl Lease {
         }
     }
 
-    /// Whether a quorum has answered this leader lately: within this time, or since it was elected, if that is not as long
-    /// ago.
+    /// Whether a quorum has answered this leader lately: within this time, or since it was elected, if that is not as
+    /// long ago.
     pub(crate) fn hears_quorum(
         &self,
         vote: Vote,

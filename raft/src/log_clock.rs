@@ -14,9 +14,9 @@
 //! first batch takes what the wall clocks say, but never less than what is in the log already. That is the only moment
 //! at which the log's time jumps.
 //!
-//! Followers keep the same time by the leader's reports, for their reads and for the moment when they lead. A report may have
-//! been on its way for long, and then says less than it should: so one that says more than a node reckons is believed at
-//! once, and less only when nothing else has been heard for [`PERSISTENCE`].
+//! Followers keep the same time by the leader's reports, for their reads and for the moment when they lead. A report
+//! may have been on its way for long, and then says less than it should: so one that says more than a node reckons is
+//! believed at once, and less only when nothing else has been heard for [`PERSISTENCE`].
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -92,7 +92,8 @@ struct State {
     floor: Duration,
     /// None until it is known.
     anchor: Option<Anchor>,
-    /// Since when the leader's reports say less than the anchor, and the most that they said; none if the last one did not.
+    /// Since when the leader's reports say less than the anchor, and the most that they said; none if the last one
+    /// did not.
     behind: Option<Behind>,
     /// The others' wall clocks, when they were heard of last.
     others: BTreeMap<NodeId, Anchor>,

@@ -1,4 +1,5 @@
-//! What happens to a member, told in the log: one line for each event, with the fields `event`, `node`, `term` and `index`.
+//! What happens to a member, told in the log: one line for each event, with the fields `event`, `node`, `term` and
+//! `index`.
 //!
 //! The target of all of them is [`TARGET`]. `term` and `index` are those of what the event is about: the term of an
 //! election and the end of this node's log, the log id of a membership, of a snapshot, or of the last entry purged.

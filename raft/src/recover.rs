@@ -1,15 +1,15 @@
 //! A cluster of one, from a node of a cluster that has lost its majority for good.
 //!
-//! This is not safe, and nothing can make it so: the other members may have committed what this node never heard of, and
-//! may still live. What is done, on the node's data directory, while the node does not run:
+//! This is not safe, and nothing can make it so: the other members may have committed what this node never heard of,
+//! and may still live. What is done, on the node's data directory, while the node does not run:
 //!
-//! 1. `recovering` is written: the directory is no node's until all of this is done, and a recovery that broke off goes on
-//!    with the same new cluster id.
-//! 2. The newest snapshot is made one of the new cluster. Where the log does not reach it, or is another one there (a snapshot
-//!    that had arrived and was not installed yet), the log ends with the snapshot.
-//! 3. A membership with this node alone is appended to the log, in a term above all that the node has seen. Everything in
-//!    the log stays, committed or not: a write that was acknowledged and has reached this node is kept; one that nobody
-//!    was told of may take effect.
+//! 1. `recovering` is written: the directory is no node's until all of this is done, and a recovery that broke off
+//!    goes on with the same new cluster id.
+//! 2. The newest snapshot is made one of the new cluster. Where the log does not reach it, or is another one there (a
+//!    snapshot that had arrived and was not installed yet), the log ends with the snapshot.
+//! 3. A membership with this node alone is appended to the log, in a term above all that the node has seen.
+//!    Everything in the log stays, committed or not: a write that was acknowledged and has reached this node is kept;
+//!    one that nobody was told of may take effect.
 //! 4. The identity gets the new cluster's id, so that no member of the old cluster is ever listened to again.
 //! 5. `recovering` becomes `recovered-<time>`, and stays as the record of what was done.
 //!

@@ -1,11 +1,12 @@
 //! Deadlines for another process, by that process's own clock.
 //!
-//! A request that asks for something by a deadline may arrive long after it: its packets were lost and sent again when the
-//! link was mended, or the receiver stood still. How long the sender still waits when the request is *read* nobody can
-//! tell from a duration in it, and the wall clocks of two machines may differ. So the deadline is written in the terms of
-//! the receiver's clock. The sender knows that one from an earlier answer: if the answer said `r`, and had arrived at the
-//! sender's time `s`, then at the sender's time `s + d` the receiver's clock shows `r + d` or more. So a receiver that
-//! does nothing from `r + d` on does nothing after `s + d`, whatever the time of travel was in either direction.
+//! A request that asks for something by a deadline may arrive long after it: its packets were lost and sent again
+//! when the link was mended, or the receiver stood still. How long the sender still waits when the request is *read*
+//! nobody can tell from a duration in it, and the wall clocks of two machines may differ. So the deadline is written
+//! in the terms of the receiver's clock. The sender knows that one from an earlier answer: if the answer said `r`,
+//! and had arrived at the sender's time `s`, then at the sender's time `s + d` the receiver's clock shows `r + d` or
+//! more. So a receiver that does nothing from `r + d` on does nothing after `s + d`, whatever the time of travel was
+//! in either direction.
 //!
 //! Both clocks are [`boot_clock`]s, and may run at slightly different speeds; a reading is good for a minute.
 

@@ -1,5 +1,5 @@
-//! A leader of three whose peers vote for it and answer nothing else, for tests: openraft, the log and the state machine are
-//! the real ones.
+//! A leader of three whose peers vote for it and answer nothing else, for tests: openraft, the log and the state
+//! machine are the real ones.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -70,8 +70,9 @@ pub enum TargetRole {
     ReplacedBy(NodeId),
 }
 
-/// The form in which a [`Peer`] is stored and sent: two strings, as it was when there was no more to say. What else there
-/// is to say stands in words behind the clients' address: a target other than the usual one, the data directory.
+/// The form in which a [`Peer`] is stored and sent: two strings, as it was when there was no more to say. What else
+/// there is to say stands in words behind the clients' address: a target other than the usual one, the data
+/// directory.
 #[derive(Serialize, Deserialize)]
 struct StoredPeer {
     raft: String,

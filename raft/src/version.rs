@@ -1,12 +1,12 @@
 //! The cluster version: which forms the members of a cluster store and send.
 //!
 //! Every form that outlives a process or leaves it (log entries, the position kept with the data, snapshots, requests
-//! between nodes) belongs to a version. A program reads the forms of all versions from [`FIRST`] to [`newest`]; which of
-//! them it *writes* is decided by the cluster version. That number is in the log and in every snapshot, so all members
-//! agree on it at every index. It rises only when an operator says so (`RAFT.CLUSTER VERSION FINALIZE`), and only when
-//! every member runs a program that knows the new forms. Until then each node can be taken back to the program before;
-//! after it, the program before refuses to start. etcd calls it the cluster version, CockroachDB calls the step
-//! finalization.
+//! between nodes) belongs to a version. A program reads the forms of all versions from [`FIRST`] to [`newest`]; which
+//! of them it *writes* is decided by the cluster version. That number is in the log and in every snapshot, so all
+//! members agree on it at every index. It rises only when an operator says so (`RAFT.CLUSTER VERSION FINALIZE`), and
+//! only when every member runs a program that knows the new forms. Until then each node can be taken back to the
+//! program before; after it, the program before refuses to start. etcd calls it the cluster version, CockroachDB
+//! calls the step finalization.
 //!
 //! | version | what it brought |
 //! |---|---|
@@ -27,8 +27,8 @@ pub const fn newest() -> u16 {
     CURRENT
 }
 
-/// The newest version whose forms this program knows. With debug assertions, the variable `SPEAK_CLUSTER_VERSION` makes it an
-/// earlier one, so that tests have a program of the version before.
+/// The newest version whose forms this program knows. With debug assertions, the variable `SPEAK_CLUSTER_VERSION`
+/// makes it an earlier one, so that tests have a program of the version before.
 #[cfg(debug_assertions)]
 pub fn newest() -> u16 {
     use std::sync::OnceLock;

@@ -5,7 +5,8 @@
 //! that is ordered by the applied index alone would then be answered with less than another one has seen before.
 //!
 //! So the mark rises before anything is shown: before a run is applied here, and before another node is told that
-//! something is committed. Both are committed by then, so a read that waits for the mark waits for what will be applied.
+//! something is committed. Both are committed by then, so a read that waits for the mark waits for what will be
+//! applied.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

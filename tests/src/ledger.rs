@@ -1,7 +1,7 @@
 //! Writers that do everything that must not be done twice, each on keys of its own, and know what is to be there.
 //!
-//! A writer checks every reply against what it expects. A write of unknown outcome may be done now, later, or never: the
-//! writer turns to a new page, with other keys, and the old page must hold one of two contents in the end.
+//! A writer checks every reply against what it expects. A write of unknown outcome may be done now, later, or never:
+//! the writer turns to a new page, with other keys, and the old page must hold one of two contents in the end.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;

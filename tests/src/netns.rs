@@ -75,7 +75,8 @@ impl Network {
             .unwrap();
     }
 
-    /// Pulls the cable of a namespace: from this moment on, nothing that it sends or is sent arrives, and nobody is told.
+    /// Pulls the cable of a namespace: from this moment on, nothing that it sends or is sent arrives, and nobody is
+    /// told.
     pub fn unplug(&self, index: usize) {
         ip(&format!("link set {} down", self.outer(index))).unwrap();
     }

@@ -165,7 +165,8 @@ impl Drop for Solo {
     }
 }
 
-/// Whether the other side has closed a connection, or closes it before `patience` is over. What it sends before is read.
+/// Whether the other side has closed a connection, or closes it before `patience` is over. What it sends before is
+/// read.
 pub fn is_closed(client: &raw::Client, patience: Duration) -> bool {
     use std::io::Read as _;
     let deadline = Instant::now() + patience;

@@ -1,5 +1,5 @@
-//! Clients of Redis Cluster of other people's making, through the loss of a leader: redis-py's `RedisCluster`, redis-rs's
-//! cluster client, ioredis's `Cluster`.
+//! Clients of Redis Cluster of other people's making, through the loss of a leader: redis-py's `RedisCluster`,
+//! redis-rs's cluster client, ioredis's `Cluster`.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};

@@ -103,8 +103,8 @@ fn crash(cluster: &mut Cluster, index: usize, step: &str, lossy: bool, victim: V
     cluster.leader();
 }
 
-/// What begins with removing everything from Kiwi is done once more after a crash: until it is known to be done, nothing
-/// may count as being there for good.
+/// What begins with removing everything from Kiwi is done once more after a crash: until it is known to be done,
+/// nothing may count as being there for good.
 #[test]
 fn a_crash_behind_a_flush_and_a_rename_loses_nothing() {
     engine::on_each_kiwi(|engine| {

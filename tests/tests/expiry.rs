@@ -239,8 +239,8 @@ fn read_when_due(
     reader: &mut redis::Connection,
 ) -> (Option<String>, bool, i64) {
     let () = redis::cmd("SET").arg("soon").arg("here").arg("PX").arg(5).query(writer).unwrap();
-    // A follower's time is behind the leader's by what it takes to apply a write: an append and its answer, and then word
-    // of the commit, 10 ms each on this link.
+    // A follower's time is behind the leader's by what it takes to apply a write: an append and its answer, and then
+    // word of the commit, 10 ms each on this link.
     std::thread::sleep(Duration::from_millis(60));
     let mut reads = redis::pipe();
     reads.cmd("GET").arg("soon").cmd("EXISTS").arg("soon").cmd("PTTL").arg("soon");

@@ -1,4 +1,5 @@
-//! Histories of clients under faults, alone and in pairs: the short form of `make prove`. And that it finds what is wrong.
+//! Histories of clients under faults, alone and in pairs: the short form of `make prove`. And that it finds what is
+//! wrong.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};

@@ -1,5 +1,5 @@
-//! Members that have lost what they promised: wiped, cut, rolled back, put together from several copies, or said to be new
-//! by mistake. None of them votes. Shown on the embedded engine: what is lost here is beside any storage.
+//! Members that have lost what they promised: wiped, cut, rolled back, put together from several copies, or said to
+//! be new by mistake. None of them votes. Shown on the embedded engine: what is lost here is beside any storage.
 
 use std::fs;
 use std::path::{Path, PathBuf};

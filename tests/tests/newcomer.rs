@@ -1,5 +1,5 @@
-//! What somebody meets who is new to it: nodes that are started one by one, wrong addresses, commands that go wrong, and a
-//! demo that is started twice.
+//! What somebody meets who is new to it: nodes that are started one by one, wrong addresses, commands that go wrong,
+//! and a demo that is started twice.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;

@@ -1,6 +1,7 @@
 //! From one version of the program to the next, node by node under load, and one step back.
 //!
-//! The version before is played by the program itself: with `SPEAK_CLUSTER_VERSION` it knows the forms up to that version only.
+//! The version before is played by the program itself: with `SPEAK_CLUSTER_VERSION` it knows the forms up to that
+//! version only.
 
 use redis::Value;
 use tests::ask::{ask, text_of, wait_for};

@@ -123,7 +123,8 @@ impl Batch {
         Self { raw: raw.freeze(), upload: None }
     }
 
-    /// Some bytes of commands that come in pieces: `total` is how many there are, `upload` what the pieces are known by.
+    /// Some bytes of commands that come in pieces: `total` is how many there are, `upload` what the pieces are known
+    /// by.
     pub fn piece(upload: u64, total: u64, offset: u64, bytes: &[u8]) -> Self {
         let mut raw = BytesMut::with_capacity(PIECE_HEADER + bytes.len());
         put_header(&mut raw, PIECE, 0, upload, 0);

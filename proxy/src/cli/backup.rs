@@ -1,8 +1,8 @@
 //! `raft-proxy backup`: a snapshot of a running cluster, read from one of its nodes into a file.
 //!
 //! The file gets its name only when it was read back whole and is on disk. Until then it has a temporary name beside
-//! it, and is removed when anything goes wrong, Ctrl-C included. Standard output (`-`) cannot take anything back: what goes
-//! there is checked on the way, and the exit code says whether all of it was right.
+//! it, and is removed when anything goes wrong, Ctrl-C included. Standard output (`-`) cannot take anything back:
+//! what goes there is checked on the way, and the exit code says whether all of it was right.
 
 mod checked;
 

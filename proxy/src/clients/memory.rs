@@ -1,13 +1,13 @@
 //! The memory that clients hold: what each one has, and a bound over all of them (Redis's `maxmemory-clients`).
 //!
-//! A connection counts what it holds after each read and around each pipeline, in [`Usage`](super::usage::Usage), which nobody else writes. The
-//! sum over all connections is shared; it is touched only when a connection's part of it has changed by [`STEP`] or more, so
-//! clients with short commands never do.
+//! A connection counts what it holds after each read and around each pipeline, in [`Usage`](super::usage::Usage),
+//! which nobody else writes. The sum over all connections is shared; it is touched only when a connection's part of
+//! it has changed by [`STEP`] or more, so clients with short commands never do.
 //!
-//! Beyond the bound, clients that hold most are closed until the others are within it. A client whose commands run is not
-//! closed (closing would free nothing before they are done, and its replies would be lost), nor is one that takes its
-//! replies. Until those are done, whoever holds much is not read any further, and makes no more replies than its client
-//! takes. So the sum stays within the bound, but for what one step of each client adds.
+//! Beyond the bound, clients that hold most are closed until the others are within it. A client whose commands run is
+//! not closed (closing would free nothing before they are done, and its replies would be lost), nor is one that takes
+//! its replies. Until those are done, whoever holds much is not read any further, and makes no more replies than its
+//! client takes. So the sum stays within the bound, but for what one step of each client adds.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};

@@ -42,9 +42,9 @@ impl Sending {
     }
 }
 
-/// Sends what there is to send and, if `input` is given, reads at the same time: a client may send all of a
-/// long pipeline before it reads the first reply. Where there is more to be sent than `unsent` bytes, it answers once there
-/// is not; without `input` also where there is not now.
+/// Sends what there is to send and, if `input` is given, reads at the same time: a client may send all of a long
+/// pipeline before it reads the first reply. Where there is more to be sent than `unsent` bytes, it answers once
+/// there is not; without `input` also where there is not now.
 pub(super) async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
     mut input: Option<&mut BytesMut>,

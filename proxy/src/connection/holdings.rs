@@ -12,8 +12,8 @@ use crate::clients::{Directive, Holdings, LARGE};
 /// How often a client that is held back looks whether it still is.
 const HELD_BACK: Duration = Duration::from_millis(10);
 
-/// More bytes of replies than the last time are counted, and sent as far as the client takes them, before all of a pipeline is
-/// done.
+/// More bytes of replies than the last time are counted, and sent as far as the client takes them, before all of a
+/// pipeline is done.
 const OUTPUT_STEP: usize = 256 * 1024;
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
@@ -40,8 +40,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         }
     }
 
-    /// Sends what the client takes now of the replies, and counts what is left. If all clients together hold too much, this
-    /// one's replies go before it makes more.
+    /// Sends what the client takes now of the replies, and counts what is left. If all clients together hold too
+    /// much, this one's replies go before it makes more.
     pub(super) async fn count_output(&mut self) -> Result<(), Closed> {
         self.send_now().await?;
         self.count_memory(false);

@@ -1,8 +1,8 @@
 //! A pipeline: the commands that have arrived, cut into groups and run in order.
 //!
-//! Writes that follow each other are one proposal; reads of one level that follow each other wait for one read barrier;
-//! what the proxy answers itself stands alone. A group begins when the one before it is answered, so a read sees the writes
-//! before it, and replies are in the order of the requests.
+//! Writes that follow each other are one proposal; reads of one level that follow each other wait for one read
+//! barrier; what the proxy answers itself stands alone. A group begins when the one before it is answered, so a read
+//! sees the writes before it, and replies are in the order of the requests.
 
 use std::pin::pin;
 use std::sync::Arc;

@@ -1,9 +1,9 @@
 //! Where a client's commands go on a node that does not lead: on to the leader, or back to the client with the leader's
 //! address.
 //!
-//! A redirect is for clients that know clusters, names the slot of the command's first key, and is given only while it is
-//! beyond doubt who leads. In doubt, as during an election, the command waits here and is passed on to whoever leads in
-//! the end: the client sees latency instead of an address at which nobody answers. Commands without a key
+//! A redirect is for clients that know clusters, names the slot of the command's first key, and is given only while
+//! it is beyond doubt who leads. In doubt, as during an election, the command waits here and is passed on to whoever
+//! leads in the end: the client sees latency instead of an address at which nobody answers. Commands without a key
 //! are never redirected; a client would not know to which slot they belong.
 
 use adapter::command::{Handler, slot};

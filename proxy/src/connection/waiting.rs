@@ -70,8 +70,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         Ok(exchange::send_now(&mut self.stream, &mut self.output, &mut self.sending).await?)
     }
 
-    /// One wait. It ends when the client has been idle for too long; who takes replies is not. Who has many and takes none
-    /// is counted as stalled.
+    /// One wait. It ends when the client has been idle for too long; who takes replies is not. Who has many and takes
+    /// none is counted as stalled.
     async fn exchange(&mut self, reads: bool, unsent: usize) -> Result<Event, Closed> {
         let idle = Some(self.idle_timeout()).filter(|idle| !idle.is_zero());
         let mut stall = Some(STALLED).filter(|_| self.output.len() > LARGE);

@@ -88,8 +88,8 @@ const LOOKS: &[(&str, &str)] = &[
     ("raft.snapshot", "read"),
 ];
 
-/// Whether a command changes the cluster or its configuration. Of an administrator's commands, all that are not known to
-/// change nothing.
+/// Whether a command changes the cluster or its configuration. Of an administrator's commands, all that are not known
+/// to change nothing.
 fn changes(found: Found) -> bool {
     let parent = found.parent.map_or("", |parent| parent.name);
     found.spec.flags.has(Flags::ADMIN) && !LOOKS.contains(&(parent, found.spec.name))
@@ -115,7 +115,8 @@ const ADMINISTRATION: &[&str] = &[
     "raft.transfer_leader",
 ];
 
-/// Whether a command is for who administers the node: all that a connection may call that came when there were too many.
+/// Whether a command is for who administers the node: all that a connection may call that came when there were too
+/// many.
 pub(crate) fn is_administrative(found: &Found) -> bool {
     match found.parent {
         Some(parent) if parent.name == "client" => {

@@ -1,5 +1,5 @@
-//! RAFT.SNAPSHOT: a snapshot that lets this node give up log, and one of all data, read piece by piece; `raft-proxy backup` is
-//! the latter's client.
+//! RAFT.SNAPSHOT: a snapshot that lets this node give up log, and one of all data, read piece by piece; `raft-proxy
+//! backup` is the latter's client.
 //!
 //! | call | reply |
 //! |---|---|

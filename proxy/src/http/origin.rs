@@ -1,12 +1,13 @@
 //! Whether a request that changes something comes from a web page that somebody happens to look at.
 //!
-//! A browser sends requests for any page to any address that its user reaches, so to a node on the user's own machine, too,
-//! where no password is asked for. What tells them apart:
+//! A browser sends requests for any page to any address that its user reaches, so to a node on the user's own
+//! machine, too, where no password is asked for. What tells them apart:
 //! * `Origin` and `Sec-Fetch-Site`, which a page cannot change: only a page of this very server is let through, and
 //!   programs, which send neither.
-//! * `Host`, which is the name in the page's own address: a page whose name was made to stand for this node's address (DNS
-//!   rebinding) is of the same origin for the browser. So the host must be an address, `localhost`, or a name that the configuration
-//!   gives a node. Who has the password may use any name: a browser has no password for a page's own name.
+//! * `Host`, which is the name in the page's own address: a page whose name was made to stand for this node's address
+//!   (DNS rebinding) is of the same origin for the browser. So the host must be an address, `localhost`, or a name
+//!   that the configuration gives a node. Who has the password may use any name: a browser has no password for a
+//!   page's own name.
 //! * `Content-Type`: JSON is what a page must ask for first, which is not answered; a form is sent without asking.
 
 use conf::ClusterConfig;

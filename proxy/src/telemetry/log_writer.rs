@@ -1,7 +1,7 @@
 //! Where log lines go: a thread of their own writes them, so that nobody who logs waits for a disk or a terminal.
 //!
-//! Lines wait in memory up to a bound; beyond it they are lost, and the log says how many were. An error is written before
-//! whoever logs it goes on, because the process may be about to end.
+//! Lines wait in memory up to a bound; beyond it they are lost, and the log says how many were. An error is written
+//! before whoever logs it goes on, because the process may be about to end.
 
 use std::io::{self, Write};
 use std::sync::Arc;

@@ -1,6 +1,6 @@
-//! Lines that are not ours and come again and again: openraft tells of every try to reach a member that is down, several
-//! times a second, for as long as that is down. The first ones are enough; that the member is down, and when it is back, is
-//! told by our own lines.
+//! Lines that are not ours and come again and again: openraft tells of every try to reach a member that is down,
+//! several times a second, for as long as that is down. The first ones are enough; that the member is down, and when
+//! it is back, is told by our own lines.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};

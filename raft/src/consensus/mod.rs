@@ -37,8 +37,8 @@ use crate::types::{NodeId, Raft, Vote};
 /// With up to this many voters, an entry that a new leader made this node truncate can never be committed: the two
 /// of them are a majority that has another entry in its place. With more, a third node could still bring it back.
 const VOTERS_WHERE_TRUNCATED_IS_GONE: usize = 3;
-/// A leader that no quorum has answered for this many times `raft.election_timeout_max` takes nothing on: the others have
-/// had the time to elect another one.
+/// A leader that no quorum has answered for this many times `raft.election_timeout_max` takes nothing on: the others
+/// have had the time to elect another one.
 const UNHEARD_TIMEOUTS: u32 = 2;
 
 /// See the module.
@@ -88,8 +88,8 @@ impl RaftConsensus {
         self.means.clock.next_ms()
     }
 
-    /// Proposes a batch behind all that were proposed before; what is answered ends with its outcome. `patience` is what it
-    /// may take longer than others.
+    /// Proposes a batch behind all that were proposed before; what is answered ends with its outcome. `patience` is
+    /// what it may take longer than others.
     async fn begin(&self, batch: Batch, patience: Duration) -> Boxed<'_, Outcome> {
         let (snapshots, truncations) =
             (self.means.snapshots.load(Ordering::Acquire), self.means.log.truncations());

@@ -22,8 +22,8 @@ const PIECES_UNDER_WAY: usize = 4;
 const TRANSFER_PAUSE: Duration = Duration::from_millis(10);
 
 impl RaftConsensus {
-    /// Proposes what is too large for one entry: its pieces, a few at a time, and when all of them are applied the entry
-    /// that has it take effect. Until that one is proposed it is not done, whatever becomes of the pieces.
+    /// Proposes what is too large for one entry: its pieces, a few at a time, and when all of them are applied the
+    /// entry that has it take effect. Until that one is proposed it is not done, whatever becomes of the pieces.
     pub(super) async fn upload(&self, groups: &[CommandBuffer], patience: Duration) -> Outcome {
         let _turn = self.uploading.lock().await;
         let total = groups.iter().map(|group| group.bytes().len() as u64).sum();
@@ -81,9 +81,9 @@ impl RaftConsensus {
         Outcome::NotDone
     }
 
-    /// What a piece is proposed under, once a transfer of leadership that may be under way has ended: nothing is proposed
-    /// during one, and it begins when all that was proposed is answered. None if this node leads no more, or if a
-    /// piece has failed.
+    /// What a piece is proposed under, once a transfer of leadership that may be under way has ended: nothing is
+    /// proposed during one, and it begins when all that was proposed is answered. None if this node leads no more, or
+    /// if a piece has failed.
     async fn may_propose(
         &self,
         under_way: &mut VecDeque<Boxed<'_, Outcome>>,

@@ -7,10 +7,10 @@
 //! ```text
 //! datagram := magic "krh2" | Beat (postcard) | tag (16 bytes)
 //! ```
-//! The tag is the first half of an HMAC-SHA256 over all before it, with a key derived from the cluster's secret and id. A
-//! datagram is for one incarnation of one node, and only newer reports count: one that is sent once more by somebody
-//! else says nothing, also not to a node that has been started again. So datagrams go to nobody but members whose incarnation
-//! is known, because they have told it on a connection, or others have who know them.
+//! The tag is the first half of an HMAC-SHA256 over all before it, with a key derived from the cluster's secret and
+//! id. A datagram is for one incarnation of one node, and only newer reports count: one that is sent once more by
+//! somebody else says nothing, also not to a node that has been started again. So datagrams go to nobody but members
+//! whose incarnation is known, because they have told it on a connection, or others have who know them.
 
 use std::net::SocketAddr;
 

@@ -4,9 +4,10 @@
 //! one direction), or if neither is answered but the datagrams of one arrive at the other (packets are lost in one
 //! direction, and so every answer is lost on one way or the other).
 //!
-//! A member lives if somebody who can be heard is answered by it, or hears it. One that lives, but not for
-//! everybody, is *partitioned*. Of one that nobody hears, only its own machine can tell that it is *dead*, by refusing
-//! connections; else it is *unreachable*, for a machine that is down and one that is cut off from all others look the same.
+//! A member lives if somebody who can be heard is answered by it, or hears it. One that lives, but not for everybody,
+//! is *partitioned*. Of one that nobody hears, only its own machine can tell that it is *dead*, by refusing
+//! connections; else it is *unreachable*, for a machine that is down and one that is cut off from all others look the
+//! same.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::Hash;

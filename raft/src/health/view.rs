@@ -98,8 +98,8 @@ pub struct HealthView {
     pub members: Vec<MemberHealth>,
     /// The links, by who asks and who is asked.
     pub links: Vec<LinkHealth>,
-    /// How far the log's time is ahead of what the members' wall clocks say together, in milliseconds; none if it is not
-    /// known.
+    /// How far the log's time is ahead of what the members' wall clocks say together, in milliseconds; none if it is
+    /// not known.
     pub log_time_skew_ms: Option<i64>,
 }
 

@@ -26,7 +26,8 @@ pub use quiet::Quiet;
 use slots::Slots;
 pub use slots::{Granted, Limits, Refusal, Slot};
 
-/// Connections that may wait to be accepted (Redis's `tcp-backlog`). The kernel takes no more than `net.core.somaxconn`.
+/// Connections that may wait to be accepted (Redis's `tcp-backlog`). The kernel takes no more than
+/// `net.core.somaxconn`.
 pub const BACKLOG: i32 = 511;
 
 /// The wait after an `accept` that failed: mostly there are no more file descriptors, and no connection that ends says

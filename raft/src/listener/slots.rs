@@ -1,7 +1,7 @@
 //! The places of a port: who has one, and who gives one up.
 //!
-//! One lock guards the table. It is taken when a connection comes and goes, and when it proves itself, which is once for
-//! a client and once for a request over HTTP.
+//! One lock guards the table. It is taken when a connection comes and goes, and when it proves itself, which is once
+//! for a client and once for a request over HTTP.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;

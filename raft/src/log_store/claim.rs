@@ -9,8 +9,8 @@ use super::extent::{Extent, Reach, ReadError};
 use super::options::Options;
 use crate::data_id::DataId;
 
-/// Makes sure that the log is the one that is meant, and all there, before anything is written to it; a new one is given
-/// its id.
+/// Makes sure that the log is the one that is meant, and all there, before anything is written to it; a new one is
+/// given its id.
 pub(super) fn identify(
     path: &Path,
     beside: &Path,

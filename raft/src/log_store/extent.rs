@@ -1,9 +1,10 @@
 //! How far the log has been, in a file of its own beside the log's directory.
 //!
-//! RocksDB cannot tell a log whose newest file was cut from one whose last record was being written when the machine went
-//! down, nor a directory that was emptied from a new one. So behind each sync of the log it is written here up to where it
-//! was synced, and with which vote. What is written here is a lower bound: it is written *behind* the log, and lowered,
-//! durably, *before* a truncation. A log that ends before it, or that has an older vote, was cut or is an older copy.
+//! RocksDB cannot tell a log whose newest file was cut from one whose last record was being written when the machine
+//! went down, nor a directory that was emptied from a new one. So behind each sync of the log it is written here up
+//! to where it was synced, and with which vote. What is written here is a lower bound: it is written *behind* the
+//! log, and lowered, durably, *before* a truncation. A log that ends before it, or that has an older vote, was cut or
+//! is an older copy.
 //!
 //! Nothing waits for this file to be on disk, but a truncation: a write into the system's cache survives the process,
 //! which is the common case, at the cost of a system call for each sync of the log. A power cut may take back what the

@@ -141,8 +141,8 @@ impl LogStore {
         (writes.load(Ordering::Relaxed), syncs.load(Ordering::Relaxed))
     }
 
-    /// How often the end of the log was cut off since it was opened. It is counted before openraft tells those who wait for
-    /// an entry there.
+    /// How often the end of the log was cut off since it was opened. It is counted before openraft tells those who
+    /// wait for an entry there.
     pub(crate) fn truncations(&self) -> u64 {
         self.shared.counters.truncations.load(Ordering::Acquire)
     }

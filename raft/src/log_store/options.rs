@@ -18,7 +18,8 @@ pub struct Options {
     pub durability: Durability,
     /// Bytes of recent entries kept in memory.
     pub cache_bytes: usize,
-    /// The most bytes that [`openraft::RaftLogReader::limited_get_log_entries`] answers, unless one entry alone has more.
+    /// The most bytes that [`openraft::RaftLogReader::limited_get_log_entries`] answers, unless one entry alone has
+    /// more.
     pub max_append_bytes: usize,
     /// Bytes that RocksDB collects before it writes a file. The write-ahead files stay below twice that.
     pub write_buffer_bytes: usize,

@@ -1,5 +1,5 @@
-//! Voters that have been silent for long, where they are to be removed by themselves. Off by default: a node that is away
-//! for maintenance comes back, and one that was removed does not.
+//! Voters that have been silent for long, where they are to be removed by themselves. Off by default: a node that is
+//! away for maintenance comes back, and one that was removed does not.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};

@@ -84,8 +84,8 @@ impl ConfigChangeManager {
         Ok(accepted.id)
     }
 
-    /// The node that a change would bring in, and where it is said to be, if that is to be looked at first. To be called on the
-    /// leader, before [`Self::accept`].
+    /// The node that a change would bring in, and where it is said to be, if that is to be looked at first. To be
+    /// called on the leader, before [`Self::accept`].
     pub(crate) async fn newcomer(&self, change: &Change) -> Result<Option<(NodeId, String)>, ChangeError> {
         let (Change::Add { raft, fresh: false, force: false, .. }
         | Change::Replace { raft, force: false, .. }) = change
@@ -229,8 +229,9 @@ impl ConfigChangeManager {
         self.raft.server_metrics().borrow().membership_config.membership().clone()
     }
 
-    /// The members as openraft's core knows them behind everything that it was asked for before: what is written back of
-    /// an older view would undo what was changed since. A change that is not answered in time may still be waiting there.
+    /// The members as openraft's core knows them behind everything that it was asked for before: what is written back
+    /// of an older view would undo what was changed since. A change that is not answered in time may still be waiting
+    /// there.
     async fn newest_members(&self) -> Result<Membership<NodeId, Peer>, ChangeError> {
         let ask = self.raft.with_raft_state(|state| state.membership_state.effective().membership().clone());
         match timeout(self.timeout(), ask).await {

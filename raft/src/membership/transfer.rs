@@ -4,15 +4,16 @@
 //! have heard runs. What ends a lease at once is a vote: so the leader, whose term is `T`,
 //!
 //! 1. takes nothing new on, answers what it has, and waits until the target has its whole log;
-//! 2. gives way, and has the voters give way, to the vote `T + 1` for the target, which is not committed: a vote without
-//!    a leader has no lease. From here on nobody leads; a voter that has given way refuses every append of term `T`;
+//! 2. gives way, and has the voters give way, to the vote `T + 1` for the target, which is not committed: a vote
+//!    without a leader has no lease. From here on nobody leads; a voter that has given way refuses every append of
+//!    term `T`;
 //! 3. asks the target to stand. It stands with that very vote, so that the voters have it on disk already.
 //!
-//! **Why it is safe.** To give way is to grant a vote to a candidate whose log is complete, before it asks. No rule of Raft
-//! is bent: the target still needs the grants of a quorum in `T + 1`, and who has given way grants nobody else in that
-//! term but a higher one, as ever. If the target is gone by then, the next timeout elects somebody. Reads that ask a
-//! quorum whether `T` still stands get a no from whoever has given way. The lease that reads may rest on is revoked before
-//! step 2, because the followers are released from their promises in it.
+//! **Why it is safe.** To give way is to grant a vote to a candidate whose log is complete, before it asks. No rule
+//! of Raft is bent: the target still needs the grants of a quorum in `T + 1`, and who has given way grants nobody
+//! else in that term but a higher one, as ever. If the target is gone by then, the next timeout elects somebody.
+//! Reads that ask a quorum whether `T` still stands get a no from whoever has given way. The lease that reads may
+//! rest on is revoked before step 2, because the followers are released from their promises in it.
 //!
 //! Requests of clients wait meanwhile: proposals stay in the queue, forwarded ones are sent again by their sender.
 

@@ -107,8 +107,8 @@ pub struct RaftNetworkClient {
     elections: Arc<Elections>,
     watermark: Arc<Watermark>,
     in_flight: Option<InFlight>,
-    /// The wait before the next snapshot, if the last one could not be sent: openraft begins its own waits anew with every
-    /// snapshot.
+    /// The wait before the next snapshot, if the last one could not be sent: openraft begins its own waits anew with
+    /// every snapshot.
     snapshot_wait: Duration,
 }
 

@@ -1,9 +1,9 @@
 //! How far the followers' logs are known to match this leader's, by what they have answered.
 //!
-//! openraft keeps the same for itself, and stops the node if a follower says that it lacks what it has once said to have. Such a
-//! follower has lost a part of its log, for instance because an older copy of its data directory was put back. The leader
-//! tells each follower with every append how far it knows it to be ([`wire`](super::wire)), so that the follower notices; and
-//! what a follower says against that does not reach openraft.
+//! openraft keeps the same for itself, and stops the node if a follower says that it lacks what it has once said to
+//! have. Such a follower has lost a part of its log, for instance because an older copy of its data directory was put
+//! back. The leader tells each follower with every append how far it knows it to be ([`wire`](super::wire)), so that
+//! the follower notices; and what a follower says against that does not reach openraft.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};

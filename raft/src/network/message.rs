@@ -56,8 +56,8 @@ pub(crate) enum Announced {
     Refused(String),
 }
 
-/// What a node tells one that starts: how it is itself, and what it knows of the other. A node that is still opening its
-/// data tells nothing: what it will turn out to be is not known, and it is waited for.
+/// What a node tells one that starts: how it is itself, and what it knows of the other. A node that is still opening
+/// its data tells nothing: what it will turn out to be is not known, and it is waited for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Introduction {
     /// The answering node's data directory.

@@ -280,8 +280,8 @@ impl Pool {
         Ok(())
     }
 
-    /// Whether a node is there that could be this member: that one itself, or one that knows the secret and belongs to no
-    /// cluster yet.
+    /// Whether a node is there that could be this member: that one itself, or one that knows the secret and belongs
+    /// to no cluster yet.
     pub(crate) async fn probe(&self, deadline: Instant) -> Result<(), CallError> {
         let stage = Stage::default();
         let met = timeout_at(deadline, self.meet(&stage)).await;

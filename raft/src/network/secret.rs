@@ -1,8 +1,8 @@
 //! Keys made from `cluster.secret`, and what proves that somebody has one.
 //!
-//! The secret itself is hashed once, into the root of all keys, and is not used again. Every other key, and every proof,
-//! is an HMAC-SHA256 over a label and its parts. Each of them goes in with its length before it, so that what is said
-//! under one label can never be taken for something else.
+//! The secret itself is hashed once, into the root of all keys, and is not used again. Every other key, and every
+//! proof, is an HMAC-SHA256 over a label and its parts. Each of them goes in with its length before it, so that what
+//! is said under one label can never be taken for something else.
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
@@ -39,8 +39,8 @@ impl Key {
         self.mac(label, parts).finalize().into_bytes().into()
     }
 
-    /// Whether `tag`, or as much of a tag as it is, is the proof for these parts. Takes as long for a near miss as for a
-    /// far one.
+    /// Whether `tag`, or as much of a tag as it is, is the proof for these parts. Takes as long for a near miss as
+    /// for a far one.
     pub(crate) fn verifies(&self, label: &str, parts: &[&[u8]], tag: &[u8]) -> bool {
         self.mac(label, parts).verify_truncated_left(tag).is_ok()
     }

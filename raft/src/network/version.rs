@@ -9,9 +9,9 @@
 //! for as long as it lasts; if there is none it ends, and both nodes say so. So a cluster can be upgraded node by node,
 //! as long as each step's range meets the one before.
 //!
-//! A later version's form of a body is chosen in [`wire`](super::wire), by [`Version::bodies`]: whoever encodes or decodes
-//! a body whose form has changed is given the connection's version. A node of the version before is imitated by the range
-//! `SPEAK_PEER_VERSIONS=1-1` in the environment, with debug assertions only.
+//! A later version's form of a body is chosen in [`wire`](super::wire), by [`Version::bodies`]: whoever encodes or
+//! decodes a body whose form has changed is given the connection's version. A node of the version before is imitated
+//! by the range `SPEAK_PEER_VERSIONS=1-1` in the environment, with debug assertions only.
 
 use std::fmt;
 

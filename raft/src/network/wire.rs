@@ -1,5 +1,6 @@
-//! The form of the bodies, in the version that a connection speaks ([`version`](super::version)). What carries entries or commands is framed by hand, so that they are neither copied
-//! nor parsed on the way; the rest is postcard.
+//! The form of the bodies, in the version that a connection speaks ([`version`](super::version)). What carries
+//! entries or commands is framed by hand, so that they are neither copied nor parsed on the way; the rest is
+//! postcard.
 //!
 //! ```text
 //! append  := vote | log id? prev | log id? commit | matched u64 | count u32 | entry frame * count  (see crate::codec)
@@ -36,9 +37,9 @@ const MATCHED: usize = 8;
 #[error("malformed body: {0}")]
 pub(crate) struct Malformed(pub(crate) String);
 
-/// An entry of a later leader than the one whose vote the request has. A leader that was deposed may read its successor's
-/// entries from its own log before it knows of them (openraft 0.9.25); under its own vote they would be taken for entries that it has
-/// replicated. Whatever comes before them in the log is checked by the entry itself.
+/// An entry of a later leader than the one whose vote the request has. A leader that was deposed may read its
+/// successor's entries from its own log before it knows of them (openraft 0.9.25); under its own vote they would be
+/// taken for entries that it has replicated. Whatever comes before them in the log is checked by the entry itself.
 pub(crate) fn newer_than_vote(rpc: &AppendEntriesRequest<TypeConfig>) -> Option<LogId> {
     let ids = rpc.entries.iter().map(|entry| entry.log_id).chain(rpc.prev_log_id);
     ids.into_iter().find(|id| id.leader_id > rpc.vote.leader_id)
@@ -52,8 +53,8 @@ pub(crate) struct Append {
     pub(crate) matched: u64,
 }
 
-/// Encodes everything but the entries of an append request, behind which come so many, to a follower whose log is known to
-/// match up to `matched`.
+/// Encodes everything but the entries of an append request, behind which come so many, to a follower whose log is
+/// known to match up to `matched`.
 pub(crate) fn append_header(
     version: Version,
     rpc: &AppendEntriesRequest<TypeConfig>,
@@ -72,8 +73,8 @@ pub(crate) fn append_header(
     out.freeze()
 }
 
-/// Decodes an append request; the entries' batches are slices of `body`. One with an entry that is newer than its vote is
-/// refused.
+/// Decodes an append request; the entries' batches are slices of `body`. One with an entry that is newer than its
+/// vote is refused.
 pub(crate) fn decode_append(version: Version, mut body: Bytes) -> Result<Append, Malformed> {
     let says_matched = match version.bodies() {
         Bodies::V1 => false,

@@ -6,15 +6,15 @@
 //! - a member that was removed is told so, and never comes back under its id;
 //! - who is known with another data directory has lost its own, and is refused. The membership says for every member
 //!   which data directory it has;
-//! - a leader that has applied an entry of its term has everything that was committed, if its quorum was made without this
-//!   node. That it was is certain when a majority of the voters, this node not counted, has spoken and none has seen a
-//!   later vote. If it has seen anything of this node's log, that is lost; else the node joins;
+//! - a leader that has applied an entry of its term has everything that was committed, if its quorum was made without
+//!   this node. That it was is certain when a majority of the voters, this node not counted, has spoken and none has
+//!   seen a later vote. If it has seen anything of this node's log, that is lost; else the node joins;
 //! - a new cluster is formed only when *every* member says that it has nothing and never had, and begins with the same.
 //!   Who is still opening its data has not said so: it is waited for;
 //! - else the node waits.
 //!
-//! The member with the lowest id writes the first membership, with the data directories that it was told. The others take
-//! part when they have heard the same, and wait for it.
+//! The member with the lowest id writes the first membership, with the data directories that it was told. The others
+//! take part when they have heard the same, and wait for it.
 //!
 //! The same holds for a node that was restored from a backup and has not been in a cluster since: its log begins at the
 //! backup's index instead of 0, and who restores a lost node once more is told so.

@@ -1,18 +1,18 @@
 //! When a node stands for election.
 //!
-//! openraft's own timer is off: it raises the term as soon as a follower has heard no leader for a while, and a node that
-//! comes back from a partition would depose a leader that is well. Here a node asks first, in a *pre-vote*: would you vote
-//! for me, if I stood with this log? The answer is no while the one that is asked leads or has a leader, or has more of
-//! the log. Only with a quorum of yeses the node stands, by openraft's own election. Asking changes nothing anywhere, so
-//! nothing rests on it but the peace: it is the election that decides.
+//! openraft's own timer is off: it raises the term as soon as a follower has heard no leader for a while, and a node
+//! that comes back from a partition would depose a leader that is well. Here a node asks first, in a *pre-vote*:
+//! would you vote for me, if I stood with this log? The answer is no while the one that is asked leads or has a
+//! leader, or has more of the log. Only with a quorum of yeses the node stands, by openraft's own election. Asking
+//! changes nothing anywhere, so nothing rests on it but the peace: it is the election that decides.
 //!
-//! The follower whose timer ends first may be one that lacks the newest entries. So a voter that is asked by a candidate
-//! whose log is shorter than its own, and has no leader, stands at once. The same if it meets such a candidate in an
-//! election.
+//! The follower whose timer ends first may be one that lacks the newest entries. So a voter that is asked by a
+//! candidate whose log is shorter than its own, and has no leader, stands at once. The same if it meets such a
+//! candidate in an election.
 //!
-//! A node that was removed, while it was away or before it had heard of the last step, cannot hear of it from the log any
-//! more. It hears of it here: from anybody who has applied its removal, because no id is ever used again. Learners ask
-//! for that alone.
+//! A node that was removed, while it was away or before it had heard of the last step, cannot hear of it from the log
+//! any more. It hears of it here: from anybody who has applied its removal, because no id is ever used again.
+//! Learners ask for that alone.
 //!
 //! What the node has promised to leaders is kept in [`crate::elections`].
 

@@ -6,8 +6,8 @@
 //! | empty | has an identity | is a member of that cluster |
 //! | empty | has none | is alone: it waits for `RAFT.CLUSTER INIT` or `JOIN` |
 //!
-//! The file `entry` is written before the identity, and is what a node goes by whose log is still empty when it is started
-//! again: a founder forms its cluster, and one that joined asks those that it joined before it takes part.
+//! The file `entry` is written before the identity, and is what a node goes by whose log is still empty when it is
+//! started again: a founder forms its cluster, and one that joined asks those that it joined before it takes part.
 
 use std::collections::HashMap;
 use std::io;

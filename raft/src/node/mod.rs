@@ -52,8 +52,9 @@ pub struct Node;
 
 impl Node {
     /// Starts a member on `adapter`, serving its peers on `raft_listener`. A node that has no data yet returns from
-    /// here once all members are up, or a leader has answered it. Without members in the configuration and without an identity in the data
-    /// directory the node belongs to no cluster, and waits to be the first of one or to join one.
+    /// here once all members are up, or a leader has answered it. Without members in the configuration and without an
+    /// identity in the data directory the node belongs to no cluster, and waits to be the first of one or to join
+    /// one.
     pub async fn start(
         config: impl Into<Live>,
         adapter: Arc<dyn Adapter>,

@@ -46,16 +46,16 @@ impl Opened {
         Ok(Self { log, state_machine, last: state.last_log_id, applied, origin: identity.origin })
     }
 
-    /// Whether the node has never been in a cluster. Nobody is ever elected in term 0: what was applied in it was restored
-    /// from a backup.
+    /// Whether the node has never been in a cluster. Nobody is ever elected in term 0: what was applied in it was
+    /// restored from a backup.
     fn is_empty(&self) -> bool {
         self.last.is_none()
             && self.log.current_vote().is_none_or(|vote| vote == Vote::default())
             && self.restored_at().is_some()
     }
 
-    /// The index behind which the log of a node begins that has never been in a cluster; none if something of a cluster was
-    /// applied.
+    /// The index behind which the log of a node begins that has never been in a cluster; none if something of a
+    /// cluster was applied.
     fn restored_at(&self) -> Option<u64> {
         self.applied.map_or(Some(0), |applied| (applied.leader_id.term == 0).then_some(applied.index))
     }
@@ -116,8 +116,8 @@ impl Opened {
         Ok(None)
     }
 
-    /// The members, as the storage and the log know them, or else the configuration. A storage may have lost what it has
-    /// applied last: the log has it, and with it who came in lately, and may lead.
+    /// The members, as the storage and the log know them, or else the configuration. A storage may have lost what it
+    /// has applied last: the log has it, and with it who came in lately, and may lead.
     async fn known_members(&self, how: &How) -> Result<Members, StartError> {
         let mark = self.state_machine.mark();
         let (next, end) = (index_after(self.applied), index_after(self.last));
@@ -134,8 +134,8 @@ fn index_after(id: Option<LogId>) -> u64 {
     id.map_or(0, |id| id.index + 1)
 }
 
-/// Opens the log that the identity names. A new one, or one from before logs had ids, is noted there. Answers the identity
-/// as it was, and whether the log is new, or can't be told from a new one.
+/// Opens the log that the identity names. A new one, or one from before logs had ids, is noted there. Answers the
+/// identity as it was, and whether the log is new, or can't be told from a new one.
 async fn open_log(data_dir: &Path, options: Options) -> Result<(LogStore, Identity, bool), StartError> {
     let data_dir = data_dir.to_owned();
     let opened = tokio::task::spawn_blocking(move || {

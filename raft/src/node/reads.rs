@@ -187,8 +187,8 @@ impl Reads {
 
     /// The read index, if this node's lease shows that it leads.
     fn leased(&self) -> Option<u64> {
-        // In this order: what anybody can have been shown by the time of the clock is at most the mark of before, unless
-        // another leads by then; and a vote for another is written down before it is given.
+        // In this order: what anybody can have been shown by the time of the clock is at most the mark of before,
+        // unless another leads by then; and a vote for another is written down before it is given.
         let (vote, index) = self.standing().ok()?;
         let (index, now) = (index?, boot_clock::now()?);
         let holds = self.lease.holds(vote, &self.leadership.voters(), now);
@@ -228,7 +228,8 @@ impl Reads {
         }
     }
 
-    /// The vote and the read index, if this node may lead reads now: no index until an entry of its own term is applied.
+    /// The vote and the read index, if this node may lead reads now: no index until an entry of its own term is
+    /// applied.
     fn standing(&self) -> Result<(Vote, Option<u64>), Refused> {
         let vote = self.log.current_vote().filter(|vote| vote.committed).ok_or(Refused::NotLeader)?;
         if vote.leader_id.node_id != self.id || self.leadership.route() != Route::Here {

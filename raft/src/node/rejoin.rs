@@ -1,10 +1,10 @@
 //! What the other members know of a node that has a log, before it takes part again.
 //!
-//! What the node has cannot tell it that all of it is an older copy: log, storage and identity of the same moment agree
-//! with each other. But a leader knows how far this node's log has been, and the membership which data directory it
-//! has. Who runs is asked once, and briefly: a restart waits for nobody who does not answer. A leader that could not be asked tells it
-//! with its first append ([`crate::network::matched`]). Where nobody knows more, as when all members are started at once, an
-//! older copy as a whole goes unnoticed.
+//! What the node has cannot tell it that all of it is an older copy: log, storage and identity of the same moment
+//! agree with each other. But a leader knows how far this node's log has been, and the membership which data
+//! directory it has. Who runs is asked once, and briefly: a restart waits for nobody who does not answer. A leader
+//! that could not be asked tells it with its first append ([`crate::network::matched`]). Where nobody knows more, as
+//! when all members are started at once, an older copy as a whole goes unnoticed.
 
 use std::time::Duration;
 

@@ -11,8 +11,8 @@
 //! again). A group whose deadline passes while it is still queued is not done, and nobody proposes it any more; once
 //! handed over it is unknown.
 //!
-//! **Another leader.** Nothing here waits for a leader that this node does not look to any more. The loop that hands groups
-//! over leaves any wait as soon as the route may have changed ([`Proposer::route_changed`]), and
+//! **Another leader.** Nothing here waits for a leader that this node does not look to any more. The loop that hands
+//! groups over leaves any wait as soon as the route may have changed ([`Proposer::route_changed`]), and
 //! [`Consensus::forward`] ends when its leader is lost.
 //!
 //! **Order.** A connection has one group under way at a time, so groups need no order among each other.
@@ -41,14 +41,14 @@ use queue::{Group, Queue, State};
 const MAX_FORWARDS: usize = 4;
 /// The wait before groups that were not done are proposed again; an election takes some of these.
 const RETRY_PAUSE: Duration = Duration::from_millis(15);
-/// A request without an answer for so long leaves its place among [`MAX_FORWARDS`] to the next one: it may have been lost
-/// on its way to a leader that is well.
+/// A request without an answer for so long leaves its place among [`MAX_FORWARDS`] to the next one: it may have been
+/// lost on its way to a leader that is well.
 const SLOT_PATIENCE: Duration = Duration::from_secs(1);
 
 /// A group of more bytes than this travels in pieces, beside all others.
 pub(crate) const LARGE: usize = 2 << 20;
-/// What a group may take longer for its size: the bytes that are written to every disk in a second at least, and the time
-/// for each argument.
+/// What a group may take longer for its size: the bytes that are written to every disk in a second at least, and the
+/// time for each argument.
 const BYTES_PER_SECOND: u64 = 4 << 20;
 const FOR_AN_ARGUMENT: Duration = Duration::from_micros(50);
 
@@ -154,8 +154,8 @@ pub(crate) struct Waiting {
 }
 
 impl Waiting {
-    /// Waits for the replies, until the deadline; what was handed over longer, while the storage is busy with what takes
-    /// long.
+    /// Waits for the replies, until the deadline; what was handed over longer, while the storage is busy with what
+    /// takes long.
     pub(crate) async fn answer(mut self) -> Result<Committed, ProposeError> {
         loop {
             match timeout_at(self.deadline, &mut self.answer).await {

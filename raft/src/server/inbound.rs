@@ -23,13 +23,15 @@ pub(crate) trait Inbound: Send + Sync + 'static {
     fn raft(&self) -> &Raft;
     /// The present vote, without asking openraft's core.
     fn vote(&self) -> Vote;
-    /// An error, and the node's end, if the leader with this vote knows this node's log to have been further than it is.
+    /// An error, and the node's end, if the leader with this vote knows this node's log to have been further than it
+    /// is.
     fn check_log(&self, leader: Vote, matched: u64) -> Result<(), ShorterLog>;
     /// What an asker that starts is told.
     fn introduction(&self, asker: NodeId) -> Introduction;
     /// Whether this node would vote for the asker.
     fn pre_vote(&self, asker: NodeId, question: &PreVote) -> PreVoteAnswer;
-    /// Proposes commands that a follower has forwarded, before their deadlines or not at all; never forwards them again.
+    /// Proposes commands that a follower has forwarded, before their deadlines or not at all; never forwards them
+    /// again.
     fn propose(&self, groups: Vec<Forwarded>) -> Boxed<'_, Proposed>;
     /// The read index, if this node leads; `by_lease`: the leader's lease is enough.
     fn read_index(&self, by_lease: bool) -> Boxed<'_, ReadIndexAnswer>;

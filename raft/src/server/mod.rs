@@ -100,8 +100,8 @@ impl Server {
         let _ = self.node.set(node);
     }
 
-    /// Has the server say this of its node to others that start, while it is not behind the listener. Only the first one
-    /// counts.
+    /// Has the server say this of its node to others that start, while it is not behind the listener. Only the first
+    /// one counts.
     pub(crate) fn introduce(&self, introduction: Introduction) {
         let _ = self.introduction.set(introduction);
     }

@@ -46,8 +46,8 @@ impl Keeper {
         Arc::clone(&self.shared.taken)
     }
 
-    /// Checks a file, which is synced, and makes it the newest snapshot, unless there is a newer one. Answers the file in
-    /// its new place.
+    /// Checks a file, which is synced, and makes it the newest snapshot, unless there is a newer one. Answers the
+    /// file in its new place.
     pub(crate) async fn keep(&self, file: Box<SnapshotFile>) -> Result<Box<SnapshotFile>, KeepError> {
         let shared = Arc::clone(&self.shared);
         shared.taken.fetch_add(1, Ordering::AcqRel);

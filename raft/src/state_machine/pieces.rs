@@ -27,8 +27,8 @@ pub(super) struct Pieces {
 }
 
 impl Pieces {
-    /// Reads back what is there of the upload that a mark names. The log may lack it, as that of a node that was restored
-    /// from a backup does: then the upload ends with the first entry of a new leader.
+    /// Reads back what is there of the upload that a mark names. The log may lack it, as that of a node that was
+    /// restored from a backup does: then the upload ends with the first entry of a new leader.
     pub(super) async fn of(mark: &Mark, log: &LogReader) -> Result<Self, StorageError> {
         let (mut pieces, mut log) = (Self::default(), log.clone());
         let (Some(upload), Some(applied)) = (mark.upload, mark.applied) else { return Ok(pieces) };
@@ -63,8 +63,8 @@ impl Pieces {
         self.is_stale |= self.assembly.take().is_some();
     }
 
-    /// Takes a batch; answers the commands to be run for it, if any. An error means that pieces are gone which the others
-    /// have.
+    /// Takes a batch; answers the commands to be run for it, if any. An error means that pieces are gone which the
+    /// others have.
     pub(super) fn take(
         &mut self,
         mark: &mut Mark,

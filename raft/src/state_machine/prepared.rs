@@ -16,8 +16,8 @@ pub(super) struct Prepared {
 }
 
 impl Prepared {
-    /// Makes a run of entries that come behind a mark, and takes the mark to the last of them. None of none. `pieces` is what
-    /// is there of the upload that the mark names.
+    /// Makes a run of entries that come behind a mark, and takes the mark to the last of them. None of none. `pieces`
+    /// is what is there of the upload that the mark names.
     pub(super) fn new(
         entries: Vec<Entry>,
         mark: &mut Mark,

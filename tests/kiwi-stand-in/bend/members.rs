@@ -1,5 +1,5 @@
-//! Members of sets and sorted sets: repeated ones that are counted twice, and what becomes of a key then; lost ones; and
-//! SCARD of nothing.
+//! Members of sets and sorted sets: repeated ones that are counted twice, and what becomes of a key then; lost ones;
+//! and SCARD of nothing.
 //!
 //! How many members a key has, a Kiwi keeps beside them and believes. When that is 0, the key is gone with all that it
 //! still has. When it is less, the key stays, empty or not, and takes no more members.

@@ -163,8 +163,8 @@ impl Client {
         }
     }
 
-    /// Calls whichever node it is connected to; none if it could connect to none. Whoever refuses or is lost is left for
-    /// the next node.
+    /// Calls whichever node it is connected to; none if it could connect to none. Whoever refuses or is lost is left
+    /// for the next node.
     pub fn call(&mut self, args: &[&str]) -> Option<Told> {
         let (node, mut connection) = self.open.take().or_else(|| self.connect())?;
         let invoked = self.shared.now();

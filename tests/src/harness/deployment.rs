@@ -1,7 +1,7 @@
 //! The nodes: processes in places that outlive them.
 //!
-//! A *slot* is a machine, so to speak: a network namespace, addresses, a disk, a clock. In it runs a *node*, with an id that
-//! is never used again; another one may come into its place.
+//! A *slot* is a machine, so to speak: a network namespace, addresses, a disk, a clock. In it runs a *node*, with an
+//! id that is never used again; another one may come into its place.
 
 use std::fs;
 use std::net::SocketAddr;

@@ -1,5 +1,5 @@
-//! What became of writes that were answered while links were cut or nodes stood still, once that is over: what was called
-//! not done is not there, and nothing appears that nobody waits for any more.
+//! What became of writes that were answered while links were cut or nodes stood still, once that is over: what was
+//! called not done is not there, and nothing appears that nobody waits for any more.
 
 use std::process::Command;
 use std::thread;
@@ -21,8 +21,8 @@ const BETWEEN: Duration = Duration::from_millis(10);
 /// How long a write is waited for.
 const PATIENCE: [(&str, &str); 1] = [("raft.request_timeout", "1s")];
 
-/// A write of each writer, each with a key of its own. They come one behind the other, so that the first ones fill all requests to
-/// the leader that there may be, and while none is answered.
+/// A write of each writer, each with a key of its own. They come one behind the other, so that the first ones fill
+/// all requests to the leader that there may be, and while none is answered.
 fn write_all(cluster: &Cluster, node: usize, name: &str) -> Vec<(String, Told)> {
     // They are connected before any writes: the writes are to come together.
     let clients: Vec<Connection> = (0..WRITERS).map(|_| connect(cluster, node)).collect();

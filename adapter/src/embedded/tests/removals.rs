@@ -64,8 +64,8 @@ fn the_write_after_the_thousandth_flushall_steps_over_no_more_than_that_after_th
         let ranges = store.tombstones().most();
         assert!(ranges < MOST_RANGES, "{ranges} range tombstones wait after {n} FLUSHALLs");
     }
-    // What was removed since the write buffer was written out last, which the bound on range tombstones sees to. Without
-    // it, it would be all that was ever removed: some 20,000 entries at the end.
+    // What was removed since the write buffer was written out last, which the bound on range tombstones sees to.
+    // Without it, it would be all that was ever removed: some 20,000 entries at the end.
     assert!(most < 4000, "{most} entries were walked over");
     assert_eq!(View::fixed(&store, 0).key_count().unwrap(), 0);
     assert_eq!(View::fixed(&store, 0).due_keys(u64::MAX - 1, 10).unwrap().len(), 0);

@@ -10,8 +10,8 @@ use super::super::failure::Failure;
 use super::super::status;
 use super::call::{Call, plain, print_json};
 
-/// How far ahead of the newest log entry the index lies that nodes are compared at: nothing where nobody writes, and more
-/// with each try, until the writes that come meanwhile do not overtake it before all are asked.
+/// How far ahead of the newest log entry the index lies that nodes are compared at: nothing where nobody writes, and
+/// more with each try, until the writes that come meanwhile do not overtake it before all are asked.
 const AHEAD: [u64; 6] = [0, 10, 100, 1_000, 10_000, 100_000];
 
 #[derive(Tabled)]

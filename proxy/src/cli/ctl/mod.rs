@@ -1,8 +1,8 @@
 //! `raft-proxy ctl`: what an operator asks of a cluster, from the shell.
 //!
-//! Every subcommand is one or a few commands on a node's client port (`RAFT.HELP` lists them), shown as a table or a line,
-//! or as JSON. Exit codes: 0 done; 1 it failed or was refused; 2 what was looked at is not well (`status`, `health`,
-//! `digest --all`); 64 the command line is wrong.
+//! Every subcommand is one or a few commands on a node's client port (`RAFT.HELP` lists them), shown as a table or a
+//! line, or as JSON. Exit codes: 0 done; 1 it failed or was refused; 2 what was looked at is not well (`status`,
+//! `health`, `digest --all`); 64 the command line is wrong.
 
 mod call;
 mod digest;

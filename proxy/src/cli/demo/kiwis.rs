@@ -1,4 +1,5 @@
-//! The demo's Kiwi processes: one beside each node, with its data, its configuration and its log in the node's directory.
+//! The demo's Kiwi processes: one beside each node, with its data, its configuration and its log in the node's
+//! directory.
 
 use std::fs;
 use std::net::TcpStream;

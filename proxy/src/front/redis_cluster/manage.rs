@@ -100,8 +100,8 @@ async fn forget(context: &Context<'_>, id: u64) -> Outcome<Reply> {
     Ok(Reply::OK)
 }
 
-/// `CLUSTER FAILOVER [FORCE | TAKEOVER]`: this node leads in the end. Nobody leads without a majority, so to take over is
-/// no more than to insist: it waits for somebody to hand leadership over, if nobody leads right now.
+/// `CLUSTER FAILOVER [FORCE | TAKEOVER]`: this node leads in the end. Nobody leads without a majority, so to take
+/// over is no more than to insist: it waits for somebody to hand leadership over, if nobody leads right now.
 async fn failover(context: &Context<'_>, map: &Map, insists: bool) -> Outcome<Reply> {
     if !map.is_led && !insists {
         return Err(Stop::text("ERR Master is down or failed, please use CLUSTER FAILOVER FORCE"));

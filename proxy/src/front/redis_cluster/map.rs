@@ -1,5 +1,5 @@
-//! The cluster as clients of Redis Cluster see it: one shard with all slots, the leader as its master, everybody else as
-//! replicas.
+//! The cluster as clients of Redis Cluster see it: one shard with all slots, the leader as its master, everybody else
+//! as replicas.
 
 use std::net::SocketAddr;
 

@@ -1,5 +1,5 @@
-//! What a batch's proposer is told when another leader takes its entry away. openraft, the log and the state machine are the
-//! real ones; the peers vote for this node and answer nothing else.
+//! What a batch's proposer is told when another leader takes its entry away. openraft, the log and the state machine
+//! are the real ones; the peers vote for this node and answer nothing else.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -1,10 +1,11 @@
 //! The Raft port's door: who has not proved yet that it is of this cluster, and who has.
 //!
-//! Whoever connects is a stranger until its [`handshake`] is done. Strangers have few places and little time, and a new one
-//! is never turned away for want of a place: it takes that of the oldest stranger of the address that has the most of them, one
-//! that has said nothing if there is one. So those who hold connections without a word stand in each other's way and in nobody else's, and
-//! a member, whose proof takes two round trips, comes through. A member's connections are counted by its id, apart from all
-//! others'. Who gives a wrong proof is shut out at once, and its address is answered later and later for a while.
+//! Whoever connects is a stranger until its [`handshake`] is done. Strangers have few places and little time, and a
+//! new one is never turned away for want of a place: it takes that of the oldest stranger of the address that has the
+//! most of them, one that has said nothing if there is one. So those who hold connections without a word stand in
+//! each other's way and in nobody else's, and a member, whose proof takes two round trips, comes through. A member's
+//! connections are counted by its id, apart from all others'. Who gives a wrong proof is shut out at once, and its
+//! address is answered later and later for a while.
 //!
 //! | module | what it says |
 //! |---|---|

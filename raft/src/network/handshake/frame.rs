@@ -7,8 +7,8 @@ use crate::network::credentials::{Claim, Verdict};
 use crate::network::secret::{TAG_BYTES, Tag};
 use crate::network::version::Versions;
 
-/// What both sides say first. A server of HTTP or of the Redis protocol, called by mistake, takes it for a line and answers
-/// with an error, which tells what it is.
+/// What both sides say first. A server of HTTP or of the Redis protocol, called by mistake, takes it for a line and
+/// answers with an error, which tells what it is.
 pub(crate) const MAGIC: &[u8; 16] = b"KIWI-RAFT PEER\r\n";
 const NONCE_BYTES: usize = 32;
 /// Bytes of the first frame.

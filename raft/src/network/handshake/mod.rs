@@ -7,21 +7,24 @@
 //! claim     := node u64 | target u64 | length u8 | cluster | proof ->
 //!           <- welcome := verdict u8 | node u64 | length u8 | cluster | proof
 //! ```
-//! All numbers are little-endian; a nonce and a proof have 32 bytes each. `chosen` is 0, and the rest of the challenge zero,
-//! where no version is spoken by both. This first exchange has the same form in all versions.
+//! All numbers are little-endian; a nonce and a proof have 32 bytes each. `chosen` is 0, and the rest of the
+//! challenge zero, where no version is spoken by both. This first exchange has the same form in all versions.
 //!
 //! The connection's key is derived from the secret and all of hello and challenge but the proof, so it is new for each
 //! connection and depends on both nonces and on what was negotiated. The listener's proof is over nothing else, the
 //! caller's over its claim, and the one of the welcome over the claim and the welcome. Each has a label of its own. So:
 //!
 //! * The secret is never sent, and what was sent once proves nothing on another connection.
-//! * Whoever is called without knowing the secret learns a nonce, and nothing that depends on the secret: the listener proves
-//!   itself first. A listener gives one proof to whoever calls, from which a weak secret could be guessed; see `SECURITY.md`.
-//! * A proof that is handed back to its author, or on to another node, proves nothing: the direction is in its label, and the
-//!   ids of both nodes and the cluster are in the claim. A caller that is led to another node than it means is told so.
+//! * Whoever is called without knowing the secret learns a nonce, and nothing that depends on the secret: the
+//!   listener proves itself first. A listener gives one proof to whoever calls, from which a weak secret could be
+//!   guessed; see `SECURITY.md`.
+//! * A proof that is handed back to its author, or on to another node, proves nothing: the direction is in its label,
+//!   and the ids of both nodes and the cluster are in the claim. A caller that is led to another node than it means
+//!   is told so.
 //! * Nobody can talk two nodes into an older version than the newest that both speak.
 //!
-//! What it does not do: after it, plain TCP. Who can change packets between two nodes can read and change what they say.
+//! What it does not do: after it, plain TCP. Who can change packets between two nodes can read and change what they
+//! say.
 
 mod error;
 mod frame;
@@ -67,8 +70,8 @@ impl Keys {
     }
 }
 
-/// The caller's side: proves that `me` knows the secret, and has whoever is there prove the same, in that order reversed.
-/// Answers whom it has met, whether or not that one wants to speak to it.
+/// The caller's side: proves that `me` knows the secret, and has whoever is there prove the same, in that order
+/// reversed. Answers whom it has met, whether or not that one wants to speak to it.
 pub(crate) async fn call<S>(stream: &mut S, me: &Credentials, target: NodeId) -> Result<Met, HandshakeError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -105,8 +108,8 @@ pub(crate) struct Proven {
     pub(crate) version: Version,
 }
 
-/// The listener's side: proves that `me` knows the secret, and has whoever calls prove the same. `greeted` is called as soon
-/// as the caller has shown that it speaks as nodes do.
+/// The listener's side: proves that `me` knows the secret, and has whoever calls prove the same. `greeted` is called
+/// as soon as the caller has shown that it speaks as nodes do.
 pub(crate) async fn answer<S>(
     stream: &mut S,
     me: &Credentials,

@@ -6,9 +6,9 @@
 //!           answer  := 0x00 * n | 0x01 | SnapshotResponse (postcard)
 //! ```
 //! A transfer that breaks off leaves what has arrived. The sender asks first how much of the very same file that is,
-//! and goes on behind it. The same file has the same sender, log id, length and *seal*: a checksum of its ends, of which
-//! the last holds the digest of all content. Whoever installs it verifies the checksums and the digest of the whole
-//! anyway. Unfinished files do not outlive the process, nor ten minutes in which nobody goes on.
+//! and goes on behind it. The same file has the same sender, log id, length and *seal*: a checksum of its ends, of
+//! which the last holds the digest of all content. Whoever installs it verifies the checksums and the digest of the
+//! whole anyway. Unfinished files do not outlive the process, nor ten minutes in which nobody goes on.
 //!
 //! Installing may take long after the last byte has arrived: until it is done the receiver sends a zero byte every
 //! second. So both ways, ten seconds without a byte mean that the other side is gone.

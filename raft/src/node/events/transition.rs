@@ -1,5 +1,5 @@
-//! What has happened between two looks at a node's standing. A look may miss what was there only for a moment: that a new
-//! leader stood for election first is known all the same.
+//! What has happened between two looks at a node's standing. A look may miss what was there only for a moment: that a
+//! new leader stood for election first is known all the same.
 
 use openraft::ServerState;
 

@@ -1,9 +1,9 @@
 //! Where the members are reached, kept true.
 //!
-//! The membership says for every member where the other nodes and where clients reach it. A member that finds itself described
-//! otherwise than it describes itself tells the leader, which commits the change. So every node knows all addresses, and
-//! an address that has changed is followed: its node comes up, finds the others where they were, and tells.
-//! What it may change is its own description: nobody gains or loses a vote by it.
+//! The membership says for every member where the other nodes and where clients reach it. A member that finds itself
+//! described otherwise than it describes itself tells the leader, which commits the change. So every node knows all
+//! addresses, and an address that has changed is followed: its node comes up, finds the others where they were, and
+//! tells. What it may change is its own description: nobody gains or loses a vote by it.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;

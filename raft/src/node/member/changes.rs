@@ -21,8 +21,8 @@ impl Member {
         request::at_leader(&self.leadership, timeout, question, || self.take_on(change)).await
     }
 
-    /// Takes a change on, as the leader. A node that is named by its address must be there first, and know the secret: a
-    /// typing error is told, and changes nothing. Whoever is there learns a nonce.
+    /// Takes a change on, as the leader. A node that is named by its address must be there first, and know the
+    /// secret: a typing error is told, and changes nothing. Whoever is there learns a nonce.
     pub(super) async fn take_on(&self, change: &Change) -> Result<NodeId, ChangeError> {
         if let Some((id, raft)) = self.manager.newcomer(change).await? {
             let probed = self.peers.probe(id, &raft, Instant::now() + PROBE_TIMEOUT).await;

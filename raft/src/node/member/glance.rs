@@ -1,9 +1,9 @@
 //! What clients are told of the cluster at once: who leads and who can be reached, as it is now.
 //!
-//! A follower believes in a leader that has died until its election timer ends. A client that asks where to go in that time must
-//! not be sent to the dead one again and again. So a node that is asked for the cluster's map asks all members, briefly, and
-//! what it learns counts against a leader from which nothing has come since. A leader that is in doubt is not named:
-//! commands are taken on here, and go to whoever leads in the end.
+//! A follower believes in a leader that has died until its election timer ends. A client that asks where to go in
+//! that time must not be sent to the dead one again and again. So a node that is asked for the cluster's map asks all
+//! members, briefly, and what it learns counts against a leader from which nothing has come since. A leader that is
+//! in doubt is not named: commands are taken on here, and go to whoever leads in the end.
 
 use std::sync::PoisonError;
 use std::time::Duration;

@@ -1,14 +1,15 @@
 //! What a node tells one that starts: how it is itself, and what it knows of the other.
 //!
-//! A node that is still opening its data answers nothing here: what it will turn out to be is not known, and it is waited for.
+//! A node that is still opening its data answers nothing here: what it will turn out to be is not known, and it is
+//! waited for.
 
 use super::Member;
 use crate::network::message::{Asker, Introduction, Stage};
 use crate::state_machine::Mark;
 use crate::types::{LogId, NodeId};
 
-/// Whether a log holds nothing that was ever proposed. Nobody is elected in term 0: what is of it is what a cluster begins
-/// with.
+/// Whether a log holds nothing that was ever proposed. Nobody is elected in term 0: what is of it is what a cluster
+/// begins with.
 pub(super) fn is_beginning(last: Option<LogId>) -> bool {
     last.is_none_or(|last| last.leader_id.term == 0)
 }

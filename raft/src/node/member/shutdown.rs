@@ -1,5 +1,5 @@
-//! How a member leaves for a while: it answers what it has taken on, gives up leading, and closes its storage. And how it
-//! gives up leading alone, when its storage cannot be used.
+//! How a member leaves for a while: it answers what it has taken on, gives up leading, and closes its storage. And
+//! how it gives up leading alone, when its storage cannot be used.
 //!
 //! Leadership goes to the follower that is furthest, by a [transfer](crate::membership::transfer).
 

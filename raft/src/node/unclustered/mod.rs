@@ -1,6 +1,6 @@
-//! A node that is no member of its cluster yet. Either it has none, until `RAFT.CLUSTER INIT` makes it the first of one,
-//! or `JOIN`, or the seeds of its configuration, bring it into one. Or it has one, and is on its way into it: it opens
-//! its log, and an empty one waits for the other members. From then on it is a [`Member`].
+//! A node that is no member of its cluster yet. Either it has none, until `RAFT.CLUSTER INIT` makes it the first of
+//! one, or `JOIN`, or the seeds of its configuration, bring it into one. Or it has one, and is on its way into it: it
+//! opens its log, and an empty one waits for the other members. From then on it is a [`Member`].
 //!
 //! It answers clients from the first moment on: what it is, and at once that it cannot serve.
 

@@ -108,8 +108,8 @@ fn set(operations: &[&CollectionOperation], members: &[String]) -> Result<(), St
     Ok(())
 }
 
-/// Whether a member may be absent and may be present, after these calls of one client. An unknown one may be done at any
-/// time from then on.
+/// Whether a member may be absent and may be present, after these calls of one client. An unknown one may be done at
+/// any time from then on.
 fn possible_ends(operations: &[&CollectionOperation]) -> Result<[bool; 2], String> {
     let mut operations = operations.to_vec();
     operations.sort_by_key(|operation| operation.invoked);

@@ -1,7 +1,7 @@
 //! Keys live as long as they were told to: not shorter, and not longer.
 //!
-//! Every key is set once, with a time to live, and read by others. The time counts from when the write was ordered, which
-//! is between its sending and its answer. `slack` is what clocks, elections and the machine may add or take.
+//! Every key is set once, with a time to live, and read by others. The time counts from when the write was ordered,
+//! which is between its sending and its answer. `slack` is what clocks, elections and the machine may add or take.
 
 use std::collections::HashMap;
 use std::time::Duration;

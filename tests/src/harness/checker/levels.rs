@@ -1,9 +1,9 @@
 //! What each level of reads promises, by arithmetic on a counter.
 //!
-//! A writer increments a counter, so its values say how old a read is. At `linearizable` and `lease` a read is not below
-//! what was acknowledged before it began, at `bounded` not below what was acknowledged the bound before, at `session`
-//! not below what the session has written or read. At every level it is not above what was asked for by then: nobody
-//! reads what nobody wrote.
+//! A writer increments a counter, so its values say how old a read is. At `linearizable` and `lease` a read is not
+//! below what was acknowledged before it began, at `bounded` not below what was acknowledged the bound before, at
+//! `session` not below what the session has written or read. At every level it is not above what was asked for by
+//! then: nobody reads what nobody wrote.
 
 use std::collections::HashMap;
 use std::time::Duration;

@@ -1,9 +1,9 @@
 //! Linearizability of registers, one for each key.
 //!
-//! The search is Wing and Gong's, with Lowe's memory of what was tried: it puts one call after the other in an order that
-//! keeps real time, follows the register's value, and goes back where a reply does not fit. What was put in order and
-//! the value then reached are remembered, so that no such pair is explored twice.
-//! (G. Lowe, "Testing for linearizability", 2017, section 3.)
+//! The search is Wing and Gong's, with Lowe's memory of what was tried: it puts one call after the other in an order
+//! that keeps real time, follows the register's value, and goes back where a reply does not fit. What was put in
+//! order and the value then reached are remembered, so that no such pair is explored twice. (G. Lowe, "Testing for
+//! linearizability", 2017, section 3.)
 //!
 //! A call of unknown outcome may be put anywhere behind its beginning, or nowhere.
 
@@ -247,8 +247,8 @@ impl<'a> Search<'a> {
     }
 }
 
-/// The beginnings and ends of calls in the order of time. At the same instant all begin before any ends: then more orders
-/// are allowed. Without an outcome a call ends behind everything.
+/// The beginnings and ends of calls in the order of time. At the same instant all begin before any ends: then more
+/// orders are allowed. Without an outcome a call ends behind everything.
 fn events(operations: &[&RegisterOperation]) -> Vec<Event> {
     let mut sides: Vec<(bool, std::time::Duration, bool, usize)> = Vec::new();
     for (number, operation) in operations.iter().enumerate() {

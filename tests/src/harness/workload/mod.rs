@@ -1,4 +1,5 @@
-//! The clients. What each of them asks, one call after the other, is drawn from the seed, the round and its number alone.
+//! The clients. What each of them asks, one call after the other, is drawn from the seed, the round and its number
+//! alone.
 //!
 //! | module | what its clients do | judged by |
 //! |---|---|---|

@@ -38,8 +38,8 @@ const SPILL_BYTES: usize = 16 * 1024 * 1024;
 /// Approximate memory overhead of an effect, bytes.
 const OVERHEAD: usize = 64;
 /// Up to so many entries are deleted one by one. Every range tombstone is looked at by later reads until the write
-/// buffers are flushed, so they are flushed for every hundred or so of these ([`tombstones`](crate::embedded::db::tombstones)): that must be worth
-/// while.
+/// buffers are flushed, so they are flushed for every hundred or so of these
+/// ([`tombstones`](crate::embedded::db::tombstones)): that must be worth while.
 const FEW: u64 = 512;
 
 type Pending = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
