@@ -402,10 +402,11 @@ mod tests {
 
     #[test]
     fn a_report_that_was_long_on_its_way_sets_no_time_back_and_a_time_that_is_ahead_is_corrected() {
-        let said = |log| BTreeMap::from([(1, ClockReport { wall: START, log: Some(START + log) })]);
+        let said =
+            |now, log| BTreeMap::from([(1, ClockReport { wall: START + now, log: Some(START + log) })]);
         let mut state = State::default();
         let mut hear = |monotonic, log| {
-            state.heard(2, Some(1), &said(log), right(monotonic));
+            state.heard(2, Some(1), &said(monotonic, log), right(monotonic));
             millis(state.reading(right(monotonic)))
         };
         assert_eq!(hear(secs(1), secs(1)), ms(secs(1)));
