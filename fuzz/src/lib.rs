@@ -20,13 +20,24 @@ use adapter::{Reply, Stop};
 use bytes::Bytes;
 use raft_proxy::resp::{ProtocolError, RequestLimits, RequestParser, Requests};
 
-/// All targets: the name, the target, its seeds.
-pub const TARGETS: &[(&str, fn(&[u8]), fn() -> Vec<Vec<u8>>)] = &[
-    ("request", request, request_seeds),
-    ("batch", batch, batch_seeds),
-    ("append", append, append_seeds),
-    ("snapshot", snapshot, snapshot_seeds),
-    ("rdb", rdb, rdb_seeds),
+/// What is given any bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Target {
+    /// Its name.
+    pub name: &'static str,
+    /// Takes some bytes.
+    pub run: fn(&[u8]),
+    /// What a fuzzer begins with.
+    pub seeds: fn() -> Vec<Vec<u8>>,
+}
+
+/// All targets.
+pub const TARGETS: &[Target] = &[
+    Target { name: "request", run: request, seeds: request_seeds },
+    Target { name: "batch", run: batch, seeds: batch_seeds },
+    Target { name: "append", run: append, seeds: append_seeds },
+    Target { name: "snapshot", run: snapshot, seeds: snapshot_seeds },
+    Target { name: "rdb", run: rdb, seeds: rdb_seeds },
 ];
 
 /// What a stranger may send before it is refused.
