@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{JoinHandle, sleep};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::Fault;
 use crate::harness::deployment::Deployment;
@@ -14,6 +14,9 @@ use crate::harness::failure::{Failure, Result};
 
 /// Between two attempts to fill what has become free.
 const POLL: Duration = Duration::from_millis(20);
+
+/// For so long after there is room again, a node may end of what has failed before.
+const MAY_END: Duration = Duration::from_secs(1);
 
 /// A file takes all that is free on a node's disk, and all that becomes free.
 pub(super) struct Full {
@@ -88,7 +91,12 @@ impl Fault for Full {
             *storage = None;
             deployment.launch_storage(slot)?;
         }
-        let ended = deployment.sidecar(slot)?.ended();
+        // A node whose storage has failed may take a moment to end.
+        let (mut ended, since) = (None, Instant::now());
+        deployment.until("a node whose disk was full to go on, or to end", |deployment| {
+            ended = deployment.sidecar(slot).ok().and_then(|sidecar| sidecar.ended());
+            ended.is_some() || (since.elapsed() > MAY_END && deployment.status(slot).is_some())
+        })?;
         let went =
             ended.map_or_else(|| "the node went on".to_owned(), |status| format!("the node ended: {status}"));
         if ended.is_some() {
