@@ -73,12 +73,16 @@ impl Bench {
         self.redis2.call(&call(&[b"FLUSHALL"]));
         let due = self.storages[0].due_keys(now_ms(), usize::MAX).into_iter().map(|key| key.to_vec());
         let due: Call = [b"RAFT.EXPIRE".to_vec()].into_iter().chain(due).collect();
-        let keys = ask(&*self.storages[0])(&call(&[b"KEYS", b"*"]));
-        let keys = keys.items().into_iter().filter_map(|key| key.bytes().map(<[u8]>::to_vec));
-        let keys: Call = [b"DEL".to_vec()].into_iter().chain(keys.collect::<Vec<_>>()).collect();
+        let mut keys: Call = vec![b"DEL".to_vec()];
+        for storage in &self.storages {
+            let there = ask(&**storage)(&call(&[b"KEYS", b"*"]));
+            keys.extend(there.items().into_iter().filter_map(|key| key.bytes().map(<[u8]>::to_vec)));
+        }
+        // Not compared: what a case has found to differ is told, and would only differ once more here.
         for call in [due, keys] {
-            if call.len() > 1 {
-                self.apply(&call, 0).unwrap();
+            let now_ms = now_ms();
+            for storage in self.storages.iter_mut().filter(|_| call.len() > 1) {
+                storage.apply(&call, now_ms, 0);
             }
         }
     }
