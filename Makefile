@@ -11,6 +11,7 @@ DEMO ?= --nodes 3 --port 6400
 BENCH ?=
 PROVE ?=
 FUZZ ?= 60
+FUZZ_TARGETS = request batch append snapshot rdb
 
 .PHONY: help demo build test unit lint proof prove fuzz bench deny python node deps-build deps-test deps-bench
 
@@ -74,8 +75,10 @@ prove: deps-test
 # The crates of this repository are compiled once more, with counters; RocksDB is not. What was found is in the directory
 # that is named, for FUZZ seconds for each target, and is there the next time.
 fuzz: deps-build
-	RUSTC_WORKSPACE_WRAPPER=$(CURDIR)/scripts/fuzz-rustc cargo build --profile bench --locked --package fuzz --features fuzzer
-	@for target in request batch append snapshot rdb; do \
+	cargo build --profile bench --locked --package fuzz --bin fuzz-seeds
+	RUSTC_WORKSPACE_WRAPPER=$(CURDIR)/scripts/fuzz-rustc cargo build --profile bench --locked --package fuzz \
+	  --features fuzzer $(foreach target,$(FUZZ_TARGETS),--bin fuzz-$(target))
+	@for target in $(FUZZ_TARGETS); do \
 	  corpus=$(CARGO_TARGET_DIR)/fuzz/$$target; \
 	  $(CARGO_TARGET_DIR)/release/fuzz-seeds $$target $$corpus && echo "$$target: $$corpus" && \
 	  $(CARGO_TARGET_DIR)/release/fuzz-$$target -max_total_time=$(FUZZ) -rss_limit_mb=2048 -artifact_prefix=$$corpus- $$corpus \
