@@ -118,6 +118,10 @@ pub trait Adapter: Send + Sync + 'static {
     /// of it and the last batch's time are hidden.
     async fn read(&self, args: Vec<Bytes>, now_ms: u64) -> ReadOutcome;
 
+    /// Runs reading commands on one view of the content, which no write changes meanwhile; one outcome for each, in their
+    /// order. `now_ms` is as for [`Self::read`].
+    async fn read_together(&self, calls: Vec<Vec<Bytes>>, now_ms: u64) -> Vec<ReadOutcome>;
+
     /// Whether a read may have to wait for another process: then it pays to begin several at once.
     fn reads_wait(&self) -> bool {
         false

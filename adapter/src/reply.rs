@@ -83,6 +83,22 @@ impl Reply {
         matches!(self, Self::Error(_))
     }
 
+    /// About how many bytes it takes, on the wire and in memory; never less than on the wire.
+    pub fn size(&self) -> usize {
+        match self {
+            Self::Bulk(bytes) | Self::Verbatim(bytes) => bytes.len() + 16,
+            Self::Status(text) | Self::Error(text) => text.len() + 3,
+            Self::Array(items) | Self::Set(items) | Self::Push(items) => {
+                items.iter().map(Self::size).fold(16, usize::saturating_add)
+            }
+            Self::Map(entries) | Self::Pairs(entries) => {
+                let size = |(key, value): &(Self, Self)| 4 + key.size() + value.size();
+                entries.iter().map(size).fold(16, usize::saturating_add)
+            }
+            _ => 32,
+        }
+    }
+
     /// The reply for a command that stopped, or the storage error that no client can be told as a reply of the
     /// command. `Pending` has no reply: the caller must have run the command again.
     pub fn from_stop(stop: Stop) -> Self {

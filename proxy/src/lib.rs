@@ -47,5 +47,6 @@ pub mod shared;
 pub mod sources;
 pub mod stats;
 pub mod telemetry;
+mod transaction;
 
 pub use server::Server;

@@ -4,6 +4,7 @@ use conf::{ClusterConfig, Consistency};
 use raft::backup::Hold;
 
 use crate::resp::Protocol;
+use crate::transaction::Transaction;
 
 /// The state that commands of the connection itself change.
 pub struct Session {
@@ -29,6 +30,8 @@ pub struct Session {
     pub seen: u64,
     /// The index of its last write that was acknowledged; 0 for none.
     pub written: u64,
+    /// What it has queued since `MULTI`.
+    pub(crate) transaction: Option<Box<Transaction>>,
 }
 
 impl Session {
@@ -46,6 +49,7 @@ impl Session {
             consistency: config.default_consistency(),
             seen: 0,
             written: 0,
+            transaction: None,
         }
     }
 

@@ -86,6 +86,19 @@ const INPUTS: &[&str] = &[
     "client kill type master skipme no addr 1.1.1.1:1\r\nclient kill user default type normal laddr 1.1.1.1:1\r\n",
     "client list type foo\r\nclient list id x\r\nclient list id 99999\r\nclient list type replica\r\nclient list x\r\n",
     "client no-evict foo\r\nclient no-evict on\r\nclient no-evict off\r\n",
+    // Transactions.
+    "multi\r\nset a 1\r\nincr a\r\nget a\r\nlpush a x\r\nget none\r\nblah\r\nexec\r\nget a\r\n",
+    "multi\r\nset a 1\r\nincr a\r\nget a\r\nlpush a x\r\nget none\r\nexec\r\nget a\r\nexec\r\ndel a\r\n",
+    "exec\r\ndiscard\r\nmulti x\r\nmulti\r\nmulti\r\nexec\r\nexec x\r\nmulti\r\nset b 1\r\nexec x\r\nget b\r\nexec\r\n",
+    "multi\r\nget\r\nexec\r\nmulti\r\nset b 1\r\ndiscard\r\nget b\r\nmulti\r\nclient\r\nset b 1\r\nexec\r\nget b\r\n",
+    "multi\r\nping\r\nset b 2\r\necho hi\r\nget b\r\nselect 0\r\nselect 99\r\nclient getname\r\ndbsize\r\nexec\r\ndel b\r\n",
+    "multi\r\nincr b\r\nreset\r\nexec\r\nget b\r\nmulti\r\nincr b\r\nquit\r\n",
+    "multi\r\nhset h f 1\r\nhincrbyfloat h f 0.5\r\nhgetall h\r\nzadd z 1.5 m\r\nzrange z 0 -1 withscores\r\nsmembers s\r\n\
+     exec\r\ndel h z\r\n",
+    "client reply skip\r\nmulti\r\nset c 1\r\nget c\r\nexec\r\ndel c\r\n",
+    "set d 1 px 100000\r\nmulti\r\nexists d\r\npersist d\r\nttl d\r\nflushall\r\nexists d\r\nexec\r\n",
+    "*1\r\n$5\r\nMULTI\r\n*3\r\n$3\r\nSET\r\n$1\r\ne\r\n$2\r\n\r\n\r\n*1\r\n$4\r\nEXEC\r\nget e\r\ndel e\r\n",
+    "multi\r\nset e 1\r\n*x\r\n",
     // The server.
     "config set foo bar\r\nconfig set maxclients abc\r\nconfig set maxclients 0\r\nconfig set timeout -1\r\n",
     "config set timeout 1 timeout 2\r\nconfig set a b c\r\nconfig set proto-max-bulk-len foo\r\n",

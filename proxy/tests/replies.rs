@@ -7,7 +7,7 @@ use std::io::IoSlice;
 use adapter::Reply;
 use bytes::Bytes;
 use raft_proxy::resp::output::SLICES;
-use raft_proxy::resp::reply::{encode, size};
+use raft_proxy::resp::reply::encode;
 use raft_proxy::resp::{Output, Protocol};
 use redis_protocol::resp2::decode::decode as decode2;
 use redis_protocol::resp3::decode::complete::decode as decode3;
@@ -29,7 +29,7 @@ fn drain(mut output: Output, step: usize) -> Vec<u8> {
 fn written(reply: &Reply, protocol: Protocol) -> String {
     let mut output = Output::default();
     encode(reply, protocol, &mut output);
-    assert!(size(reply) + 8 >= output.len() || output.len() < 64, "{reply:?}");
+    assert!(reply.size() + 8 >= output.len() || output.len() < 64, "{reply:?}");
     String::from_utf8(drain(output, 7)).unwrap()
 }
 

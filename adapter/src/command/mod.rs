@@ -127,9 +127,47 @@ pub fn read(keyspace: &dyn Keyspace, args: &[&[u8]], seed: u64) -> Outcome<Reply
     }
 }
 
+/// Bytes that the replies to reading commands may have which run together: those of one log entry, or of one transaction. All
+/// are in memory before the first is written.
+const MOST_READ_BYTES: usize = 512 << 20;
+
+/// Room for the replies to reading commands that run together.
+#[derive(Debug)]
+pub struct ReadRoom(usize);
+
+impl Default for ReadRoom {
+    fn default() -> Self {
+        Self(MOST_READ_BYTES)
+    }
+}
+
+impl ReadRoom {
+    /// The reply, if there is room for it; else an error in its place.
+    pub fn take(&mut self, reply: Reply) -> Outcome<Reply> {
+        let left = self.0.checked_sub(reply.size());
+        self.0 = left.ok_or(Stop::text("ERR transactions read more than 512 MB at once"))?;
+        Ok(reply)
+    }
+}
+
+/// Runs a command of a log entry, reading or writing; the replies to those that read share a room.
+pub fn run_in_entry(
+    keyspace: &mut dyn KeyspaceMut,
+    args: &[&[u8]],
+    seed: u64,
+    room: &mut ReadRoom,
+) -> Outcome<Reply> {
+    let spec = resolve(args)?;
+    let reply = run(keyspace, spec, args, seed)?;
+    if matches!(spec.handler, Handler::Read(_)) { room.take(reply) } else { Ok(reply) }
+}
+
 /// Runs a reading or a writing command.
 pub fn write(keyspace: &mut dyn KeyspaceMut, args: &[&[u8]], seed: u64) -> Outcome<Reply> {
-    let spec = resolve(args)?;
+    run(keyspace, resolve(args)?, args, seed)
+}
+
+fn run(keyspace: &mut dyn KeyspaceMut, spec: &Spec, args: &[&[u8]], seed: u64) -> Outcome<Reply> {
     if !matches!(spec.handler, Handler::Front) {
         admit(keyspace, spec)?;
     }

@@ -39,6 +39,25 @@ pub static COMMANDS: &[Spec] = &[
         "7.2.0",
         "Waits until this node and others have synced the connection's writes to disk.",
     ),
+    // Transactions.
+    Spec::front("discard", 1, Group::Transactions, SESSION).with(
+        Flags::NONE,
+        "2.0.0",
+        "O(N), when N is the number of queued commands",
+        "Discards a transaction.",
+    ),
+    Spec::front("exec", 1, Group::Transactions, LOOK.or(Flags::SKIP)).with(
+        Flags::NONE,
+        "1.2.0",
+        "Depends on commands in the transaction",
+        "Executes all commands in a transaction.",
+    ),
+    Spec::front("multi", 1, Group::Transactions, SESSION).with(
+        Flags::NONE,
+        "1.2.0",
+        "O(1)",
+        "Starts a transaction.",
+    ),
     // Server.
     Spec {
         subcommands: COMMAND,

@@ -137,6 +137,7 @@ pub enum Group {
     Set,
     SortedSet,
     String,
+    Transactions,
 }
 
 impl Group {
@@ -153,6 +154,7 @@ impl Group {
             Self::Set => "set",
             Self::SortedSet => "sorted-set",
             Self::String => "string",
+            Self::Transactions => "transactions",
         }
     }
 }

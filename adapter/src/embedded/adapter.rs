@@ -15,7 +15,7 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use crate::adapter::{Adapter, Health, ReadOutcome, Run, Snapshot};
 use crate::batch::{Batch, LongArgument};
 use crate::command::random::{Chance, fresh_seed};
-use crate::command::{self, Flags};
+use crate::command::{self, Flags, ReadRoom};
 use crate::embedded::data_dir::{DataDir, Generation};
 use crate::embedded::db::store::{Log, Setup, Store};
 use crate::embedded::error::{OpenError, storage};
@@ -265,10 +265,10 @@ fn apply_batch(
 ) -> Result<Vec<Reply>, StorageError> {
     // The count is not validated yet, but every command takes at least one byte.
     let mut replies = Vec::with_capacity((batch.count() as usize).min(batch.raw().len()));
-    let (mut commands, mut args) = (batch.commands(), Vec::new());
+    let (mut commands, mut args, mut room) = (batch.commands(), Vec::new(), ReadRoom::default());
     while commands.next_into(&mut args)? {
         let seed = Chance::call_seed(batch.seed(), replies.len() as u32);
-        replies.push(match command::write(txn, &args, seed) {
+        replies.push(match command::run_in_entry(txn, &args, seed, &mut room) {
             Ok(reply) => reply,
             Err(Stop::Storage(error)) => return Err(error),
             Err(Stop::Pending) if remote.is_some_and(|remote| !remote.keep_looking()) => break,
@@ -344,6 +344,31 @@ pub(crate) fn run_read(
     })
 }
 
+/// Runs reading commands on one view. None if they are missing remote values.
+pub(crate) fn run_reads(
+    store: &Store,
+    calls: &[Vec<Bytes>],
+    now_ms: u64,
+    remote: Option<&dyn RemoteValues>,
+) -> Option<Vec<ReadOutcome>> {
+    let read = || {
+        let view = View::fixed(store, now_ms.max(store.now_ms())).with(remote);
+        let mut room = ReadRoom::default();
+        let mut outcomes = Vec::with_capacity(calls.len());
+        for args in calls {
+            let args: SmallVec<[&[u8]; 8]> = args.iter().map(|arg| &arg[..]).collect();
+            let result = command::read(&view, &args, fresh_seed()).and_then(|reply| room.take(reply));
+            if matches!(result, Err(Stop::Pending)) && remote.is_some_and(|remote| !remote.keep_looking()) {
+                return None;
+            }
+            outcomes.push(outcome(&view, result));
+        }
+        // The others were run to find out what they are missing too.
+        (!remote.is_some_and(RemoteValues::has_missing)).then_some(outcomes)
+    };
+    blocking(read)
+}
+
 fn outcome(view: &View<'_>, result: Result<Reply, Stop>) -> ReadOutcome {
     if let Err(Stop::Storage(error)) = &result {
         tracing::error!(%error, "a read failed");
@@ -390,6 +415,10 @@ impl Adapter for EmbeddedAdapter {
             let stop = Stop::Storage(StorageError::Corrupt("a value is not in the store".to_owned()));
             ReadOutcome { reply: Reply::from_stop(stop), expired: Vec::new() }
         })
+    }
+
+    async fn read_together(&self, calls: Vec<Vec<Bytes>>, now_ms: u64) -> Vec<ReadOutcome> {
+        run_reads(&self.store.load(), &calls, now_ms, None).unwrap_or_default()
     }
 
     async fn due_keys(&self, now_ms: u64, limit: usize) -> Result<Vec<Bytes>, StorageError> {

@@ -27,7 +27,8 @@ use super::write_behind::{InlineLimits, Worker};
 use crate::adapter::{Adapter, Fact, Health, ReadOutcome, Run, Snapshot};
 use crate::batch::LongArgument;
 use crate::command::adoption::LOADING;
-use crate::embedded::adapter::{applying, blocking, run_read};
+use crate::embedded::adapter::{applying, blocking, run_read, run_reads};
+use crate::embedded::db::store::Store;
 use crate::embedded::offload::remote::RemoteValue;
 use crate::embedded::offload::worker_state::WorkerState;
 use crate::embedded::{EmbeddedAdapter, OpenError};
@@ -244,6 +245,35 @@ impl KiwiAdapter {
         tokio::time::sleep(RETRY).await;
     }
 
+    /// Reads from the index until nothing is missing that is on Kiwi.
+    async fn read_with<T: Send>(
+        &self,
+        read: impl Fn(&Store, &ReadContext<'_>) -> Option<T> + Send + Sync,
+    ) -> Result<T, Stop> {
+        let mut context = ReadContext::new(&self.cache);
+        let mut misses = MissCounter::default();
+        loop {
+            // The store is loaded before the flag is read: a store from before the rebuild began is still valid.
+            let store = self.index.store();
+            if self.rebuilding.load(Ordering::SeqCst) {
+                return Err(LOADING);
+            }
+            if let Some(outcome) = read(&store, &context) {
+                return Ok(outcome);
+            }
+            match self.fetch(&mut context).await {
+                Ok(None) => {}
+                Ok(Some(missing)) => {
+                    if misses.is_exceeded(missing.clone()).await {
+                        let reason = self.report_missing(&missing);
+                        return Err(Stop::say(format!("ERR the storage has lost data: {reason}")));
+                    }
+                }
+                Err(error) => return Err(Stop::say(format!("ERR {error}"))),
+            }
+        }
+    }
+
     async fn backpressure(&self) {
         while self.index.store().dirty_names() > MAX_PENDING_CHANGES {
             self.pause().await;
@@ -255,6 +285,10 @@ impl Drop for KiwiAdapter {
     fn drop(&mut self) {
         self.stop_worker();
     }
+}
+
+fn failed(stop: Stop) -> ReadOutcome {
+    ReadOutcome { reply: Reply::from_stop(stop), expired: Vec::new() }
 }
 
 #[async_trait]
@@ -304,29 +338,17 @@ impl Adapter for KiwiAdapter {
     }
 
     async fn read(&self, args: Vec<Bytes>, now_ms: u64) -> ReadOutcome {
-        let failed = |stop: Stop| ReadOutcome { reply: Reply::from_stop(stop), expired: Vec::new() };
-        let mut context = ReadContext::new(&self.cache);
-        let mut misses = MissCounter::default();
-        loop {
-            // The store is loaded before the flag is read: a store from before the rebuild began is still valid.
-            let store = self.index.store();
-            if self.rebuilding.load(Ordering::SeqCst) {
-                return failed(LOADING);
-            }
-            if let Some(outcome) = run_read(&store, &args, now_ms, Some(&context)) {
-                return outcome;
-            }
-            match self.fetch(&mut context).await {
-                Ok(None) => {}
-                Ok(Some(missing)) => {
-                    if misses.is_exceeded(missing.clone()).await {
-                        let reason = self.report_missing(&missing);
-                        return failed(Stop::say(format!("ERR the storage has lost data: {reason}")));
-                    }
-                }
-                Err(error) => return failed(Stop::say(format!("ERR {error}"))),
-            }
-        }
+        let read = self.read_with(|store, context| run_read(store, &args, now_ms, Some(context))).await;
+        read.unwrap_or_else(failed)
+    }
+
+    async fn read_together(&self, calls: Vec<Vec<Bytes>>, now_ms: u64) -> Vec<ReadOutcome> {
+        let read = self.read_with(|store, context| run_reads(store, &calls, now_ms, Some(context))).await;
+        read.unwrap_or_else(|stop| {
+            let reply = failed(stop).reply;
+            let failed = |_| ReadOutcome { reply: reply.clone(), expired: Vec::new() };
+            calls.iter().map(failed).collect()
+        })
     }
 
     async fn due_keys(&self, now_ms: u64, limit: usize) -> Result<Vec<Bytes>, StorageError> {

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use super::MemoryKeyspace;
 use crate::adapter::{Adapter, Health, ReadOutcome, Run, Snapshot};
 use crate::batch::Batch;
-use crate::command;
 use crate::command::random::{Chance, fresh_seed};
+use crate::command::{self, ReadRoom};
 use crate::error::{Stop, StorageError};
 use crate::keyspace::Keyspace;
 use crate::position::{Applied, Position};
@@ -37,11 +37,11 @@ impl State {
     fn apply(&mut self, batch: &Batch) -> Result<Vec<Reply>, StorageError> {
         self.keyspace.set_now(self.keyspace.now_ms().max(batch.now_ms()));
         let (mut commands, mut args, mut replies) = (batch.commands(), Vec::new(), Vec::new());
-        let mut index = 0;
+        let (mut index, mut room) = (0, ReadRoom::default());
         while commands.next_into(&mut args)? {
             let seed = Chance::call_seed(batch.seed(), index);
             index += 1;
-            replies.push(match command::write(&mut self.keyspace, &args, seed) {
+            replies.push(match command::run_in_entry(&mut self.keyspace, &args, seed, &mut room) {
                 Ok(reply) => reply,
                 Err(Stop::Storage(error)) => return Err(error),
                 Err(stop) => Reply::from_stop(stop),
@@ -94,6 +94,18 @@ impl Adapter for MemoryAdapter {
         let view = state.keyspace.at(now_ms.max(state.keyspace.now_ms()));
         let reply = command::read(&view, &args, fresh_seed()).unwrap_or_else(Reply::from_stop);
         ReadOutcome { reply, expired: view.take_hidden() }
+    }
+
+    async fn read_together(&self, calls: Vec<Vec<Bytes>>, now_ms: u64) -> Vec<ReadOutcome> {
+        let state = self.state();
+        let view = state.keyspace.at(now_ms.max(state.keyspace.now_ms()));
+        let mut room = ReadRoom::default();
+        let read = |args: &Vec<Bytes>| {
+            let args: Vec<&[u8]> = args.iter().map(|arg| &arg[..]).collect();
+            let result = command::read(&view, &args, fresh_seed()).and_then(|reply| room.take(reply));
+            ReadOutcome { reply: result.unwrap_or_else(Reply::from_stop), expired: view.take_hidden() }
+        };
+        calls.iter().map(read).collect()
     }
 
     async fn due_keys(&self, now_ms: u64, limit: usize) -> Result<Vec<Bytes>, StorageError> {

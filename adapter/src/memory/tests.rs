@@ -11,6 +11,26 @@ use crate::adapter::{Adapter, Run};
 use crate::batch::{Batch, CommandBuffer};
 use crate::keyspace::{Direction, End, Keyspace, KeyspaceMut, Kind, Point, ScoreStart};
 use crate::position::{Applied, Position};
+use crate::reply::Reply;
+
+#[test]
+fn reads_in_an_entry_see_what_is_written_before_them_and_together_have_a_bound() {
+    let adapter = MemoryAdapter::new();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let mut commands = CommandBuffer::default();
+    let large = vec![b'x'; 200 << 20];
+    commands.push(&[b"SET", b"k", &large]);
+    for _ in 0..3 {
+        commands.push(&[b"GET", b"k"]);
+    }
+    commands.push(&[b"SET", b"k", b"small"]);
+    commands.push(&[b"GET", b"k"]);
+    let run = Run { batches: vec![Batch::new(1, 0, &[commands])], position: Position::default() };
+    let replies = runtime.block_on(adapter.apply(run)).unwrap().remove(0);
+    assert_eq!(replies[1..3], [Reply::bulk(&large), Reply::bulk(&large)]);
+    assert_eq!(replies[3], Reply::error("ERR transactions read more than 512 MB at once"));
+    assert_eq!(replies[4..], [Reply::OK, Reply::bulk(b"small")], "the others are done all the same");
+}
 
 #[test]
 fn a_due_key_is_missing_for_every_primitive_but_counts_until_it_is_reaped() {

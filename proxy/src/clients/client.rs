@@ -63,6 +63,8 @@ pub struct Shown {
     pub active: Instant,
     /// Commands so far.
     pub commands: u64,
+    /// How many commands it has queued since `MULTI`; none outside of a transaction.
+    pub queued: Option<usize>,
 }
 
 impl Client {
@@ -87,6 +89,7 @@ impl Client {
                 last: None,
                 active: now,
                 commands: 0,
+                queued: None,
             }),
         }
     }
@@ -116,15 +119,17 @@ impl Client {
         self.wake.notified()
     }
 
-    /// Its line in `CLIENT LIST`. Fields of what does not exist here (databases, subscriptions, transactions) have
-    /// the value that Redis gives to a connection that does not use it.
+    /// Its line in `CLIENT LIST`. Fields of what does not exist here (databases, subscriptions) have the value that Redis gives to a connection that does not use it.
     pub fn line(&self) -> String {
         let (shown, holds) = (self.shown(), self.usage.holdings());
         let no_evict = self.usage.no_evict.load(Ordering::Relaxed);
         let mut flags = String::new();
-        for (set, letter) in
-            [(no_evict, 'e'), (shown.no_touch, 'T'), (self.directive() == Directive::Close, 'A')]
-        {
+        for (set, letter) in [
+            (no_evict, 'e'),
+            (shown.no_touch, 'T'),
+            (self.directive() == Directive::Close, 'A'),
+            (shown.queued.is_some(), 'x'),
+        ] {
             if set {
                 flags.push(letter);
             }
@@ -142,8 +147,8 @@ impl Client {
         // Writing to a string cannot fail.
         let _ = write!(
             line,
-            "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={flags} db=0 sub=0 psub=0 ssub=0 multi=-1 \
-             qbuf={} qbuf-free={} argv-mem={} multi-mem=0 rbs={} rbp=0 obl={} oll={} omem={} tot-mem={} \
+            "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={flags} db=0 sub=0 psub=0 ssub=0 multi={} \
+             qbuf={} qbuf-free={} argv-mem={} multi-mem={} rbs={} rbp=0 obl={} oll={} omem={} tot-mem={} \
              events={events} cmd={last} user=default redir=-1 resp={} lib-name={} lib-ver={} tot-cmds={}",
             self.id,
             self.address,
@@ -152,9 +157,11 @@ impl Client {
             String::from_utf8_lossy(&shown.name),
             self.connected.elapsed().as_secs(),
             shown.active.elapsed().as_secs(),
+            shown.queued.map_or(-1, |queued| i64::try_from(queued).unwrap_or(i64::MAX)),
             holds.query,
             holds.query_free,
             holds.arguments,
+            holds.transaction,
             holds.reply_capacity,
             holds.reply,
             holds.pieces,

@@ -26,12 +26,14 @@ pub struct Holdings {
     pub pieces: usize,
     /// Their bytes.
     pub piece_bytes: usize,
+    /// What is queued since `MULTI`.
+    pub transaction: usize,
 }
 
 impl Holdings {
     /// All that it holds.
     pub fn total(&self) -> usize {
-        BARE + self.input + self.reply_capacity + self.piece_bytes
+        BARE + self.input + self.reply_capacity + self.piece_bytes + self.transaction
     }
 }
 
@@ -46,6 +48,7 @@ pub struct Usage {
     reply_capacity: AtomicUsize,
     pieces: AtomicUsize,
     piece_bytes: AtomicUsize,
+    transaction: AtomicUsize,
     /// Its part of the sum.
     pub(super) counted: AtomicUsize,
     /// Its part of what belongs to clients that are not closed: commands of theirs run, or they take replies.
@@ -68,6 +71,7 @@ impl Usage {
             reply_capacity: self.reply_capacity.load(Relaxed),
             pieces: self.pieces.load(Relaxed),
             piece_bytes: self.piece_bytes.load(Relaxed),
+            transaction: self.transaction.load(Relaxed),
         }
     }
 
@@ -86,5 +90,6 @@ impl Usage {
         self.reply_capacity.store(holdings.reply_capacity, Relaxed);
         self.pieces.store(holdings.pieces, Relaxed);
         self.piece_bytes.store(holdings.piece_bytes, Relaxed);
+        self.transaction.store(holdings.transaction, Relaxed);
     }
 }

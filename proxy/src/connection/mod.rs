@@ -9,6 +9,7 @@
 //! | [`state`] | what a connection is made of |
 //! | [`serve`] | its life, from the first request to the close |
 //! | [`pipeline`] | the commands that have arrived, run in groups |
+//! | [`transaction`] | what is queued behind `MULTI`, and how it runs |
 //! | [`routing`] | where a command goes that is for the leader |
 //! | [`waiting`] | waiting for the client, as long as it may take |
 //! | [`exchange`] | one wait: input, room to write, or somebody who wants it closed |
@@ -25,6 +26,7 @@ mod routing;
 mod running;
 mod serve;
 mod state;
+mod transaction;
 mod waiting;
 
 pub(crate) use serve::TOO_MANY;

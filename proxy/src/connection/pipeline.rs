@@ -19,8 +19,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::closed::Closed;
 use super::state::Connection;
 use crate::front::{self, consistency::leveled};
-use crate::lookup::{Found, find, named};
-use crate::resp::{Requests, reply};
+use crate::lookup::{Found, find};
+use crate::resp::Requests;
 use crate::resp_error::RespError;
 
 /// Bytes at which a group of writes is closed, so that a pipeline of large values is not in memory twice.
@@ -68,7 +68,7 @@ impl ReadCall {
 
 /// How far the removal of due keys that a group of reads has met is. While it is done or was not needed, a read's
 /// answer is what the log says; a read that met due keys which could not be removed answers why.
-enum Removal {
+pub(super) enum Removal {
     /// No read has met one.
     None,
     /// The log has removed them. Reads go by the log's time from here on: it may have decided otherwise.
@@ -99,8 +99,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 let last = Some((found.spec, found.parent));
                 self.run_group(&mut group, requests).await?;
                 self.counted.last = last;
-                self.put(&moved).await?;
+                self.refuse(&moved).await?;
                 self.session.next_command();
+                continue;
+            }
+            if self.session.transaction.is_some() {
+                if admitted.is_err() && is_http(args[0]) {
+                    return Err(Closed::Http);
+                }
+                // `MULTI` has ended the group before it.
+                self.queue(admitted, &args).await?;
+                self.session.next_command();
+                if self.session.closing {
+                    break;
+                }
                 continue;
             }
             match admitted {
@@ -139,8 +151,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                         return Err(Closed::Http);
                     }
                     self.run_group(&mut group, requests).await?;
-                    self.counted.last = named(&args).map(|found| (found.spec, found.parent));
-                    self.put(&Reply::from_stop(stop)).await?;
+                    self.refuse_call(&args, stop).await?;
                 }
             }
             self.session.next_command();
@@ -186,7 +197,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             .then_some("NOAUTH Authentication required.")
     }
 
-    async fn run_front(&mut self, found: Found, args: &[&[u8]]) -> Result<(), Closed> {
+    /// Has the proxy answer a command of its own.
+    pub(super) async fn run_front(&mut self, found: Found, args: &[&[u8]]) -> Result<(), Closed> {
+        match self.ask_front(found, args).await {
+            Some(reply) => self.put(&reply).await,
+            None => Ok(()),
+        }
+    }
+
+    /// What the proxy answers to a command of its own; none for no reply.
+    pub(super) async fn ask_front(&mut self, found: Found, args: &[&[u8]]) -> Option<Reply> {
         self.count(found);
         self.show_command();
         // It may be about to look at itself.
@@ -196,11 +216,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             front::Context { shared: &self.shared, session: &mut self.session, client: &self.client };
         let answer = front::run(&mut context, found, args).await;
         self.count_group(began.elapsed());
-        match answer {
-            Ok(Some(reply)) => self.put(&reply).await,
-            Ok(None) => Ok(()),
-            Err(stop) => self.put(&Reply::from_stop(stop)).await,
-        }
+        answer.unwrap_or_else(|stop| Some(Reply::from_stop(stop)))
     }
 
     async fn run_group(&mut self, group: &mut Group, requests: &Requests) -> Result<(), Closed> {
@@ -216,22 +232,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
 
     async fn run_writes(&mut self, writes: CommandBuffer) -> Result<(), Closed> {
         let (count, began) = (writes.count() as usize, Instant::now());
-        let replies = match self.shared.handle.propose(writes).await {
-            Ok(committed) if committed.replies.len() == count => {
-                self.session.wrote(committed.index);
-                committed.replies
-            }
-            Ok(committed) => {
-                tracing::error!(
-                    count,
-                    replies = committed.replies.len(),
-                    "a group of writes got another number of replies"
-                );
-                // What became of which write cannot be told any more.
-                vec![raft::ProposeError::Unknown.reply(); count]
-            }
-            Err(error) => vec![error.reply(); count],
-        };
+        let replies = self.propose(writes).await.unwrap_or_else(|reply| vec![reply; count]);
         let took = began.elapsed();
         self.shared.stats.wrote(took);
         self.count_group(took);
@@ -239,6 +240,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             self.put(&reply).await?;
         }
         Ok(())
+    }
+
+    /// Has commands done, next to each other; one reply for each, or the one that answers all of them.
+    pub(super) async fn propose(&mut self, commands: CommandBuffer) -> Result<Vec<Reply>, Reply> {
+        let count = commands.count() as usize;
+        match self.shared.handle.propose(commands).await {
+            Ok(committed) if committed.replies.len() == count => {
+                self.session.wrote(committed.index);
+                Ok(committed.replies)
+            }
+            Ok(committed) => {
+                let replies = committed.replies.len();
+                tracing::error!(count, replies, "a group of commands got another number of replies");
+                // What became of which cannot be told any more.
+                Err(raft::ProposeError::Unknown.reply())
+            }
+            Err(error) => Err(error.reply()),
+        }
     }
 
     async fn run_reads(&mut self, reads: &Reads, requests: &Requests) -> Result<(), Closed> {
@@ -298,7 +317,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     }
 
     /// Has the log remove keys that are due, and waits until this node's storage has done so.
-    async fn expire(&self, keys: &[Bytes]) -> Removal {
+    pub(super) async fn expire(&self, keys: &[Bytes]) -> Removal {
         let index = match self.shared.handle.propose(command::expire_due(keys)).await {
             Ok(committed) => {
                 if let Some(error) = committed.replies.into_iter().find(Reply::is_error) {
@@ -316,13 +335,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     }
 
     /// Adds the reply to the command that runs, and waits for the client if it has too many unread ones.
-    async fn put(&mut self, reply: &Reply) -> Result<(), Closed> {
+    pub(super) async fn put(&mut self, reply: &Reply) -> Result<(), Closed> {
         if !self.session.answers() {
             return Ok(());
         }
         let most = self.shared.config.load().limits.reply_buffer_bytes;
         if !matches!(reply, Reply::Status(_) | Reply::Integer(_) | Reply::Null) {
-            let size = reply::size(reply);
+            let size = reply.size();
             if size > most {
                 return Err(Closed::LargeReply(size));
             }

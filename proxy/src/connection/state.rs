@@ -149,6 +149,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         shown.active = Instant::now();
         shown.commands += self.counted.commands;
         shown.protocol = self.session.protocol;
+        shown.queued = self.session.transaction.as_ref().map(|transaction| transaction.queued.len());
         drop(shown);
         let group = std::mem::take(&mut self.counted.group);
         self.counted = Counted { group, ..Counted::default() };

@@ -72,7 +72,7 @@ pub(super) fn categories(spec: &Spec) -> Vec<&'static str> {
         Group::Hash => Some("@hash"),
         Group::String => Some("@string"),
         Group::Bitmap => Some("@bitmap"),
-        Group::Generic | Group::Connection | Group::Server | Group::Cluster => None,
+        Group::Generic | Group::Connection | Group::Server | Group::Cluster | Group::Transactions => None,
     };
     [
         (spec.group == Group::Generic).then_some("@keyspace"),
@@ -84,6 +84,7 @@ pub(super) fn categories(spec: &Spec) -> Vec<&'static str> {
         (!has(Flags::FAST)).then_some("@slow"),
         (has(Flags::DANGEROUS) || has(Flags::ADMIN)).then_some("@dangerous"),
         (spec.group == Group::Connection).then_some("@connection"),
+        (spec.group == Group::Transactions).then_some("@transaction"),
     ]
     .into_iter()
     .flatten()

@@ -48,6 +48,13 @@ pub(crate) async fn run(context: &mut Context<'_>, found: Found, args: &[&[u8]])
         ("auth", _) => handshake::auth(context, args),
         ("hello", _) => handshake::hello(context, args),
         ("reset", _) => Ok(handshake::reset(context)),
+        ("multi", _) => {
+            context.session.transaction = Some(Box::default());
+            Ok(Reply::OK)
+        }
+        // Behind MULTI the connection runs these itself.
+        ("exec", _) => Err(Stop::text("ERR EXEC without MULTI")),
+        ("discard", _) => Err(Stop::text("ERR DISCARD without MULTI")),
         ("client", true) => return client::run(context, found.spec.name, args),
         ("command", true) => command::run(found.spec.name, args),
         ("command", false) => Ok(command::all()),

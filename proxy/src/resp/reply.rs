@@ -70,21 +70,6 @@ pub fn encode(reply: &Reply, protocol: Protocol, out: &mut Output) {
     }
 }
 
-/// About how many bytes a reply takes on the wire; never less than its payload.
-pub fn size(reply: &Reply) -> usize {
-    match reply {
-        Reply::Bulk(bytes) | Reply::Verbatim(bytes) => bytes.len() + 16,
-        Reply::Status(text) | Reply::Error(text) => text.len() + 3,
-        Reply::Array(items) | Reply::Set(items) | Reply::Push(items) => {
-            items.iter().map(size).fold(16, usize::saturating_add)
-        }
-        Reply::Map(entries) | Reply::Pairs(entries) => {
-            entries.iter().map(|(key, value)| 4 + size(key) + size(value)).fold(16, usize::saturating_add)
-        }
-        _ => 32,
-    }
-}
-
 fn bulk(bytes: &Bytes, out: &mut Output) {
     if bytes.len() < LARGE {
         return frame2(out, &Frame2::BulkString(bytes));

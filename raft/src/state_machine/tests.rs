@@ -98,6 +98,10 @@ impl Adapter for Book {
         ReadOutcome { reply: Reply::Null, expired: Vec::new() }
     }
 
+    async fn read_together(&self, _: Vec<Vec<Bytes>>, _: u64) -> Vec<ReadOutcome> {
+        Vec::new()
+    }
+
     async fn due_keys(&self, _: u64, _: usize) -> Result<Vec<Bytes>, adapter::StorageError> {
         Ok(Vec::new())
     }

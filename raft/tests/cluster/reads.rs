@@ -36,6 +36,10 @@ impl Adapter for Gated {
         self.inner.read(args, now_ms).await
     }
 
+    async fn read_together(&self, calls: Vec<Vec<Bytes>>, now_ms: u64) -> Vec<ReadOutcome> {
+        self.inner.read_together(calls, now_ms).await
+    }
+
     async fn due_keys(&self, now_ms: u64, limit: usize) -> Result<Vec<Bytes>, StorageError> {
         self.inner.due_keys(now_ms, limit).await
     }

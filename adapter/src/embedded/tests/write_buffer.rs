@@ -43,6 +43,9 @@ fn readers_see_every_run_whole_while_others_are_held_written_or_flushed() {
                 while !done.load(Ordering::Relaxed) {
                     let Reply::Array(pair) = read(&[b"MGET", b"a", b"b"]) else { panic!("not an array") };
                     assert_eq!(pair[0], pair[1], "half of a run");
+                    let calls = [b"a", b"b"].map(|key| [&b"GET"[..], key].map(Bytes::from_static).to_vec());
+                    let together = wait(adapter.read_together(calls.to_vec(), 0));
+                    assert_eq!(together[0].reply, together[1].reply, "two views");
                     let later = read(&[b"HGET", b"h", b"f"]);
                     assert!(matches!(later, Reply::Null | Reply::Bulk(_)), "{later:?}");
                     if !rand::random_ratio(1, 8) {
