@@ -9,7 +9,7 @@
 //! | [`request`] | the requests of a connection, in any pieces | any client, before it has said who it is |
 //! | [`batch`] | a batch of commands | the log; peers |
 //! | [`append`] | an append request, with its entries | peers that have proved the secret |
-//! | [`snapshot`] | a snapshot stream | a file of a backup; the leader |
+//! | [`snapshot`](fn@snapshot) | a snapshot stream | a file of a backup; the leader |
 //! | [`rdb`] | a value as `DUMP` writes it, with a checksum that fits | any client, by `RESTORE` |
 
 use adapter::batch::{Batch, CommandBuffer};

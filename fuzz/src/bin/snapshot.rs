@@ -1,4 +1,4 @@
-//! See [`fuzz::snapshot`].
+//! See [`fuzz::snapshot`](fn@fuzz::snapshot).
 
 #![no_main]
 
