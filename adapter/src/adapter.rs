@@ -10,6 +10,7 @@ use crate::error::StorageError;
 use crate::import_source::ImportSource;
 use crate::position::{Applied, Digest, Position};
 use crate::reply::Reply;
+use crate::snapshot::Origin;
 
 /// Committed entries, to be applied in order and as a whole.
 #[derive(Clone, Debug, Default)]
@@ -180,11 +181,7 @@ pub trait Snapshot: Send {
     /// What is in it.
     fn applied(&self) -> &Applied;
 
-    /// Writes it as a snapshot stream of this cluster, or of none if the id is empty; answers the digest of the
-    /// content. Blocking: call it on a thread that may block.
-    fn write(
-        self: Box<Self>,
-        cluster_id: Bytes,
-        out: &mut (dyn Write + Send),
-    ) -> Result<Digest, StorageError>;
+    /// Writes it as a snapshot stream; answers the digest of the content. Blocking: call it on a thread that may
+    /// block.
+    fn write(self: Box<Self>, origin: Origin, out: &mut (dyn Write + Send)) -> Result<Digest, StorageError>;
 }

@@ -1,5 +1,6 @@
 //! What a connection has agreed on with its client.
 
+use bytes::Bytes;
 use conf::{ClusterConfig, Consistency};
 use raft::backup::Hold;
 
@@ -30,6 +31,8 @@ pub struct Session {
     pub seen: u64,
     /// The index of its last write that was acknowledged; 0 for none.
     pub written: u64,
+    /// The keys that it watches, and the revisions that they had.
+    pub(crate) watched: Vec<(Bytes, u64)>,
     /// What it has queued since `MULTI`.
     pub(crate) transaction: Option<Box<Transaction>>,
 }
@@ -49,6 +52,7 @@ impl Session {
             consistency: config.default_consistency(),
             seen: 0,
             written: 0,
+            watched: Vec::new(),
             transaction: None,
         }
     }
@@ -62,6 +66,12 @@ impl Session {
     /// A read of this connection has seen what stands up to this index.
     pub fn saw(&mut self, index: u64) {
         self.seen = self.seen.max(index);
+    }
+
+    /// About how many bytes take what is queued and what is watched.
+    pub(crate) fn transaction_bytes(&self) -> usize {
+        let watched = self.watched.iter().map(|(key, _)| key.len() + size_of::<(Bytes, u64)>());
+        watched.sum::<usize>() + self.transaction.as_ref().map_or(0, |transaction| transaction.bytes())
     }
 
     /// Whether the connection must authenticate before anything else.

@@ -1,6 +1,8 @@
 //! What all connections of a server share.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use conf::Live;
@@ -34,6 +36,7 @@ pub struct Shared {
     pub started: Instant,
     /// 40 hexadecimal digits, other ones after every start.
     pub run_id: String,
+    keeps_revisions: AtomicBool,
     members: Mutex<Option<(Instant, Vec<MemberStatus>)>>,
 }
 
@@ -55,6 +58,7 @@ impl Shared {
             adoption: Arc::default(),
             started: Instant::now(),
             run_id,
+            keeps_revisions: AtomicBool::new(false),
             members: Mutex::new(None),
         }
     }
@@ -62,6 +66,17 @@ impl Shared {
     /// Whether this node is part of a cluster, or waits to be.
     pub fn is_clustered(&self) -> bool {
         self.config.load().cluster.enabled && self.handle.status().role != Role::Standalone
+    }
+
+    /// Whether keys have revisions. Once they have, they always will.
+    pub fn keeps_revisions(&self) -> bool {
+        if !self.keeps_revisions.load(Relaxed) {
+            let status = self.handle.status();
+            let keeps =
+                status.role == Role::Standalone || status.cluster_version >= raft::version::WITH_REVISIONS;
+            self.keeps_revisions.store(keeps, Relaxed);
+        }
+        self.keeps_revisions.load(Relaxed)
     }
 
     /// What a client of Redis calls the kind of server.

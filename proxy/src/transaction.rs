@@ -50,7 +50,7 @@ impl Transaction {
         }
         self.data.push(args);
         self.queued.push(Queued::Data(found));
-        if matches!(found.spec.handler, Handler::Write(_)) {
+        if found.spec.handler.may_write() {
             self.reads = None;
         } else if self.reads.is_some() {
             let args = self.keep(args);

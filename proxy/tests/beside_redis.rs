@@ -99,6 +99,11 @@ const INPUTS: &[&str] = &[
     "set d 1 px 100000\r\nmulti\r\nexists d\r\npersist d\r\nttl d\r\nflushall\r\nexists d\r\nexec\r\n",
     "*1\r\n$5\r\nMULTI\r\n*3\r\n$3\r\nSET\r\n$1\r\ne\r\n$2\r\n\r\n\r\n*1\r\n$4\r\nEXEC\r\nget e\r\ndel e\r\n",
     "multi\r\nset e 1\r\n*x\r\n",
+    "watch\r\nwatch w\r\nmulti\r\nset w 1\r\nwatch w\r\nunwatch\r\nexec\r\nget w\r\nunwatch x\r\n",
+    "watch w\r\nset w 2\r\nmulti\r\nget w\r\nexec\r\nmulti\r\nget w\r\nexec\r\nwatch w\r\nset w 3\r\nmulti\r\nexec\r\n",
+    "watch w\r\nset w 4\r\nunwatch\r\nmulti\r\nget w\r\nexec\r\nwatch w w v\r\nmulti\r\ndiscard\r\nset w 5\r\nmulti\r\n\
+     exec\r\nwatch w\r\nset w 6\r\nmulti\r\nnonsense\r\nexec\r\nmulti\r\nget w\r\nexec\r\ndel w\r\n",
+    "HELLO 3\r\nwatch w\r\nset w 7\r\nmulti\r\nset w 8\r\nexec\r\nwatch w\r\nset w 9\r\nreset\r\nmulti\r\ndel w\r\nexec\r\n",
     // The server.
     "config set foo bar\r\nconfig set maxclients abc\r\nconfig set maxclients 0\r\nconfig set timeout -1\r\n",
     "config set timeout 1 timeout 2\r\nconfig set a b c\r\nconfig set proto-max-bulk-len foo\r\n",

@@ -7,9 +7,8 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use adapter::snapshot::Digest;
+use adapter::snapshot::{Digest, Origin};
 use adapter::{Adapter, Snapshot, StorageError};
-use bytes::Bytes;
 use tokio::sync::{OwnedMutexGuard, oneshot};
 use tokio::time::timeout;
 
@@ -131,7 +130,7 @@ impl Checkpointer {
 
     fn seal(&self) -> Result<Seal, StorageError> {
         let snapshot = self.adapter.snapshot()?;
-        Ok(Box::new(move || snapshot.write(Bytes::new(), &mut io::sink())))
+        Ok(Box::new(move || snapshot.write(Origin::anywhere(), &mut io::sink())))
     }
 
     fn applied(&self) -> u64 {

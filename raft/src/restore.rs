@@ -13,7 +13,7 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use adapter::snapshot::{Digest, Header, with_header};
+use adapter::snapshot::{self, Digest, Header, with_header};
 use adapter::{StorageError, durable_file};
 use conf::ClusterConfig;
 use openraft::{CommittedLeaderId, Membership};
@@ -90,7 +90,7 @@ impl Restore {
             let header = new_header(&members, &id, from)?;
             (id, derived, header)
         } else {
-            let mut header = Header { cluster_id: Default::default(), applied: from.applied.clone() };
+            let mut header = Header { cluster_id: Default::default(), ..from.clone() };
             header.applied.position.mark.clear();
             (STANDALONE.to_owned(), String::new(), header)
         };
@@ -187,14 +187,14 @@ fn new_header(members: &Members, cluster_id: &str, from: &Header) -> Result<Head
     let membership = Membership::new(vec![voters], members.clone());
     // The data is in the forms of the version that it was written at; a stand-alone node's position has no mark.
     let version = match from.applied.position.mark.is_empty() {
+        true if from.version >= snapshot::Version::WithRevisions => version::WITH_REVISIONS,
         true => version::FIRST,
         false => Mark::of(&from.applied.position).map_err(malformed)?.version,
     };
     version::check(version).map_err(|error| malformed(error.to_string()))?;
     let mut mark = Mark { applied: Some(log_id), version, ..Mark::default() };
     mark.set_membership(StoredMembership::new(Some(log_id), membership));
-    let mut header =
-        Header { cluster_id: cluster_id.as_bytes().to_vec().into(), applied: from.applied.clone() };
+    let mut header = Header { cluster_id: cluster_id.as_bytes().to_vec().into(), ..from.clone() };
     header.applied.position = mark.position().map_err(malformed)?;
     Ok(header)
 }

@@ -7,9 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use adapter::snapshot::Digest;
+use adapter::snapshot::{Digest, Origin};
 use adapter::{Adapter, Batch, CommandBuffer, Position, Run};
-use bytes::Bytes;
 use conf::{Consistency, Live, StorageKind};
 use tokio::sync::OwnedRwLockWriteGuard;
 use tokio_util::task::AbortOnDropHandle;
@@ -110,6 +109,7 @@ impl Consensus for Direct {
         let batch = Batch::new(self.clock.next_ms(), rand::random(), groups);
         let _turn = self.checkpointer.turn().await;
         let index = self.adapter.applied().position.index + 1;
+        let batch = batch.at_revision(index);
         let position = Position { index, ..Position::default() };
         let _running = self.busy.begin();
         match self.adapter.apply(Run { batches: vec![batch], position }).await {
@@ -259,7 +259,7 @@ impl Service for Alone {
 
     fn begin_backup(&self) -> Boxed<'_, Result<Begun, TakeError>> {
         // A write is answered after its apply, so the storage holds it.
-        Box::pin(async { self.backups.begin(self.checkpointer.snapshot().await?, Bytes::new()) })
+        Box::pin(async { self.backups.begin(self.checkpointer.snapshot().await?, Origin::anywhere()) })
     }
 
     fn backups(&self) -> &Backups {

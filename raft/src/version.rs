@@ -12,6 +12,7 @@
 //! |---|---|
 //! | 1 | the forms without a cluster version |
 //! | 2 | the cluster version in the position, and the log entry that raises it; large commands in pieces |
+//! | 3 | revisions of keys, in records and in snapshots |
 //!
 //! A cluster that is formed anew, with no data to go back to, begins at the newest version of its members.
 
@@ -20,6 +21,9 @@ pub const FIRST: u16 = 1;
 
 /// From this version on, commands that are too large for one log entry travel in pieces.
 pub(crate) const WITH_PIECES: u16 = 2;
+
+/// From this version on, keys have revisions.
+pub const WITH_REVISIONS: u16 = 3;
 
 /// The newest version whose forms this program knows.
 #[cfg(not(debug_assertions))]
@@ -41,7 +45,7 @@ pub fn newest() -> u16 {
 }
 
 /// What this source code knows.
-const CURRENT: u16 = 2;
+const CURRENT: u16 = 3;
 
 /// Data, or a log, of a cluster whose version this program does not know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use adapter::Reply;
-use adapter::command::{self, Handler};
+use adapter::command;
 use bytes::Bytes;
 use rand::Rng;
 use rand::seq::SliceRandom;
@@ -122,7 +122,7 @@ impl Batcher {
 }
 
 fn is_write(name: &[u8]) -> bool {
-    command::lookup(name).is_some_and(|spec| matches!(spec.handler, Handler::Write(_)))
+    command::lookup(name).is_some_and(|spec| spec.handler.may_write())
 }
 
 async fn serve(mut requests: mpsc::Receiver<Request>, store: Arc<Mutex<Store>>, settings: Settings) {

@@ -7,8 +7,8 @@ use std::collections::HashMap;
 use std::io;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use adapter::command;
 use adapter::command::random::{Chance, fresh_seed};
-use adapter::command::{self, Handler};
 use adapter::error::Outcome;
 use adapter::keyspace::{Kind, Meta};
 use adapter::memory::MemoryKeyspace;
@@ -80,8 +80,7 @@ impl Store {
         let reply = command::write(&mut self.keyspace, args, Chance::call_seed(self.seed, part))?;
         // Reads have met them; nobody waits for their removal.
         self.keyspace.take_hidden();
-        if let Some(spec) = command::lookup(args[0]).filter(|spec| matches!(spec.handler, Handler::Write(_)))
-        {
+        if let Some(spec) = command::lookup(args[0]).filter(|spec| spec.handler.may_write()) {
             if let Some(part) = self.done.last_mut() {
                 part.push(args);
             }

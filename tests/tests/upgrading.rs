@@ -11,7 +11,7 @@ use tests::ledger::Ledgers;
 
 /// The version that the nodes come from, and the one that they go to.
 const BEFORE: u16 = 1;
-const NEWEST: u16 = 2;
+const NEWEST: u16 = 3;
 
 fn versions(cluster: &Cluster, index: usize) -> Option<(u16, u16)> {
     let status = cluster.status(index)?;
@@ -60,7 +60,7 @@ fn upgrade(engine: Engine) {
                 );
             } else {
                 let error = answer.unwrap_err();
-                assert!(error.contains("knows versions up to 1, not 2: upgrade it first"), "{error}");
+                assert!(error.contains("knows versions up to 1, not 3: upgrade it first"), "{error}");
             }
         }
         assert_eq!(versions(&cluster, index), Some((BEFORE, NEWEST)));
@@ -73,13 +73,20 @@ fn upgrade(engine: Engine) {
     replace_program(&mut cluster, 1, None);
     writers.wait_for(200);
 
-    assert_eq!(finalize(&cluster, 0), Ok(Value::SimpleString("OK 2".to_owned())));
+    // What needs the new version says so, and nothing is kept of it.
+    for line in ["WATCH key", "RAFT.IF key 0 SET key value"] {
+        let refused =
+            ask::<Value>(&mut cluster.connect(0), line).map_err(|error| text_of(&error)).unwrap_err();
+        assert!(refused.contains("keeps no revisions of keys yet"), "{refused}");
+    }
+
+    assert_eq!(finalize(&cluster, 0), Ok(Value::SimpleString("OK 3".to_owned())));
     for index in 0..3 {
         wait_for("the new version on all nodes", || versions(&cluster, index) == Some((NEWEST, NEWEST)));
     }
     assert_eq!(
         finalize(&cluster, 2),
-        Ok(Value::SimpleString("OK 2".to_owned())),
+        Ok(Value::SimpleString("OK 3".to_owned())),
         "a second time changes nothing"
     );
     writers.wait_for(200);
@@ -90,7 +97,7 @@ fn upgrade(engine: Engine) {
     cluster.launch(1);
     let code = cluster.wait_for_end(1);
     let log = cluster.log(1);
-    let refusal = "the cluster has been finalized at version 2, and this program knows versions up to 1";
+    let refusal = "the cluster has been finalized at version 3, and this program knows versions up to 1";
     assert!(code.is_some_and(|code| code != 0) && log.contains(refusal), "{code:?}\n{log}");
     cluster.nodes[1].speaks = None;
     cluster.launch(1);
@@ -111,7 +118,7 @@ fn a_new_cluster_begins_at_the_newest_version_and_lets_no_older_program_in() {
     cluster.wait_for_newest_version();
     assert_eq!(versions(&cluster, 2), Some((NEWEST, NEWEST)));
     let told: String = ask(&mut cluster.connect(1), "INFO raft").unwrap();
-    assert!(told.contains("raft_cluster_version:2\r\nraft_newest_version:2\r\n"), "{told}");
+    assert!(told.contains("raft_cluster_version:3\r\nraft_newest_version:3\r\n"), "{told}");
 
     let old = cluster.add(Engine::Embedded);
     cluster.nodes[old].speaks = Some(BEFORE);
@@ -119,6 +126,6 @@ fn a_new_cluster_begins_at_the_newest_version_and_lets_no_older_program_in() {
     let seed = format!("RAFT.CLUSTER JOIN 127.0.0.1:{}", cluster.nodes[0].raft_port);
     let refused = ask::<Value>(&mut cluster.connect(old), &seed).map_err(|error| text_of(&error));
     let refused = refused.unwrap_err();
-    assert!(refused.contains("this cluster's version is 2"), "{refused}");
+    assert!(refused.contains("this cluster's version is 3"), "{refused}");
     assert_eq!(cluster.members(0).unwrap().len(), 3);
 }

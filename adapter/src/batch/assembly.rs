@@ -75,7 +75,7 @@ impl Assembly {
         let mut header = BytesMut::with_capacity(HEADER);
         put_header(&mut header, COMMANDS, last.now_ms(), last.seed(), last.count());
         self.raw[..HEADER].copy_from_slice(&header);
-        Some(Batch { raw: self.raw.freeze(), upload: Some(self.upload) })
+        Some(Batch { raw: self.raw.freeze(), upload: Some(self.upload), revision: last.revision })
     }
 }
 

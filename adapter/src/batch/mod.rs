@@ -104,6 +104,9 @@ pub struct Batch {
     /// The upload in which it came.
     #[serde(skip)]
     upload: Option<u64>,
+    /// The revision that its commands give to what they change.
+    #[serde(skip)]
+    revision: u64,
 }
 
 impl Batch {
@@ -120,7 +123,7 @@ impl Batch {
         for group in groups {
             raw.put_slice(&group.bytes);
         }
-        Self { raw: raw.freeze(), upload: None }
+        Self { raw: raw.freeze(), upload: None, revision: 0 }
     }
 
     /// Some bytes of commands that come in pieces: `total` is how many there are, `upload` what the pieces are known
@@ -131,7 +134,7 @@ impl Batch {
         raw.put_u64_le(total);
         raw.put_u64_le(offset);
         raw.put_slice(bytes);
-        Self { raw: raw.freeze(), upload: None }
+        Self { raw: raw.freeze(), upload: None, revision: 0 }
     }
 
     /// Has the commands take effect whose pieces are all there; there are `count` of them.
@@ -140,14 +143,14 @@ impl Batch {
         put_header(&mut raw, LAST, now_ms, seed, count);
         raw.put_u64_le(upload);
         raw.put_u64_le(total);
-        Self { raw: raw.freeze(), upload: None }
+        Self { raw: raw.freeze(), upload: None, revision: 0 }
     }
 
     /// Raises the version of the cluster's stored and sent forms. It is the log owner's: no storage is given it.
     pub fn raise(version: u16) -> Self {
         let mut raw = BytesMut::with_capacity(HEADER);
         put_header(&mut raw, RAISE, 0, version.into(), 0);
-        Self { raw: raw.freeze(), upload: None }
+        Self { raw: raw.freeze(), upload: None, revision: 0 }
     }
 
     /// Takes a batch from the log or the network. Only the header is checked here; [`Batch::commands`] checks
@@ -155,10 +158,10 @@ impl Batch {
     pub fn decode(raw: Bytes) -> Result<Self, StorageError> {
         match (raw.first(), raw.len()) {
             (Some(&COMMANDS), HEADER..) | (Some(&PIECE), PIECE_HEADER..) | (Some(&LAST), LAST_SIZE) => {
-                Ok(Self { raw, upload: None })
+                Ok(Self { raw, upload: None, revision: 0 })
             }
             (Some(&RAISE), HEADER) => {
-                let batch = Self { raw, upload: None };
+                let batch = Self { raw, upload: None, revision: 0 };
                 let is_raise = batch.count() == 0 && u16::try_from(batch.seed()).is_ok();
                 if is_raise { Ok(batch) } else { Err(malformed("not a cluster version")) }
             }
@@ -190,6 +193,16 @@ impl Batch {
     /// The upload in which its commands came, if they came in pieces.
     pub fn upload(&self) -> Option<u64> {
         self.upload
+    }
+
+    /// The same, giving this revision to the keys that its commands change.
+    pub fn at_revision(self, revision: u64) -> Self {
+        Self { revision, ..self }
+    }
+
+    /// The revision that its commands give to what they change; 0 where none are kept.
+    pub fn revision(&self) -> u64 {
+        self.revision
     }
 
     /// The encoded form.

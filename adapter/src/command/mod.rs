@@ -14,6 +14,7 @@ pub mod list;
 mod mpop;
 pub mod number;
 pub mod random;
+pub mod revision;
 pub mod scan;
 pub mod server;
 pub mod set;
@@ -57,6 +58,7 @@ pub static GROUPS: &[&[Spec]] = &[
     set::COMMANDS,
     zset::COMMANDS,
     adoption::COMMANDS,
+    revision::COMMANDS,
 ];
 
 static BY_NAME: LazyLock<HashMap<&'static [u8], &'static Spec, BytesHash>> =
@@ -120,7 +122,9 @@ pub fn read(keyspace: &dyn Keyspace, args: &[&[u8]], seed: u64) -> Outcome<Reply
             admit(keyspace, spec)?;
             Ok(reply)
         }
-        Handler::Write(_) => Err(Stop::text("ERR a writing command was sent to be read")),
+        Handler::Write(_) | Handler::Nested(_) => {
+            Err(Stop::text("ERR a writing command was sent to be read"))
+        }
         Handler::Front => {
             Err(Stop::text("ERR this command is answered by the server and not by the storage"))
         }
@@ -158,8 +162,20 @@ pub fn run_in_entry(
     room: &mut ReadRoom,
 ) -> Outcome<Reply> {
     let spec = resolve(args)?;
-    let reply = run(keyspace, spec, args, seed)?;
-    if matches!(spec.handler, Handler::Read(_)) { room.take(reply) } else { Ok(reply) }
+    if spec.flags.has(Flags::VIEW_ONLY) {
+        return Err(Stop::say(format!(
+            "ERR {} has no place among writes: a later one could change what it says",
+            spec.name
+        )));
+    }
+    match spec.handler {
+        Handler::Nested(run) => {
+            admit(keyspace, spec)?;
+            run(keyspace, &Call { args, seed }, room)
+        }
+        Handler::Read(_) => room.take(run(keyspace, spec, args, seed)?),
+        Handler::Write(_) | Handler::Front => run(keyspace, spec, args, seed),
+    }
 }
 
 /// Runs a reading or a writing command.
@@ -174,6 +190,7 @@ fn run(keyspace: &mut dyn KeyspaceMut, spec: &Spec, args: &[&[u8]], seed: u64) -
     match spec.handler {
         Handler::Read(run) => run(keyspace, &Call { args, seed }),
         Handler::Write(run) => run(keyspace, &Call { args, seed }),
+        Handler::Nested(run) => run(keyspace, &Call { args, seed }, &mut ReadRoom::default()),
         Handler::Front => {
             Err(Stop::text("ERR this command is answered by the server and not by the storage"))
         }

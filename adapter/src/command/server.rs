@@ -58,6 +58,18 @@ pub static COMMANDS: &[Spec] = &[
         "O(1)",
         "Starts a transaction.",
     ),
+    Spec::front("unwatch", 1, Group::Transactions, SESSION).with(
+        Flags::NONE,
+        "2.2.0",
+        "O(1)",
+        "Forgets about watched keys of a transaction.",
+    ),
+    Spec::front("watch", -2, Group::Transactions, SESSION).keys(Keys::ALL).with(
+        Flags::NONE,
+        "2.2.0",
+        "O(1) for every key.",
+        "Monitors changes to keys to determine the execution of a transaction.",
+    ),
     // Server.
     Spec {
         subcommands: COMMAND,

@@ -1,6 +1,6 @@
 //! The form of an entry of the command table.
 
-use crate::command::Call;
+use crate::command::{Call, ReadRoom};
 use crate::error::Outcome;
 use crate::keyspace::{Keyspace, KeyspaceMut};
 use crate::reply::Reply;
@@ -37,8 +37,17 @@ pub enum Handler {
     Read(fn(&dyn Keyspace, &Call<'_>) -> Outcome<Reply>),
     /// May write; goes through the log.
     Write(fn(&mut dyn KeyspaceMut, &Call<'_>) -> Outcome<Reply>),
+    /// Runs other commands, reading or writing; goes through the log. The replies to those that read share a room.
+    Nested(fn(&mut dyn KeyspaceMut, &Call<'_>, &mut ReadRoom) -> Outcome<Reply>),
     /// Answered by the proxy: connection, server and cluster commands, and containers of subcommands.
     Front,
+}
+
+impl Handler {
+    /// Whether it goes through the log.
+    pub const fn may_write(&self) -> bool {
+        matches!(self, Self::Write(_) | Self::Nested(_))
+    }
 }
 
 /// Redis's command flags, as a set of bits.
@@ -74,6 +83,8 @@ impl Flags {
     pub const SLOW: Self = Self(1 << 12);
     /// ACL category `@dangerous`.
     pub const DANGEROUS: Self = Self(1 << 13);
+    /// Reads a view of the content, and cannot stand in a log entry.
+    pub const VIEW_ONLY: Self = Self(1 << 14);
     /// No flag.
     pub const NONE: Self = Self(0);
 

@@ -31,7 +31,7 @@ use crate::embedded::snapshot::{MakeRemoteValues, StoreSnapshot, scan_content};
 use crate::embedded::staging::Staging;
 use crate::error::{Stop, StorageError};
 use crate::failpoint;
-use crate::keyspace::Keyspace;
+use crate::keyspace::{Keyspace, KeyspaceMut};
 use crate::position::{Applied, Position};
 use crate::reply::Reply;
 use crate::snapshot::{Digest, DigestBuilder, SnapshotReader, load_into};
@@ -126,6 +126,7 @@ impl EmbeddedAdapter {
         let mut replies = Vec::with_capacity(run.batches.len());
         for batch in &run.batches {
             txn.advance(batch.now_ms());
+            txn.set_revision(batch.revision());
             if writer.staging.is_of(batch.upload()) {
                 txn.source.offered = writer.staging.offer(batch);
             }

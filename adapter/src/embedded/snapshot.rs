@@ -8,8 +8,6 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
 use std::thread;
 
-use bytes::Bytes;
-
 use crate::adapter::Snapshot;
 use crate::embedded::db::store::Store;
 use crate::embedded::error::storage_error;
@@ -17,9 +15,8 @@ use crate::embedded::keyspace::reader::Reader;
 use crate::embedded::keyspace::view::View;
 use crate::embedded::offload::remote::RemoteValues;
 use crate::error::StorageError;
-use crate::keyspace::Kind;
 use crate::position::Applied;
-use crate::snapshot::{ContentSink, Digest, Header, SnapshotWriter, walk};
+use crate::snapshot::{ContentSink, Digest, Header, KeyHead, Origin, SnapshotWriter, walk};
 
 /// Blocks queued between the two threads.
 const BLOCKS: usize = 4;
@@ -48,9 +45,9 @@ struct ReportingSink<'s> {
 }
 
 impl ContentSink for ReportingSink<'_> {
-    fn begin_key(&mut self, kind: Kind, deadline: Option<u64>, key: &[u8]) -> Result<(), StorageError> {
+    fn begin_key(&mut self, head: &KeyHead, key: &[u8]) -> Result<(), StorageError> {
         self.remote.scan_reached(key);
-        self.sink.begin_key(kind, deadline, key)
+        self.sink.begin_key(head, key)
     }
 
     fn string_chunk(&mut self, piece: &[u8]) -> Result<(), StorageError> {
@@ -89,8 +86,8 @@ enum Message {
 /// A snapshot of a store.
 pub(crate) struct StoreSnapshot {
     applied: Applied,
-    /// Starts the stream, with the id of the cluster.
-    start: Sender<Bytes>,
+    /// Starts the stream, with what it says of where it comes from.
+    start: Sender<Origin>,
     messages: Receiver<Message>,
 }
 
@@ -114,12 +111,8 @@ impl Snapshot for StoreSnapshot {
         &self.applied
     }
 
-    fn write(
-        self: Box<Self>,
-        cluster_id: Bytes,
-        out: &mut (dyn Write + Send),
-    ) -> Result<Digest, StorageError> {
-        self.start.send(cluster_id).map_err(StorageError::engine("write a snapshot"))?;
+    fn write(self: Box<Self>, origin: Origin, out: &mut (dyn Write + Send)) -> Result<Digest, StorageError> {
+        self.start.send(origin).map_err(StorageError::engine("write a snapshot"))?;
         loop {
             match self.messages.recv().map_err(StorageError::engine("write a snapshot"))? {
                 Message::Block(block) => {
@@ -140,7 +133,7 @@ fn serve(
     store: &Store,
     remote: Option<MakeRemoteValues>,
     ready: &SyncSender<Result<Applied, StorageError>>,
-    started: &Receiver<Bytes>,
+    started: &Receiver<Origin>,
     messages: SyncSender<Message>,
 ) {
     // The clock is 0, so that expired keys which the log has not removed yet are included.
@@ -151,11 +144,9 @@ fn serve(
     if ready.send(applied.clone()).is_err() {
         return;
     }
-    let Ok(cluster_id) = started.recv() else { return };
-    let result = applied.and_then(|applied| {
-        let header = Header { cluster_id, applied };
-        write_stream(&view, remote.as_deref(), &header, &messages)
-    });
+    let Ok(origin) = started.recv() else { return };
+    let result = applied
+        .and_then(|applied| write_stream(&view, remote.as_deref(), &origin.header(applied), &messages));
     let _ = messages.send(Message::End(result));
 }
 

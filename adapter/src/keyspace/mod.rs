@@ -9,6 +9,9 @@
 //! * **Emptiness.** A collection that loses its last element is a missing key.
 //! * **Deadlines** survive every change of a value, except [`KeyspaceMut::string_put`], which is given the new
 //!   one, and the removal of the key.
+//! * **Revisions.** Every change of a key (its value, an element, its deadline) gives it the revision that was set
+//!   last by [`KeyspaceMut::set_revision`]. What changes nothing leaves it: a member that is there already, a score
+//!   that is the same. A key that is moved has changed.
 //! * **Order.** Keys, fields, members are visited in *hash order*: by ([`Point`], then bytes), the same on every
 //!   storage. Cursors and random picks are points in this order, so they need no state and mean the same on
 //!   every replica.
@@ -87,6 +90,8 @@ pub struct Meta {
     pub len: u64,
     /// When the key expires, Unix milliseconds.
     pub deadline: Option<u64>,
+    /// The entry of the log that changed the key last; 0 if that was before revisions were kept.
+    pub revision: u64,
 }
 
 /// A place in hash order: the upper 48 bits of XXH3-64 of a key, field or member.
@@ -228,6 +233,11 @@ pub trait Keyspace {
 
 /// Reading and writing.
 pub trait KeyspaceMut: Keyspace {
+    /// Says which revision changes give from here on; 0 for none.
+    fn set_revision(&mut self, revision: u64);
+    /// Whether changes give a revision.
+    fn keeps_revisions(&self) -> bool;
+
     /// Removes a key. Answers whether it was there. O(1) for the caller, whatever the size.
     fn remove(&mut self, key: &[u8]) -> Outcome<bool>;
     /// Removes a key if it is there and its deadline is at or before [`Keyspace::now_ms`].

@@ -12,10 +12,10 @@ use crate::batch::Batch;
 use crate::command::random::{Chance, fresh_seed};
 use crate::command::{self, ReadRoom};
 use crate::error::{Stop, StorageError};
-use crate::keyspace::Keyspace;
+use crate::keyspace::{Keyspace, KeyspaceMut};
 use crate::position::{Applied, Position};
 use crate::reply::Reply;
-use crate::snapshot::{Digest, Header, SnapshotReader, SnapshotWriter, digest_keyspace, load_into, walk};
+use crate::snapshot::{Digest, Origin, SnapshotReader, SnapshotWriter, digest_keyspace, load_into, walk};
 
 /// An [`Adapter`] on a [`MemoryKeyspace`]. What it holds is lost with the process.
 #[derive(Debug, Default)]
@@ -36,6 +36,7 @@ impl State {
 
     fn apply(&mut self, batch: &Batch) -> Result<Vec<Reply>, StorageError> {
         self.keyspace.set_now(self.keyspace.now_ms().max(batch.now_ms()));
+        self.keyspace.set_revision(batch.revision());
         let (mut commands, mut args, mut replies) = (batch.commands(), Vec::new(), Vec::new());
         let (mut index, mut room) = (0, ReadRoom::default());
         while commands.next_into(&mut args)? {
@@ -161,12 +162,8 @@ impl Snapshot for MemorySnapshot {
         &self.applied
     }
 
-    fn write(
-        self: Box<Self>,
-        cluster_id: Bytes,
-        out: &mut (dyn Write + Send),
-    ) -> Result<Digest, StorageError> {
-        let header = Header { cluster_id, applied: self.applied };
+    fn write(self: Box<Self>, origin: Origin, out: &mut (dyn Write + Send)) -> Result<Digest, StorageError> {
+        let header = origin.header(self.applied);
         let mut writer = SnapshotWriter::new(out, &header)?;
         walk(&self.keyspace, &mut writer)?;
         writer.finish().map(|(_, digest)| digest)

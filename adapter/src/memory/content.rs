@@ -107,11 +107,13 @@ impl Value {
 pub(super) struct StoredValue {
     pub(super) value: Value,
     pub(super) deadline: Option<u64>,
+    pub(super) revision: u64,
 }
 
 impl StoredValue {
     pub(super) fn meta(&self) -> Meta {
-        Meta { kind: self.value.kind(), len: self.value.len() as u64, deadline: self.deadline }
+        let (kind, len) = (self.value.kind(), self.value.len() as u64);
+        Meta { kind, len, deadline: self.deadline, revision: self.revision }
     }
 
     pub(super) fn is_due(&self, now_ms: u64) -> bool {
@@ -162,6 +164,12 @@ impl Content {
         }
         if let Some(new) = deadline {
             self.deadlines.insert((new, slot.bytes));
+        }
+    }
+
+    pub(super) fn set_revision(&mut self, key: &[u8], revision: u64) {
+        if let Some(entry) = self.keys.get_mut(&Slot::of(key)) {
+            entry.revision = revision;
         }
     }
 

@@ -17,6 +17,8 @@ use crate::keyspace::{
 #[derive(Debug, Default)]
 pub struct MemoryKeyspace {
     pub(super) now_ms: u64,
+    /// What changes give their keys.
+    pub(super) revision: u64,
     pub(super) content: Arc<Content>,
     /// Keys that reads have met and hidden.
     hidden: Mutex<BTreeSet<Bytes>>,
@@ -41,7 +43,7 @@ impl MemoryKeyspace {
 
     /// The same content under another clock.
     pub fn at(&self, now_ms: u64) -> Self {
-        Self { now_ms, content: Arc::clone(&self.content), hidden: Mutex::default() }
+        Self { now_ms, revision: self.revision, content: Arc::clone(&self.content), hidden: Mutex::default() }
     }
 
     /// The keys that reads have met since the last call and hidden because they were due.

@@ -12,6 +12,7 @@ use crate::batch::{Batch, CommandBuffer};
 use crate::keyspace::{Direction, End, Keyspace, KeyspaceMut, Kind, Point, ScoreStart};
 use crate::position::{Applied, Position};
 use crate::reply::Reply;
+use crate::snapshot::Origin;
 
 #[test]
 fn reads_in_an_entry_see_what_is_written_before_them_and_together_have_a_bound() {
@@ -201,7 +202,8 @@ async fn the_time_and_the_position_of_what_is_applied_never_go_backwards_and_tra
     let taken = source.snapshot().unwrap();
     source.apply(run(3, 600, &[])).await.unwrap();
     let mut stream = Vec::new();
-    taken.write(Bytes::from_static(b"cluster"), &mut stream).unwrap();
+    let origin = Origin { cluster_id: Bytes::from_static(b"cluster"), ..Origin::anywhere() };
+    taken.write(origin, &mut stream).unwrap();
     let target = MemoryAdapter::new();
     let cut = stream[..stream.len() - 1].to_vec();
     assert!(target.install(Box::new(std::io::Cursor::new(cut))).await.is_err());

@@ -26,20 +26,37 @@ impl MemoryKeyspace {
     /// The value of a key, made empty if it is missing or due.
     fn created(&mut self, key: &[u8], kind: Kind) -> Option<&mut Value> {
         if self.existing(key).is_none() {
-            self.content_mut().put(key, StoredValue { value: Value::empty(kind), deadline: None });
+            let revision = self.revision;
+            self.content_mut().put(key, StoredValue { value: Value::empty(kind), deadline: None, revision });
         }
         self.existing(key)
     }
 
-    /// Removes a collection that has lost its last element.
-    fn drop_if_empty(&mut self, key: &[u8]) {
+    /// The key has changed.
+    fn touch(&mut self, key: &[u8]) {
+        let revision = self.revision;
+        self.content_mut().set_revision(key, revision);
+    }
+
+    /// The collection has changed, or lost its last element.
+    fn touch_or_drop(&mut self, key: &[u8]) {
         if self.content.get(key).is_some_and(|entry| entry.value.len() == 0) {
             self.content_mut().take(key);
+        } else {
+            self.touch(key);
         }
     }
 }
 
 impl KeyspaceMut for MemoryKeyspace {
+    fn set_revision(&mut self, revision: u64) {
+        self.revision = revision;
+    }
+
+    fn keeps_revisions(&self) -> bool {
+        self.revision > 0
+    }
+
     fn remove(&mut self, key: &[u8]) -> Outcome<bool> {
         let there = self.existing(key).is_some();
         self.content_mut().take(key);
@@ -57,6 +74,7 @@ impl KeyspaceMut for MemoryKeyspace {
     fn set_deadline(&mut self, key: &[u8], deadline: Option<u64>) -> Outcome<()> {
         if self.existing(key).is_some() {
             self.content_mut().set_deadline(key, deadline);
+            self.touch(key);
         }
         Ok(())
     }
@@ -66,6 +84,7 @@ impl KeyspaceMut for MemoryKeyspace {
             let content = self.content_mut();
             if let Some(entry) = content.take(from) {
                 content.put(to, entry);
+                self.touch(to);
             }
         }
         Ok(())
@@ -77,7 +96,9 @@ impl KeyspaceMut for MemoryKeyspace {
     }
 
     fn string_put(&mut self, key: &[u8], value: &[u8], deadline: Option<u64>) -> Outcome<()> {
-        self.content_mut().put(key, StoredValue { value: Value::String(value.to_vec()), deadline });
+        let revision = self.revision;
+        let value = Value::String(value.to_vec());
+        self.content_mut().put(key, StoredValue { value, deadline, revision });
         Ok(())
     }
 
@@ -89,30 +110,41 @@ impl KeyspaceMut for MemoryKeyspace {
             value.resize(end, 0);
         }
         value[offset..end].copy_from_slice(bytes);
+        self.touch(key);
         Ok(())
     }
 
     fn hash_put(&mut self, key: &[u8], field: &[u8], value: &[u8]) -> Outcome<bool> {
         let Some(Value::Hash(fields)) = self.created(key, Kind::Hash) else { return Ok(false) };
-        Ok(fields.insert(Slot::of(field), Bytes::copy_from_slice(value)).is_none())
+        let is_new = fields.insert(Slot::of(field), Bytes::copy_from_slice(value)).is_none();
+        self.touch(key);
+        Ok(is_new)
     }
 
     fn hash_remove(&mut self, key: &[u8], field: &[u8]) -> Outcome<bool> {
         let Some(Value::Hash(fields)) = self.existing(key) else { return Ok(false) };
         let removed = fields.remove(&Slot::of(field)).is_some();
-        self.drop_if_empty(key);
+        if removed {
+            self.touch_or_drop(key);
+        }
         Ok(removed)
     }
 
     fn set_put(&mut self, key: &[u8], member: &[u8]) -> Outcome<bool> {
         let Some(Value::Set(members)) = self.created(key, Kind::Set) else { return Ok(false) };
-        Ok(members.insert(Slot::of(member)))
+        let is_new = members.insert(Slot::of(member));
+        if is_new {
+            self.touch(key);
+        }
+        Ok(is_new)
     }
 
     fn set_remove(&mut self, key: &[u8], member: &[u8]) -> Outcome<bool> {
         let Some(Value::Set(members)) = self.existing(key) else { return Ok(false) };
         let removed = members.remove(&Slot::of(member));
-        self.drop_if_empty(key);
+        if removed {
+            self.touch_or_drop(key);
+        }
         Ok(removed)
     }
 
@@ -127,6 +159,9 @@ impl KeyspaceMut for MemoryKeyspace {
             set.ranking.remove(&Ranked { score: old, member: member.clone() });
         }
         set.ranking.insert(Ranked { score, member });
+        if old != Some(score) {
+            self.touch(key);
+        }
         Ok(old)
     }
 
@@ -136,8 +171,8 @@ impl KeyspaceMut for MemoryKeyspace {
         let old = set.scores.remove(&slot);
         if let Some(score) = old {
             set.ranking.remove(&Ranked { score, member: slot.bytes });
+            self.touch_or_drop(key);
         }
-        self.drop_if_empty(key);
         Ok(old)
     }
 
@@ -147,6 +182,7 @@ impl KeyspaceMut for MemoryKeyspace {
             End::Head => elements.push_front(Bytes::copy_from_slice(element)),
             End::Tail => elements.push_back(Bytes::copy_from_slice(element)),
         }
+        self.touch(key);
         Ok(())
     }
 
@@ -156,7 +192,7 @@ impl KeyspaceMut for MemoryKeyspace {
             End::Head => elements.pop_front(),
             End::Tail => elements.pop_back(),
         };
-        self.drop_if_empty(key);
+        self.touch_or_drop(key);
         Ok(element)
     }
 
@@ -165,6 +201,7 @@ impl KeyspaceMut for MemoryKeyspace {
         debug_assert!(index < elements.len() as u64, "the index must exist");
         if let Some(place) = elements.get_mut(index as usize) {
             *place = Bytes::copy_from_slice(element);
+            self.touch(key);
         }
         Ok(())
     }
@@ -174,19 +211,23 @@ impl KeyspaceMut for MemoryKeyspace {
         debug_assert!(index <= elements.len() as u64, "the index must be at most the length");
         let index = (index as usize).min(elements.len());
         elements.insert(index, Bytes::copy_from_slice(element));
+        self.touch(key);
         Ok(())
     }
 
     fn list_remove(&mut self, key: &[u8], indices: &[u64]) -> Outcome<()> {
         debug_assert!(indices.is_sorted_by(|left, right| left < right), "the indices must ascend");
         let Some(Value::List(elements)) = self.existing(key) else { return Ok(()) };
+        let before = elements.len();
         let (mut index, mut removed) = (0, indices.iter().peekable());
         elements.retain(|_| {
             let goes = removed.next_if_eq(&&index).is_some();
             index += 1;
             !goes
         });
-        self.drop_if_empty(key);
+        if elements.len() < before {
+            self.touch_or_drop(key);
+        }
         Ok(())
     }
 
@@ -195,7 +236,7 @@ impl KeyspaceMut for MemoryKeyspace {
         let end = end.min(elements.len() as u64) as usize;
         elements.truncate(end);
         elements.drain(..(start as usize).min(end));
-        self.drop_if_empty(key);
+        self.touch_or_drop(key);
         Ok(())
     }
 }

@@ -6,9 +6,8 @@
 
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
-use super::{ContentSink, Digest};
+use super::{ContentSink, Digest, KeyHead};
 use crate::error::StorageError;
-use crate::keyspace::Kind;
 
 /// Makes a [`Digest`] of what it is given. Its calls never fail.
 #[derive(Default)]
@@ -32,12 +31,17 @@ impl DigestBuilder {
 }
 
 impl ContentSink for DigestBuilder {
-    fn begin_key(&mut self, kind: Kind, deadline: Option<u64>, key: &[u8]) -> Result<(), StorageError> {
+    fn begin_key(&mut self, head: &KeyHead, key: &[u8]) -> Result<(), StorageError> {
+        let KeyHead { kind, deadline, revision } = *head;
         self.key.reset();
         self.key.update(&[kind.code(), u8::from(deadline.is_some())]);
         self.key.update(&deadline.unwrap_or_default().to_le_bytes());
         self.key.update(&(key.len() as u64).to_le_bytes());
         self.key.update(key);
+        // What has none has the hash that it had before there were revisions.
+        if revision > 0 {
+            self.key.update(&revision.to_le_bytes());
+        }
         (self.unordered, self.items) = (0, 0);
         Ok(())
     }

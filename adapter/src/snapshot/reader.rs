@@ -6,8 +6,8 @@ use bytes::{Buf, Bytes};
 
 use super::block::{BlockReader, read_exact};
 use super::{
-    ContentSink, Digest, DigestBuilder, END, Header, MAGIC, MAX_HEADER, MAX_ITEM, PIECE, PREFIX, Trailer,
-    VERSION, malformed,
+    ContentSink, Digest, DigestBuilder, END, Header, KeyHead, MAGIC, MAX_HEADER, MAX_ITEM, PIECE, PREFIX,
+    Trailer, Version, malformed,
 };
 use crate::error::StorageError;
 use crate::keyspace::Kind;
@@ -18,10 +18,8 @@ use crate::position::{Applied, Position};
 pub enum Item<'a> {
     /// A key starts.
     Key {
-        /// The type of its value.
-        kind: Kind,
-        /// When it expires, Unix milliseconds.
-        deadline: Option<u64>,
+        /// What is said of it.
+        head: KeyHead,
         /// The key.
         key: &'a [u8],
     },
@@ -107,11 +105,16 @@ impl<R: Read> SnapshotReader<R> {
             ([1], deadline) => Some(deadline),
             _ => return Err(malformed("a deadline of an unknown form")),
         };
+        let revision = match self.header.version {
+            Version::First => 0,
+            Version::WithRevisions => u64::from_le_bytes(self.blocks.array()?),
+        };
+        let head = KeyHead { kind, deadline, revision };
         take_bytes(&mut self.blocks, MAX_ITEM, &mut self.first)?;
         self.keys += 1;
         self.open = Some(Open { kind, items: 0 });
-        self.digest.begin_key(kind, deadline, &self.first)?;
-        Ok(Item::Key { kind, deadline, key: &self.first })
+        self.digest.begin_key(&head, &self.first)?;
+        Ok(Item::Key { head, key: &self.first })
     }
 
     fn read_chunk(&mut self) -> Result<Item<'_>, StorageError> {
@@ -198,10 +201,11 @@ pub fn read_header(input: &mut impl Read) -> Result<Header, StorageError> {
     let mut whole = vec![0; PREFIX];
     read_exact(input, &mut whole)?;
     let mut rest = whole.strip_prefix(MAGIC).ok_or_else(|| malformed("not a snapshot: no magic number"))?;
-    let version = rest.get_u16_le();
-    if version != VERSION {
-        return Err(malformed(format!("version {version} is unknown; this program reads version {VERSION}")));
-    }
+    let number = rest.get_u16_le();
+    let newest = Version::WithRevisions as u16;
+    let version = Version::of(number).ok_or_else(|| {
+        malformed(format!("version {number} is unknown; this program reads versions up to {newest}"))
+    })?;
     let length = rest.get_u32_le() as usize;
     if length > MAX_HEADER {
         return Err(malformed(format!("a header of {length} bytes")));
@@ -213,10 +217,11 @@ pub fn read_header(input: &mut impl Read) -> Result<Header, StorageError> {
     if crc32c::crc32c(&whole) != u32::from_le_bytes(crc) {
         return Err(malformed("the checksum of the header does not match"));
     }
-    parse_header(Bytes::from(whole).slice(PREFIX..)).ok_or_else(|| malformed("a header of an unknown form"))
+    parse_header(version, Bytes::from(whole).slice(PREFIX..))
+        .ok_or_else(|| malformed("a header of an unknown form"))
 }
 
-fn parse_header(mut rest: Bytes) -> Option<Header> {
+fn parse_header(version: Version, mut rest: Bytes) -> Option<Header> {
     let index = rest.try_get_u64_le().ok()?;
     let now_ms = rest.try_get_u64_le().ok()?;
     let mut part = || {
@@ -225,5 +230,5 @@ fn parse_header(mut rest: Bytes) -> Option<Header> {
     };
     let (mark, cluster_id) = (part()?, part()?);
     let applied = Applied { position: Position { index, mark }, now_ms };
-    rest.is_empty().then_some(Header { cluster_id, applied })
+    rest.is_empty().then_some(Header { version, cluster_id, applied })
 }

@@ -28,9 +28,9 @@ pub fn survey(input: impl Read) -> Result<Survey, StorageError> {
     let (mut keys, mut deadlines) = (BTreeMap::new(), 0);
     let trailer = loop {
         match reader.next_item()? {
-            Item::Key { kind, deadline, .. } => {
-                *keys.entry(kind).or_insert(0) += 1;
-                deadlines += u64::from(deadline.is_some());
+            Item::Key { head, .. } => {
+                *keys.entry(head.kind).or_insert(0) += 1;
+                deadlines += u64::from(head.deadline.is_some());
             }
             Item::End(trailer) => break trailer,
             _ => {}

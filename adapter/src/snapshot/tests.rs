@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::{ContentSink, Digest, Header, Item, SnapshotReader, SnapshotWriter, Trailer};
+use super::{ContentSink, Digest, Header, Item, KeyHead, SnapshotReader, SnapshotWriter, Trailer, Version};
 use super::{digest_keyspace, load_into, walk};
 use crate::error::StorageError;
 use crate::keyspace::{End, KeyspaceMut, Kind};
@@ -15,9 +15,14 @@ use crate::position::{Applied, Position};
 fn header() -> Header {
     let position = Position { index: 42, mark: Bytes::from_static(b"mark") };
     Header {
+        version: Version::WithRevisions,
         cluster_id: Bytes::from_static(b"cluster"),
         applied: Applied { position, now_ms: 1_700_000_000_000 },
     }
+}
+
+fn head(kind: Kind) -> KeyHead {
+    KeyHead { kind, deadline: None, revision: 0 }
 }
 
 /// Every type, empty and binary content, deadlines, one of them long past.
@@ -26,6 +31,7 @@ fn sample() -> MemoryKeyspace {
     keyspace.string_put(b"", b"empty key", None).unwrap();
     keyspace.string_put(b"empty", b"", Some(1)).unwrap();
     keyspace.string_put(b"binary\0\xff", &(0..=255).collect::<Vec<u8>>(), Some(u64::MAX)).unwrap();
+    keyspace.set_revision(7);
     for n in 0..20_u8 {
         keyspace.list_push(b"list", End::Tail, &vec![n; usize::from(n)]).unwrap();
         keyspace.set_put(b"set", &[n]).unwrap();
@@ -142,7 +148,7 @@ fn the_same_key_or_member_twice_is_malformed_to_a_loader() {
     for members in [&[&b"a"[..], b"a"][..], &[b"b"]] {
         let mut writer = SnapshotWriter::new(Vec::new(), &header()).unwrap();
         for _ in 0..3 - members.len() {
-            writer.begin_key(Kind::Set, None, b"key").unwrap();
+            writer.begin_key(&head(Kind::Set), b"key").unwrap();
             members.iter().for_each(|member| writer.member(member).unwrap());
             writer.end_key().unwrap();
         }
@@ -156,9 +162,9 @@ fn a_writer_refuses_items_that_do_not_fit_the_key() {
     assert!(writer().member(b"m").is_err());
     assert!(writer().end_key().is_err());
     let mut open = writer();
-    open.begin_key(Kind::List, None, b"k").unwrap();
+    open.begin_key(&head(Kind::List), b"k").unwrap();
     assert!(open.field(b"f", b"v").is_err());
-    assert!(open.begin_key(Kind::Set, None, b"k").is_err());
+    assert!(open.begin_key(&head(Kind::Set), b"k").is_err());
     assert!(open.finish().is_err());
 }
 

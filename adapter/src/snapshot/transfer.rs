@@ -7,7 +7,7 @@
 use std::io::Read;
 use std::ops::ControlFlow;
 
-use super::{ContentSink, Digest, DigestBuilder, Item, SnapshotReader, Trailer, malformed};
+use super::{ContentSink, Digest, DigestBuilder, Item, KeyHead, SnapshotReader, Trailer, malformed};
 use crate::error::{Outcome, Stop, StorageError};
 use crate::keyspace::{Direction, End, Flow, Keyspace, KeyspaceMut, Kind, Meta, Point};
 
@@ -40,7 +40,8 @@ fn walk_key(
     meta: &Meta,
     sink: &mut dyn ContentSink,
 ) -> Result<(), StorageError> {
-    sink.begin_key(meta.kind, meta.deadline, key)?;
+    let Meta { kind, deadline, revision, .. } = *meta;
+    sink.begin_key(&KeyHead { kind, deadline, revision }, key)?;
     let len = match meta.kind {
         Kind::String => walk_string(keyspace, key, meta.len, sink)?,
         _ => walk_collection(keyspace, key, meta.kind, sink)?,
@@ -142,8 +143,9 @@ struct Load<'a> {
 impl Load<'_> {
     fn put(&mut self, item: Item<'_>) -> Outcome<()> {
         let new = match item {
-            Item::Key { kind, deadline, key } => {
+            Item::Key { head: KeyHead { kind, deadline, revision }, key } => {
                 let new = self.keyspace.meta(key)?.is_none();
+                self.keyspace.set_revision(revision);
                 self.key.clear();
                 self.key.extend_from_slice(key);
                 (self.kind, self.deadline, self.written) = (kind, deadline, 0);

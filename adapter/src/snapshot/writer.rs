@@ -4,13 +4,16 @@ use std::io::{Cursor, Read, Write};
 
 use super::block::BlockWriter;
 use super::reader::read_header;
-use super::{ContentSink, Digest, DigestBuilder, END, Header, MAGIC, MAX_HEADER, MAX_ITEM, PIECE, VERSION};
+use super::{
+    ContentSink, Digest, DigestBuilder, END, Header, KeyHead, MAGIC, MAX_HEADER, MAX_ITEM, PIECE, Version,
+};
 use crate::error::StorageError;
 use crate::keyspace::Kind;
 
 /// Writes a snapshot stream: the header at once, then the keys given to it as a [`ContentSink`], then, with
 /// [`SnapshotWriter::finish`], the trailer. A stream that is not finished is refused by every reader.
 pub struct SnapshotWriter<W> {
+    version: Version,
     blocks: BlockWriter<W>,
     digest: DigestBuilder,
     keys: u64,
@@ -23,7 +26,8 @@ impl<W: Write> SnapshotWriter<W> {
     pub fn new(mut out: W, header: &Header) -> Result<Self, StorageError> {
         out.write_all(&encode_header(header)?).map_err(StorageError::engine("write a snapshot"))?;
         let blocks = BlockWriter::new(out)?;
-        Ok(Self { blocks, digest: DigestBuilder::default(), keys: 0, items: 0, open: None })
+        let (version, digest) = (header.version, DigestBuilder::default());
+        Ok(Self { version, blocks, digest, keys: 0, items: 0, open: None })
     }
 
     /// Writes the trailer; answers the writer, flushed, and the digest of the content.
@@ -59,15 +63,19 @@ impl<W: Write> SnapshotWriter<W> {
 }
 
 impl<W: Write> ContentSink for SnapshotWriter<W> {
-    fn begin_key(&mut self, kind: Kind, deadline: Option<u64>, key: &[u8]) -> Result<(), StorageError> {
-        if self.open.replace(kind).is_some() {
+    fn begin_key(&mut self, head: &KeyHead, key: &[u8]) -> Result<(), StorageError> {
+        let KeyHead { kind, deadline, revision } = *head;
+        if self.open.replace(kind).is_some() || (revision > 0 && self.version < Version::WithRevisions) {
             return Err(misuse());
         }
         self.keys += 1;
         self.blocks.put(&[kind.code(), u8::from(deadline.is_some())])?;
         self.blocks.put(&deadline.unwrap_or_default().to_le_bytes())?;
+        if self.version >= Version::WithRevisions {
+            self.blocks.put(&revision.to_le_bytes())?;
+        }
         self.bytes(key)?;
-        self.digest.begin_key(kind, deadline, key)
+        self.digest.begin_key(head, key)
     }
 
     fn string_chunk(&mut self, piece: &[u8]) -> Result<(), StorageError> {
@@ -139,7 +147,7 @@ fn encode_header(header: &Header) -> Result<Vec<u8>, StorageError> {
     }
     let mut out = Vec::new();
     out.extend_from_slice(MAGIC);
-    out.extend_from_slice(&VERSION.to_le_bytes());
+    out.extend_from_slice(&(header.version as u16).to_le_bytes());
     out.extend_from_slice(&(body.len() as u32).to_le_bytes());
     out.extend_from_slice(&body);
     out.extend_from_slice(&crc32c::crc32c(&out).to_le_bytes());

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use adapter::keyspace::Kind;
-use adapter::snapshot::{Survey, VERSION};
+use adapter::snapshot::Survey;
 use clap::ArgMatches;
 use raft::backup::{Origin, OriginMember};
 use serde::Serialize;
@@ -62,7 +62,7 @@ impl Report {
         let origin = Origin::of(&header.applied.position).map_err(Failure::because(path.display()))?;
         Ok(Self {
             file: path.display().to_string(),
-            format: VERSION,
+            format: header.version as u16,
             cluster_id: String::from_utf8_lossy(&header.cluster_id).into_owned(),
             origin,
             time_ms: header.applied.now_ms,

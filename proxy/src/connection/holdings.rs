@@ -31,7 +31,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             reply_capacity,
             pieces,
             piece_bytes,
-            transaction: self.session.transaction.as_ref().map_or(0, |transaction| transaction.bytes()),
+            transaction: self.session.transaction_bytes(),
         };
         self.count_at = self.output.len() + OUTPUT_STEP;
         let moves = !stalled && (self.running.is_some() || self.output.len() > LARGE);

@@ -8,7 +8,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
-use adapter::command::{self, Flags, Handler};
+use adapter::command::{self, Flags, Handler, revision};
 use adapter::error::Outcome;
 use adapter::{CommandBuffer, ReadOutcome, Reply, Spec};
 use bytes::Bytes;
@@ -31,6 +31,9 @@ const READS_AT_ONCE: usize = 64;
 
 /// The command that names the level of the command in it.
 const READ: &str = "raft.read";
+
+/// The command that notes revisions of keys.
+const WATCH: &str = "watch";
 
 /// A key of ours, on every storage alike.
 const RESERVED_KEY: adapter::Stop =
@@ -103,20 +106,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 self.session.next_command();
                 continue;
             }
-            if self.session.transaction.is_some() {
-                if admitted.is_err() && is_http(args[0]) {
-                    return Err(Closed::Http);
-                }
-                // `MULTI` has ended the group before it.
-                self.queue(admitted, &args).await?;
-                self.session.next_command();
-                if self.session.closing {
-                    break;
-                }
-                continue;
-            }
             match admitted {
-                Ok(found @ Found { spec: Spec { handler: Handler::Write(_), .. }, .. }) => {
+                Err(_) if is_http(args[0]) => return Err(Closed::Http),
+                // `MULTI` has ended the group before it.
+                admitted if self.session.transaction.is_some() => self.queue(admitted, &args).await?,
+                Ok(
+                    found @ Found {
+                        spec: Spec { handler: Handler::Write(_) | Handler::Nested(_), .. }, ..
+                    },
+                ) => {
                     if !matches!(group, Group::Writes(_)) {
                         self.run_group(&mut group, requests).await?;
                         group = Group::Writes(CommandBuffer::default());
@@ -142,14 +140,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                         self.put(&Reply::from_stop(stop)).await?;
                     }
                 },
+                Ok(found) if found.spec.name == WATCH => {
+                    self.run_group(&mut group, requests).await?;
+                    self.watch(found, &args).await?;
+                }
                 Ok(found) => {
                     self.run_group(&mut group, requests).await?;
                     self.run_front(found, &args).await?;
                 }
                 Err(stop) => {
-                    if is_http(args[0]) {
-                        return Err(Closed::Http);
-                    }
                     self.run_group(&mut group, requests).await?;
                     self.refuse_call(&args, stop).await?;
                 }
@@ -358,15 +357,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
 }
 
 /// Finds the command, and checks what can be checked without running it, in Redis's order.
-fn admit(args: &[&[u8]], refused: impl FnOnce(Flags) -> Option<&'static str>) -> Outcome<Found> {
+fn admit(args: &[&[u8]], refused: impl Fn(Flags) -> Option<&'static str>) -> Outcome<Found> {
     let found = find(args)?;
     if let Some(text) = refused(found.spec.flags) {
         return Err(adapter::Stop::text(text));
     }
-    if matches!(found.spec.handler, Handler::Write(_)) && names_reserved_key(found.spec, args) {
-        return Err(RESERVED_KEY);
+    if !found.spec.handler.may_write() {
+        return Ok(found);
     }
-    Ok(found)
+    if matches!(found.spec.handler, Handler::Nested(_)) {
+        let (inner, _) = revision::inner_of_if(args)?;
+        if let Some(text) = refused(inner.flags) {
+            return Err(adapter::Stop::text(text));
+        }
+    }
+    if names_reserved_key(found.spec, args) { Err(RESERVED_KEY) } else { Ok(found) }
 }
 
 /// Whether a command would write under a name that storages keep for themselves.

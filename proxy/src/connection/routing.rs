@@ -22,9 +22,9 @@ impl<S> Connection<S> {
             Routing::Auto => self.session.cluster_aware,
         };
         let is_routed = match spec.handler {
-            Handler::Write(_) => true,
+            Handler::Write(_) | Handler::Nested(_) => true,
             Handler::Read(_) => !self.session.reads_here(),
-            Handler::Front => false,
+            Handler::Front => spec.name == "watch" && !self.session.reads_here(),
         };
         if !applies || !is_routed {
             return None;

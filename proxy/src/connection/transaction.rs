@@ -4,12 +4,16 @@
 //! nobody sees a part of what they do. Where all of them read, they read one view at the connection's level, and the log has
 //! no entry of them. What the proxy answers itself runs behind them; none of it looks at data. An error
 //! of a command undoes nothing, as in Redis. If the outcome of the proposal is unknown, `EXEC` says so.
+//!
+//! `WATCH` notes the revisions of keys as this node has them, at the connection's level. What the client reads from here
+//! on is not older. `EXEC` compares them where its commands take effect: in the log, or in the view that it reads.
 
 use std::sync::Arc;
 use std::time::Instant;
 
+use adapter::command::revision;
 use adapter::error::Outcome;
-use adapter::{Reply, Stop};
+use adapter::{CommandBuffer, Reply, Stop};
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -21,6 +25,8 @@ use crate::resp_error::RespError;
 use crate::transaction::{Queued, Transaction};
 
 const NESTED: Reply = Reply::error("ERR MULTI calls can not be nested");
+const WATCH_INSIDE: Reply = Reply::error("ERR WATCH inside MULTI is not allowed");
+const TOO_MANY_WATCHED: Reply = Reply::error("ERR the watched keys are larger than query_buffer_bytes");
 const NOT_ALLOWED: Reply = Reply::error("ERR Command not allowed inside a transaction");
 const ABORTED: Reply = Reply::error("EXECABORT Transaction discarded because of previous errors.");
 const TOO_LARGE: Reply = Reply::error("ERR the transaction is larger than query_buffer_bytes");
@@ -40,10 +46,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             (None, "exec") => self.exec(found).await,
             (None, "discard") => {
                 self.session.transaction = None;
+                self.session.watched.clear();
                 self.count(found);
                 self.put(&Reply::OK).await
             }
             (None, "multi") => self.put(&NESTED).await,
+            (None, "watch") => self.put(&WATCH_INSIDE).await,
             (None, "quit" | "reset") => self.run_front(found, args).await,
             (None, name) if UNQUEUED.contains(&name) => self.refuse(&NOT_ALLOWED).await,
             _ => {
@@ -66,6 +74,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         match (named, Reply::from_stop(stop)) {
             (Some(Found { parent: None, spec }), Reply::Error(text)) if spec.name == "exec" => {
                 self.session.transaction = None;
+                self.session.watched.clear();
                 let why = text.strip_prefix("ERR ").unwrap_or(&text);
                 let text = format!("EXECABORT Transaction discarded because of: {why}");
                 self.put(&Reply::Error(text.into())).await
@@ -84,6 +93,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
 
     async fn exec(&mut self, exec: Found) -> Result<(), Closed> {
         let Some(transaction) = self.session.transaction.take() else { return Ok(()) };
+        let watched = std::mem::take(&mut self.session.watched);
         let Transaction { data, reads, queued, is_refused, .. } = *transaction;
         if is_refused {
             return self.put(&ABORTED).await;
@@ -97,21 +107,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         self.show_command();
         let began = Instant::now();
         let answered = match reads {
-            Some(calls) if calls.is_empty() => Ok(Vec::new()),
             Some(calls) => {
-                let answered = self.read_together(calls).await;
+                let answered = self.read_watched(calls, &watched).await;
                 self.shared.stats.read(began.elapsed());
                 answered
             }
             None => {
-                let answered = self.propose(data).await;
+                let answered = self.propose_watched(data, &watched).await;
                 self.shared.stats.wrote(began.elapsed());
                 answered
             }
         };
         self.count_group(began.elapsed());
         let mut answered = match answered {
-            Ok(replies) => replies.into_iter(),
+            Ok(Some(replies)) => replies.into_iter(),
+            Ok(None) => return self.put(&Reply::NullArray).await,
             Err(reply) => return self.put(&reply).await,
         };
         let mut replies = Vec::with_capacity(queued.len());
@@ -126,6 +136,87 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             replies.push(reply.unwrap_or(Reply::Null));
         }
         self.put(&Reply::Array(replies)).await
+    }
+
+    /// `WATCH`: the revision of each key, unless it is watched already.
+    pub(super) async fn watch(&mut self, found: Found, args: &[&[u8]]) -> Result<(), Closed> {
+        self.count(found);
+        self.show_command();
+        let began = Instant::now();
+        let reply = match self.note_revisions(&args[1..]).await {
+            Ok(()) => Reply::OK,
+            Err(reply) => reply,
+        };
+        self.count_group(began.elapsed());
+        self.put(&reply).await
+    }
+
+    async fn note_revisions(&mut self, keys: &[&[u8]]) -> Result<(), Reply> {
+        if !self.shared.keeps_revisions() {
+            return Err(Reply::from_stop(revision::NONE_KEPT));
+        }
+        let mut new: Vec<Bytes> = Vec::with_capacity(keys.len());
+        for key in keys {
+            let is_watched = self.session.watched.iter().any(|(watched, _)| watched == key);
+            if !is_watched && !new.iter().any(|watched| watched == key) {
+                new.push(Bytes::copy_from_slice(key));
+            }
+        }
+        let watched = self.session.watched.iter().map(|(key, _)| key).chain(&new);
+        let bytes = watched.map(|key| key.len() + size_of::<(Bytes, u64)>()).sum::<usize>();
+        if bytes > self.shared.config.load().limits.query_buffer_bytes {
+            return Err(TOO_MANY_WATCHED);
+        }
+        let revisions = self.revisions(&new).await?;
+        self.session.watched.extend(new.into_iter().zip(revisions));
+        Ok(())
+    }
+
+    async fn revisions(&mut self, keys: &[Bytes]) -> Result<Vec<u64>, Reply> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let answered = self.read_together(vec![revisions_call(keys.iter())]).await?;
+        answered.into_iter().next().map_or(Ok(Vec::new()), revisions_of)
+    }
+
+    /// Has commands done if what was watched has not changed; none if it has.
+    async fn propose_watched(
+        &mut self,
+        data: CommandBuffer,
+        watched: &[(Bytes, u64)],
+    ) -> Result<Option<Vec<Reply>>, Reply> {
+        if watched.is_empty() {
+            return self.propose(data).await.map(Some);
+        }
+        let guarded = revision::exec_after_watch(watched, data).map_err(Reply::from_stop)?;
+        match self.propose(guarded).await?.pop() {
+            Some(Reply::Array(replies)) => Ok(Some(replies)),
+            Some(reply @ Reply::Error(_)) => Err(reply),
+            _ => Ok(None),
+        }
+    }
+
+    /// The replies to reads of one view, if what was watched has not changed in it; none if it has.
+    async fn read_watched(
+        &mut self,
+        mut calls: Vec<Vec<Bytes>>,
+        watched: &[(Bytes, u64)],
+    ) -> Result<Option<Vec<Reply>>, Reply> {
+        if calls.is_empty() && watched.is_empty() {
+            return Ok(Some(Vec::new()));
+        }
+        if !watched.is_empty() {
+            calls.push(revisions_call(watched.iter().map(|(key, _)| key)));
+        }
+        let mut replies = self.read_together(calls).await?;
+        if !watched.is_empty() {
+            let found = replies.pop().map_or(Ok(Vec::new()), revisions_of)?;
+            if !found.into_iter().eq(watched.iter().map(|(_, revision)| *revision)) {
+                return Ok(None);
+            }
+        }
+        Ok(Some(replies))
     }
 
     /// The replies to reads of one view, or the one that answers all of them.
@@ -146,4 +237,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         self.session.saw(handle.seen_upto());
         Ok(outcomes.into_iter().map(|outcome| outcome.reply).collect())
     }
+}
+
+fn revisions_call<'a>(keys: impl Iterator<Item = &'a Bytes>) -> Vec<Bytes> {
+    [Bytes::from_static(b"RAFT.REVISION")].into_iter().chain(keys.cloned()).collect()
+}
+
+/// The numbers in an answer of `RAFT.REVISION`, or the error.
+fn revisions_of(answer: Reply) -> Result<Vec<u64>, Reply> {
+    let Reply::Array(revisions) = answer else { return Err(answer) };
+    let number = |reply| match reply {
+        Reply::Integer(revision) => u64::try_from(revision).unwrap_or_default(),
+        _ => 0,
+    };
+    Ok(revisions.into_iter().map(number).collect())
 }

@@ -52,6 +52,10 @@ pub(crate) async fn run(context: &mut Context<'_>, found: Found, args: &[&[u8]])
             context.session.transaction = Some(Box::default());
             Ok(Reply::OK)
         }
+        ("unwatch", _) => {
+            context.session.watched.clear();
+            Ok(Reply::OK)
+        }
         // Behind MULTI the connection runs these itself.
         ("exec", _) => Err(Stop::text("ERR EXEC without MULTI")),
         ("discard", _) => Err(Stop::text("ERR DISCARD without MULTI")),

@@ -69,7 +69,7 @@ impl TestService {
         let mut last = self.index.lock().await;
         *last += 1;
         let index = *last;
-        let batch = Batch::new(unix_ms(), index, [&commands]);
+        let batch = Batch::new(unix_ms(), index, [&commands]).at_revision(index);
         let position = Position { index, ..Position::default() };
         let _turn = self.checkpointer.turn().await;
         let replies = self.adapter.apply(Run { batches: vec![batch], position }).await.unwrap();
@@ -163,7 +163,9 @@ impl Service for TestService {
     }
 
     fn begin_backup(&self) -> Boxed<'_, Result<Begun, TakeError>> {
-        Box::pin(async { self.backups.begin(self.checkpointer.snapshot().await?, bytes::Bytes::new()) })
+        Box::pin(async {
+            self.backups.begin(self.checkpointer.snapshot().await?, adapter::snapshot::Origin::anywhere())
+        })
     }
 
     fn backups(&self) -> &Backups {

@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use adapter::snapshot::Origin;
 use adapter::{Snapshot, StorageError};
 use bytes::Bytes;
 use tokio::sync::watch;
@@ -137,7 +138,7 @@ impl Backups {
     }
 
     /// Has a snapshot written, and answers at once. Must be called on a runtime.
-    pub fn begin(&self, snapshot: Box<dyn Snapshot>, cluster_id: Bytes) -> Result<Begun, TakeError> {
+    pub fn begin(&self, snapshot: Box<dyn Snapshot>, origin: Origin) -> Result<Begun, TakeError> {
         let taken = Arc::new(Taken {
             file: tempfile::tempfile_in(&self.0.directory)?,
             written: watch::Sender::default(),
@@ -156,7 +157,7 @@ impl Backups {
         let begun = Begun { name: name.clone(), index: snapshot.applied().position.index, hold };
         tokio::spawn(self.clone().give_up_when_idle(name, Arc::downgrade(&taken)));
         tokio::task::spawn_blocking(move || {
-            let written = write(&taken, snapshot, cluster_id);
+            let written = write(&taken, snapshot, origin);
             if let Err(error) = &written {
                 tracing::warn!(%error, "a snapshot for a backup could not be written");
             }
@@ -226,9 +227,9 @@ impl Taken {
     }
 }
 
-fn write(taken: &Taken, snapshot: Box<dyn Snapshot>, cluster_id: Bytes) -> Result<(), StorageError> {
+fn write(taken: &Taken, snapshot: Box<dyn Snapshot>, origin: Origin) -> Result<(), StorageError> {
     let mut out = BufWriter::with_capacity(BUFFER, Followed(taken));
-    snapshot.write(cluster_id, &mut out)?;
+    snapshot.write(origin, &mut out)?;
     out.flush().map_err(StorageError::engine("write a snapshot"))
 }
 

@@ -122,7 +122,7 @@ fn write(
     let meta = files::meta(&mark);
     let file = shared.files.unfinished(&meta);
     let mut out = BufWriter::with_capacity(BUFFER, File::create(&file.path)?);
-    content.write(shared.cluster_id.clone(), &mut out)?;
+    content.write(mark.origin(shared.cluster_id.clone()), &mut out)?;
     out.flush()?;
     out.get_ref().sync_all()?;
     let bytes = out.get_ref().metadata()?.len();

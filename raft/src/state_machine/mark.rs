@@ -4,6 +4,8 @@
 use std::collections::BTreeSet;
 
 use adapter::Position;
+use adapter::snapshot::{self, Origin};
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::types::{LogId, NodeId, StoredMembership};
@@ -84,6 +86,20 @@ impl Mark {
         version::check(raised)?;
         self.version = self.version.max(raised);
         Ok(())
+    }
+
+    /// What a snapshot at this mark says of where it comes from.
+    pub(crate) fn origin(&self, cluster_id: Bytes) -> Origin {
+        let version = match self.version {
+            ..version::WITH_REVISIONS => snapshot::Version::First,
+            version::WITH_REVISIONS.. => snapshot::Version::WithRevisions,
+        };
+        Origin { version, cluster_id }
+    }
+
+    /// The revision that an entry at this mark gives to what it changes; 0 where none are kept.
+    pub(crate) fn revision(&self, index: u64) -> u64 {
+        if self.version >= version::WITH_REVISIONS { index } else { 0 }
     }
 
     /// Whether this node was a member and is none any more. That is final: an id is never used twice.

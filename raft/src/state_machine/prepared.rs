@@ -31,7 +31,11 @@ impl Prepared {
             let before = batches.len();
             match entry.payload {
                 EntryPayload::Blank => {}
-                EntryPayload::Normal(batch) => batches.extend(pieces.take(mark, entry.log_id, batch)?),
+                EntryPayload::Normal(batch) => {
+                    let batch = pieces.take(mark, entry.log_id, batch)?;
+                    let revision = mark.revision(entry.log_id.index);
+                    batches.extend(batch.map(|batch| batch.at_revision(revision)));
+                }
                 EntryPayload::Membership(membership) => {
                     mark.set_membership(StoredMembership::new(Some(entry.log_id), membership));
                 }

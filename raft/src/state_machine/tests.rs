@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use adapter::keyspace::Kind;
-use adapter::snapshot::{ContentSink, Digest, Header, Item, SnapshotReader, SnapshotWriter};
+use adapter::snapshot::{ContentSink, Digest, Item, KeyHead, Origin, SnapshotReader, SnapshotWriter};
 use adapter::{Applied, CommandBuffer, Health, Position, ReadOutcome, Reply, Run, Snapshot};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -60,14 +60,14 @@ impl Snapshot for Page {
 
     fn write(
         self: Box<Self>,
-        cluster_id: Bytes,
+        origin: Origin,
         out: &mut (dyn Write + Send),
     ) -> Result<Digest, adapter::StorageError> {
         // Somebody who wants to write meanwhile gets the time to.
         std::thread::sleep(std::time::Duration::from_millis(20));
         let bytes = postcard::to_stdvec(&self.1).unwrap();
-        let mut writer = SnapshotWriter::new(out, &Header { cluster_id, applied: self.0 })?;
-        writer.begin_key(Kind::String, None, b"content")?;
+        let mut writer = SnapshotWriter::new(out, &origin.header(self.0))?;
+        writer.begin_key(&KeyHead { kind: Kind::String, deadline: None, revision: 0 }, b"content")?;
         writer.string_chunk(&bytes)?;
         writer.end_key()?;
         writer.finish().map(|(_, digest)| digest)

@@ -106,6 +106,8 @@ pub(crate) struct Record {
     pub(crate) kind: Kind,
     /// When the key expires, Unix milliseconds.
     pub(crate) deadline: Option<u64>,
+    /// The entry of the log that changed the key last; 0 if that was before revisions were kept.
+    pub(crate) revision: u64,
     /// Bytes of a string, elements of a collection.
     pub(crate) len: u64,
     /// The version under which the content is stored; none for a short string, which follows the record.
@@ -117,21 +119,22 @@ pub(crate) struct Record {
 const DEADLINE_FLAG: u8 = 1 << 3;
 const INLINE_FLAG: u8 = 1 << 4;
 const REMOTE_FLAG: u8 = 1 << 5;
+const REVISION_FLAG: u8 = 1 << 6;
 
 impl Record {
     /// An empty collection, or a long string, whose content is stored under a version.
     pub(crate) const fn stored(kind: Kind, version: u64) -> Self {
-        Self { kind, deadline: None, len: 0, version: Some(version), head: MIDDLE }
+        Self { kind, deadline: None, revision: 0, len: 0, version: Some(version), head: MIDDLE }
     }
 
     /// A short string.
     pub(crate) const fn inline(len: u64) -> Self {
-        Self { kind: Kind::String, deadline: None, len, version: None, head: MIDDLE }
+        Self { kind: Kind::String, deadline: None, revision: 0, len, version: None, head: MIDDLE }
     }
 
     /// The part that commands see.
     pub(crate) const fn meta(&self) -> Meta {
-        Meta { kind: self.kind, len: self.len, deadline: self.deadline }
+        Meta { kind: self.kind, len: self.len, deadline: self.deadline, revision: self.revision }
     }
 
     /// Whether the key has expired at `now_ms`.
@@ -162,16 +165,20 @@ impl Record {
 
     /// The encoding, followed by the value of a short string.
     pub(crate) fn encode(&self, value: Value<'_>) -> Vec<u8> {
-        let mut out = Vec::with_capacity(33 + value.len() as usize);
+        let mut out = Vec::with_capacity(41 + value.len() as usize);
         let deadline_flag = if self.deadline.is_some() { DEADLINE_FLAG } else { 0 };
+        let revision_flag = if self.revision > 0 { REVISION_FLAG } else { 0 };
         let place_flag = match (self.version, value) {
             (None, Value::Inline(_)) => INLINE_FLAG,
             (None, Value::Remote(_)) => INLINE_FLAG | REMOTE_FLAG,
             (Some(_), _) => 0,
         };
-        out.push(self.kind.code() | deadline_flag | place_flag);
+        out.push(self.kind.code() | deadline_flag | revision_flag | place_flag);
         if let Some(deadline) = self.deadline {
             out.extend_from_slice(&deadline.to_be_bytes());
+        }
+        if self.revision > 0 {
+            out.extend_from_slice(&self.revision.to_be_bytes());
         }
         let Some(version) = self.version else {
             match value {
@@ -197,13 +204,14 @@ impl Record {
         let (&flags, mut rest) = bytes.split_first()?;
         let kind = Kind::from_code(flags & (DEADLINE_FLAG - 1))?;
         let deadline = if flags & DEADLINE_FLAG != 0 { Some(take_u64(&mut rest)?) } else { None };
+        let revision = if flags & REVISION_FLAG != 0 { take_u64(&mut rest)? } else { 0 };
         if flags & INLINE_FLAG != 0 {
             let is_remote = flags & REMOTE_FLAG != 0;
             let value =
                 if is_remote { Value::Remote(ValuePointer::decode(rest)?) } else { Value::Inline(rest) };
-            return Some((Self { deadline, ..Self::inline(value.len()) }, value));
+            return Some((Self { deadline, revision, ..Self::inline(value.len()) }, value));
         }
-        let mut record = Self { deadline, ..Self::stored(kind, take_u64(&mut rest)?) };
+        let mut record = Self { deadline, revision, ..Self::stored(kind, take_u64(&mut rest)?) };
         record.len = take_u64(&mut rest)?;
         if kind == Kind::List {
             record.head = take_u64(&mut rest)?;
@@ -342,15 +350,15 @@ mod tests {
     #[test]
     fn records_come_back_as_they_were_written() {
         for kind in [Kind::String, Kind::List, Kind::Set, Kind::SortedSet, Kind::Hash] {
-            for deadline in [None, Some(0), Some(u64::MAX)] {
-                let mut record = Record { deadline, len: 7, ..Record::stored(kind, 9) };
+            for (deadline, revision) in [(None, 0), (Some(0), 1), (Some(u64::MAX), u64::MAX), (None, 5)] {
+                let mut record = Record { deadline, revision, len: 7, ..Record::stored(kind, 9) };
                 if kind == Kind::List {
                     record.head = 3;
                 }
                 assert_eq!(Record::decode(&record.encode(NO_VALUE)).unwrap(), (record, NO_VALUE));
             }
         }
-        let short = Record { deadline: Some(5), ..Record::inline(3) };
+        let short = Record { deadline: Some(5), revision: 6, ..Record::inline(3) };
         for value in [Value::Inline(b"abc"), Value::Remote(ValuePointer::of(b"abc"))] {
             assert_eq!(Record::decode(&short.encode(value)).unwrap(), (short, value));
             assert_eq!(Value::decode(&value.encode()).unwrap(), value);
@@ -359,7 +367,7 @@ mod tests {
 
     #[test]
     fn a_damaged_record_is_an_error() {
-        let whole = Record::stored(Kind::List, 1).encode(NO_VALUE);
+        let whole = Record { revision: 3, ..Record::stored(Kind::List, 1) }.encode(NO_VALUE);
         for length in 0..whole.len() {
             assert!(Record::decode(&whole[..length]).is_err(), "cut at {length}");
         }

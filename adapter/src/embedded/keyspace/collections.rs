@@ -24,8 +24,9 @@ impl Txn<'_> {
             let stored = if kind == Kind::Hash { Value::Inline(value).encode() } else { Vec::new() };
             self.source.put(family, place, stored)?;
         }
-        if new {
-            self.save(key, old, Some(Record { len: record.len + 1, ..record }), NO_VALUE)?;
+        if new || kind == Kind::Hash {
+            let len = record.len + u64::from(new);
+            self.save(key, old, Some(Record { len, ..record }), NO_VALUE)?;
         }
         Ok(new)
     }
@@ -59,9 +60,8 @@ impl Txn<'_> {
         }
         self.source.put(Family::Members, place, score.to_be_bytes().to_vec())?;
         self.source.put(Family::Scores, score_key(version, score, member), Vec::new())?;
-        if before.is_none() {
-            self.save(key, old, Some(Record { len: record.len + 1, ..record }), NO_VALUE)?;
-        }
+        let len = record.len + u64::from(before.is_none());
+        self.save(key, old, Some(Record { len, ..record }), NO_VALUE)?;
         Ok(before)
     }
 

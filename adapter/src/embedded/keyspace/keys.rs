@@ -18,8 +18,8 @@ impl Txn<'_> {
         }
     }
 
-    /// Writes or removes the record of a key, keeping the counts and the deadline index exact. `old` is the stored
-    /// record, even if expired; `value` is that of a short string.
+    /// Writes or removes the record of a key, keeping the counts and the deadline index exact, and gives it the
+    /// present revision. `old` is the stored record, even if expired; `value` is that of a short string.
     pub(crate) fn save(
         &mut self,
         key: &[u8],
@@ -42,7 +42,10 @@ impl Txn<'_> {
             }
         }
         match new {
-            Some(new) => self.source.put(Family::Meta, meta_key(key), new.encode(value)),
+            Some(new) => {
+                let new = Record { revision: self.source.revision, ..new };
+                self.source.put(Family::Meta, meta_key(key), new.encode(value))
+            }
             None => self.source.delete(Family::Meta, meta_key(key)),
         }
     }
@@ -90,6 +93,14 @@ impl Txn<'_> {
 }
 
 impl KeyspaceMut for Txn<'_> {
+    fn set_revision(&mut self, revision: u64) {
+        self.source.revision = revision;
+    }
+
+    fn keeps_revisions(&self) -> bool {
+        self.source.revision > 0
+    }
+
     fn remove(&mut self, key: &[u8]) -> Outcome<bool> {
         let Some(record) = self.stored_record(key)? else { return Ok(false) };
         self.take(key, record)?;

@@ -54,6 +54,7 @@ impl Txn<'_> {
         debug_assert!(index < record.len, "the index must exist");
         if index < record.len {
             self.source.put_value(Family::Elements, place_key(version, record.head + index), element)?;
+            self.save(key, Some(record), Some(record), NO_VALUE)?;
         }
         Ok(())
     }

@@ -57,11 +57,7 @@ impl Txn<'_> {
         if let Some(version) = record.version {
             self.note_owner(key, &record);
             self.patch_chunks(key, version, offset, bytes)?;
-            return if len == record.len {
-                Ok(())
-            } else {
-                self.save(key, Some(record), Some(Record { len, ..record }), NO_VALUE)
-            };
+            return self.save(key, Some(record), Some(Record { len, ..record }), NO_VALUE);
         }
         let mut value = self.inline_value(key)?;
         if len <= INLINE {

@@ -3,8 +3,6 @@
 use std::io::{self, Read};
 use std::path::Path;
 
-use bytes::Bytes;
-
 use super::{copy_of, new_store, position, setup, wait};
 use crate::adapter::{Adapter, Run, Snapshot};
 use crate::batch::{Batch, CommandBuffer};
@@ -19,7 +17,7 @@ use crate::embedded::keyspace::view::View;
 use crate::keyspace::{End, Keyspace, KeyspaceMut};
 use crate::memory::MemoryAdapter;
 use crate::reply::Reply;
-use crate::snapshot::{Digest, digest_keyspace};
+use crate::snapshot::{Digest, Origin, digest_keyspace};
 
 fn digest(store: &Store) -> Digest {
     digest_keyspace(&View::fixed(store, 0)).unwrap()
@@ -107,7 +105,7 @@ fn stream() -> (Vec<u8>, Digest) {
     let digest = digest(&store);
     let taken = crate::embedded::snapshot::StoreSnapshot::new(store.into(), None).unwrap();
     let mut out = Vec::new();
-    Box::new(taken).write(Bytes::from_static(b"cluster"), &mut out).unwrap();
+    Box::new(taken).write(Origin::anywhere(), &mut out).unwrap();
     (out, digest)
 }
 
@@ -198,7 +196,7 @@ fn a_snapshot_stays_as_it_is_while_writes_and_an_install_go_on() {
     drop(given_up);
     assert_eq!(taken.applied().position, position(10));
     let mut out = Vec::new();
-    taken.write(Bytes::from_static(b"cluster"), &mut out).unwrap();
+    taken.write(Origin::anywhere(), &mut out).unwrap();
     wait(adapter.install(Box::new(io::Cursor::new(out)))).unwrap();
     assert_eq!(wait(adapter.digest()).unwrap(), at_10);
 }

@@ -16,7 +16,7 @@ fn a_string_of_100_mib_is_written_patched_and_read_in_parts() {
     txn.commit(position(1)).unwrap();
     let mut txn = Txn::begin(&store, None);
     txn.string_write(b"k", 50_000_001, b"patched").unwrap();
-    assert_eq!(txn.source.effect_counts(), (1, 0), "a patch touches one chunk, and not the record");
+    assert_eq!(txn.source.effect_counts(), (2, 0), "a patch touches one chunk, and the record's revision");
     txn.commit(position(2)).unwrap();
     value[50_000_001..50_000_008].copy_from_slice(b"patched");
     let view = View::fixed(&store, 0);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use adapter::snapshot::Digest;
-use adapter::{Adapter, CommandBuffer};
+use adapter::{Adapter, CommandBuffer, StorageError};
 use bytes::Bytes;
 use conf::Consistency;
 
@@ -17,6 +17,7 @@ use crate::handle::{Lead, Service};
 use crate::health::HealthView;
 use crate::membership::change::{Change, ChangeError};
 use crate::node::reads::applied_index;
+use crate::state_machine::Mark;
 use crate::status::{MemberStatus, NodeStatus};
 use crate::types::NodeId;
 
@@ -102,7 +103,9 @@ impl Service for Member {
             if snapshot.applied().position.index < applied {
                 return Err(TakeError::Behind);
             }
-            self.backups.begin(snapshot, Bytes::copy_from_slice(self.cluster_id.as_bytes()))
+            let mark =
+                Mark::of(&snapshot.applied().position).map_err(StorageError::engine("take a snapshot"))?;
+            self.backups.begin(snapshot, mark.origin(Bytes::copy_from_slice(self.cluster_id.as_bytes())))
         })
     }
 

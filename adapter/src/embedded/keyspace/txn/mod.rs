@@ -58,6 +58,8 @@ pub(crate) struct Overlay<'s> {
     store: &'s Store,
     remote: Option<&'s dyn RemoteValues>,
     pub(crate) state: State,
+    /// What changes give their keys.
+    pub(crate) revision: u64,
     pending: [Pending; Family::ALL.len()],
     /// Range deletions, which precede `pending`. Reads need not look here: the versions in them are dropped for
     /// good, and the list places in them are outside the list, or pending.
@@ -92,6 +94,7 @@ impl<'s> Overlay<'s> {
             store,
             remote,
             state,
+            revision: 0,
             pending: Default::default(),
             ranges: Vec::new(),
             cleared: false,
