@@ -58,10 +58,15 @@ impl Consistency {
         Self::named(name, bound.transpose()?)
     }
 
+    /// Whether a read sees every write that was answered before it began, which takes the leader to know.
+    pub fn is_linearizable(self) -> bool {
+        matches!(self, Self::Linearizable | Self::Lease)
+    }
+
     /// Whether a read at this level has the log remove what is due before it is answered, so that every later read
     /// at such a level agrees. Reads at other levels hide it and change nothing.
     pub fn removes_what_is_due(self) -> bool {
-        matches!(self, Self::Linearizable | Self::Lease)
+        self.is_linearizable()
     }
 }
 

@@ -81,7 +81,7 @@ impl Session {
 
     /// Whether its reads are for this node, whoever leads: they are at a level at which the leader is not asked.
     pub fn reads_here(&self) -> bool {
-        !matches!(self.consistency, Consistency::Linearizable | Consistency::Lease)
+        !self.consistency.is_linearizable()
     }
 
     /// Whether the command that runs is answered.

@@ -38,10 +38,7 @@ fn body(operation: Operation, key: u64) -> Bytes {
 }
 
 async fn call(sender: SendRequest<Bytes>, port: u16, operation: Operation, key: u64) {
-    let method = match operation {
-        Operation::Set => "Put",
-        Operation::Get => "Range",
-    };
+    let method = if operation == Operation::Set { "Put" } else { "Range" };
     let request = Request::post(format!("http://127.0.0.1:{port}/etcdserverpb.KV/{method}"))
         .header("content-type", "application/grpc")
         .header("te", "trailers")

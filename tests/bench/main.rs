@@ -1,6 +1,6 @@
-//! `make bench`: SET and GET through three nodes with fsync on, beside a lone Redis that fsyncs and a three-node
-//! etcd; and through three nodes on a Kiwi each, beside a lone Kiwi; in one run, alternating. The Kiwis are those that
-//! `KIWI_BIN` names, or the stand-in; the table says which.
+//! `make bench`: SET, GET, and both in turn through three nodes with fsync on, beside a lone Redis that fsyncs and a
+//! three-node etcd; and through three nodes on a Kiwi each, beside a lone Kiwi; in one run, alternating. The Kiwis
+//! are those that `KIWI_BIN` names, or the stand-in; the table says which.
 //!
 //! Everything runs on this machine, the client included, so compare rows of one run with each other and with
 //! nothing else. CPU is that of all processes of a system, in seconds per 100,000 commands; busy is the machine,
@@ -40,10 +40,11 @@ struct Options {
     /// Pipeline lengths
     #[arg(long, value_delimiter = ',', default_values_t = [1, 16])]
     pipeline: Vec<usize>,
-    /// Operations
-    #[arg(long, value_delimiter = ',', default_values_t = ["set".to_owned(), "get".to_owned()])]
+    /// Operations: set, get, set-get (one after the other; the pair counts as one)
+    #[arg(long, value_delimiter = ',', default_values_t = ["set", "get", "set-get"].map(str::to_owned))]
     ops: Vec<String>,
-    /// Systems: leader, follower, redis, etcd; kiwi (alone), on-kiwi (three sidecars, at the leader), on-kiwi-uncached
+    /// Systems: leader, follower, redis, etcd; kiwi (alone), on-kiwi (three sidecars, at the leader),
+    /// on-kiwi-uncached
     #[arg(long, value_delimiter = ',', default_values_t = systems::NAMES.map(str::to_owned))]
     systems: Vec<String>,
 }
@@ -55,6 +56,8 @@ pub(crate) enum Operation {
     Set,
     /// Reads a random key.
     Get,
+    /// Writes a random key and reads another.
+    SetGet,
 }
 
 /// One row of the table.
@@ -64,7 +67,7 @@ pub(crate) struct Load {
     pub operation: Operation,
     /// Connections.
     pub clients: usize,
-    /// Commands sent at once on each.
+    /// Operations sent at once on each.
     pub pipeline: usize,
 }
 
@@ -78,7 +81,7 @@ fn main() {
     let mut report = report::Report::default();
     for round in 0..options.rounds {
         for load in loads(&options) {
-            for system in systems.all() {
+            for system in systems.all().iter().filter(|system| system.does(load.operation)) {
                 let sample = measure(system, load, Duration::from_secs_f64(options.seconds));
                 eprintln!("round {} {load:?} {}: {:.0}/s", round + 1, system.name, sample.throughput());
                 report.add(load, system, sample);
@@ -94,6 +97,7 @@ fn loads(options: &Options) -> Vec<Load> {
         let operation = match operation.as_str() {
             "set" => Operation::Set,
             "get" => Operation::Get,
+            "set-get" => Operation::SetGet,
             other => panic!("unknown operation {other}"),
         };
         for &clients in &options.clients {

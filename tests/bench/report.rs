@@ -6,7 +6,7 @@ use crate::systems::System;
 /// One measurement.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Sample {
-    /// Commands answered.
+    /// Operations answered: commands, or pairs of them.
     pub commands: usize,
     /// How long it was measured.
     pub seconds: f64,

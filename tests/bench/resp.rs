@@ -12,14 +12,19 @@ use crate::{KEYS, Keys, Load, Operation, VALUE};
 /// Keys that are written by one command at the beginning: a Kiwi takes longer for a command than for a hundred keys.
 const PRELOAD: u64 = 500;
 
-fn command(out: &mut Vec<u8>, operation: Operation, key: u64) {
+fn request(out: &mut Vec<u8>, operation: Operation, keys: &mut Keys) {
     match operation {
         Operation::Set => {
+            let key = keys.next();
             write!(out, "*3\r\n$3\r\nSET\r\n$16\r\nkey:{key:012}\r\n${VALUE}\r\n").unwrap();
             out.resize(out.len() + VALUE, b'x');
             out.extend_from_slice(b"\r\n");
         }
-        Operation::Get => write!(out, "*2\r\n$3\r\nGET\r\n$16\r\nkey:{key:012}\r\n").unwrap(),
+        Operation::Get => write!(out, "*2\r\n$3\r\nGET\r\n$16\r\nkey:{:012}\r\n", keys.next()).unwrap(),
+        Operation::SetGet => {
+            request(out, Operation::Set, keys);
+            request(out, Operation::Get, keys);
+        }
     }
 }
 
@@ -44,14 +49,16 @@ pub(crate) async fn client(port: u16, client: usize, load: Load, start: Instant,
     let (mut keys, mut out, mut times) = (Keys::new(client), Vec::new(), Vec::new());
     let mut input = vec![0; 64 * 1024];
     // Every reply to one operation is of one length: keys all exist, values are all of one size.
+    let (set, get) = (b"+OK\r\n".len(), format!("${VALUE}\r\n").len() + VALUE + 2);
     let reply = match load.operation {
-        Operation::Set => b"+OK\r\n".len(),
-        Operation::Get => format!("${VALUE}\r\n").len() + VALUE + 2,
+        Operation::Set => set,
+        Operation::Get => get,
+        Operation::SetGet => set + get,
     };
     loop {
         out.clear();
         for _ in 0..load.pipeline {
-            command(&mut out, load.operation, keys.next());
+            request(&mut out, load.operation, &mut keys);
         }
         let sent = Instant::now();
         if sent >= end {

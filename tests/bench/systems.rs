@@ -12,6 +12,8 @@ use tests::engine::{self, Engine};
 use tests::kiwi::Kiwi;
 use tests::ports;
 
+use crate::Operation;
+
 /// How a system is reached.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Target {
@@ -48,6 +50,11 @@ pub(crate) const NAMES: [&str; 7] =
 const LEADER: &str = "raft-proxy ×3, leader";
 
 impl System {
+    /// Whether an operation means something there: etcd answers what is sent at once in any order.
+    pub(crate) fn does(&self, operation: Operation) -> bool {
+        operation != Operation::SetGet || !matches!(self.target, Target::Etcd(_))
+    }
+
     /// CPU seconds, user and system, of all its processes since they started.
     pub(crate) fn cpu_seconds(&self) -> f64 {
         self.pids.iter().map(|pid| cpu_seconds(*pid)).sum()

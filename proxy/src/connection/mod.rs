@@ -8,7 +8,9 @@
 //! |---|---|
 //! | [`state`] | what a connection is made of |
 //! | [`serve`] | its life, from the first request to the close |
-//! | [`pipeline`] | the commands that have arrived, run in groups |
+//! | [`pipeline`] | the commands that have arrived, cut into groups |
+//! | [`group`] | commands that run together: one log entry, and reads behind it |
+//! | [`riding`] | which reads stand in a log entry, between writes |
 //! | [`transaction`] | what is queued behind `MULTI`, and how it runs |
 //! | [`routing`] | where a command goes that is for the leader |
 //! | [`waiting`] | waiting for the client, as long as it may take |
@@ -20,8 +22,10 @@
 
 mod closed;
 mod exchange;
+mod group;
 mod holdings;
 mod pipeline;
+mod riding;
 mod routing;
 mod running;
 mod serve;

@@ -33,6 +33,8 @@ pub struct Connection<S> {
     pub(super) proven: bool,
     /// The requests that run.
     pub(super) running: Option<Running>,
+    /// The index of the last entry that commands of this pipeline are in, once it is committed.
+    pub(super) committed: Option<u64>,
     /// At so many bytes of replies, its memory is counted anew.
     pub(super) count_at: usize,
     pub(super) counted: Counted,
@@ -73,6 +75,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             has_spoken: false,
             proven: false,
             running: None,
+            committed: None,
             count_at: 0,
             counted: Counted::default(),
         }

@@ -18,7 +18,7 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::closed::Closed;
-use super::pipeline::Removal;
+use super::group::Removal;
 use super::state::Connection;
 use crate::lookup::{Found, named};
 use crate::resp_error::RespError;
@@ -223,7 +223,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     async fn read_together(&mut self, calls: Vec<Vec<Bytes>>) -> Result<Vec<Reply>, Reply> {
         let (consistency, shared) = (self.session.consistency, Arc::clone(&self.shared));
         let handle = &shared.handle;
-        handle.read_barrier(consistency, self.session.seen).await.map_err(|error| error.reply())?;
+        self.barrier(consistency).await.map_err(|error| error.reply())?;
         let mut outcomes = handle.adapter().read_together(calls.clone(), handle.now_ms()).await;
         let due: Vec<Bytes> =
             outcomes.iter_mut().flat_map(|outcome| std::mem::take(&mut outcome.expired)).collect();

@@ -18,7 +18,7 @@ use std::time::Duration;
 use adapter::command::spec::Handler;
 use adapter::command::{arg, text};
 use adapter::error::Outcome;
-use adapter::{Reply, Stop};
+use adapter::{Reply, Spec, Stop};
 use conf::{Consistency, Durability};
 use tokio::time::Instant;
 
@@ -52,8 +52,18 @@ pub(super) async fn run(context: &mut Context<'_>, name: &str, args: &[&[u8]]) -
     }
 }
 
-/// The level that a `RAFT.READ` names, and how many arguments stand before the command in it.
-pub(crate) fn leveled(args: &[&[u8]]) -> Outcome<(Consistency, usize)> {
+/// A reading command that names its level.
+pub(crate) struct Leveled {
+    /// The level.
+    pub(crate) consistency: Consistency,
+    /// How many arguments stand before the command.
+    pub(crate) before: usize,
+    /// The command.
+    pub(crate) spec: &'static Spec,
+}
+
+/// What a `RAFT.READ` names.
+pub(crate) fn leveled(args: &[&[u8]]) -> Outcome<Leveled> {
     let (bound, before) = match args {
         [_, _, maxlag, rest @ ..] if arg::is(maxlag, "maxlag") => match rest {
             [bound, _, ..] => (Some(milliseconds(bound)?), 4),
@@ -61,10 +71,10 @@ pub(crate) fn leveled(args: &[&[u8]]) -> Outcome<(Consistency, usize)> {
         },
         _ => (None, 2),
     };
-    let level = named(args[1], bound)?;
+    let consistency = named(args[1], bound)?;
     let inner = find(&args[before..])?;
     if matches!(inner.spec.handler, Handler::Read(_)) {
-        return Ok((level, before));
+        return Ok(Leveled { consistency, before, spec: inner.spec });
     }
     let name = inner.parent.map_or(inner.spec.name.to_owned(), |parent| inner.spec.full_name(parent));
     Err(Stop::say(format!(

@@ -150,7 +150,7 @@ pub static CATALOG: &[Metric] = &[
     every("raft_proxy_commands_total", Counter, "Commands by name.").by(&["cmd"]).sparse(),
     every("raft_proxy_command_duration_seconds", Histogram(LATENCY), "How long commands took, by name. Commands that follow each other in a pipeline and are done together have the time of all.").by(&["cmd"]).sparse(),
     every("raft_proxy_error_replies_total", Counter, "Error replies by their first word; OTHER for words of no known kind.").by(&["kind"]).sparse(),
-    every("raft_proxy_write_duration_seconds", Histogram(LATENCY), "How long a group of writes of one pipeline took, up to its replies."),
+    every("raft_proxy_write_duration_seconds", Histogram(LATENCY), "How long a group of writes of one pipeline took, with the reads in its log entry, up to its replies."),
     every("raft_proxy_read_duration_seconds", Histogram(LATENCY), "How long a group of reads of one pipeline took, with its read barrier."),
     // The process
     every("process_start_time_seconds", Gauge, "When the process was started, Unix time."),
