@@ -23,7 +23,7 @@ pub(super) fn ltrim(keyspace: &mut dyn KeyspaceMut, call: &Call<'_>) -> Outcome<
         return Ok(Reply::OK);
     };
     match index_range(start, stop, meta.len) {
-        Some((start, end)) if (start, end) == (0, meta.len) => {}
+        // Also where nothing goes: to those who watch the list it has changed, as in Redis.
         Some((start, end)) => keyspace.list_trim(call.key(), start, end)?,
         None => keyspace.remove(call.key()).map(drop)?,
     }
