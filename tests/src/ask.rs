@@ -7,6 +7,19 @@ use redis::{Connection, FromRedisValue, RedisError, RedisResult};
 
 use crate::cluster::PATIENCE;
 
+/// A connection to a port on loopback, tried until it answers.
+pub fn connect(port: u16) -> Connection {
+    let client = redis::Client::open(format!("redis://127.0.0.1:{port}/")).unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match client.get_connection() {
+            Ok(connection) => return connection,
+            Err(error) => assert!(Instant::now() < deadline, "{error}"),
+        }
+        sleep(Duration::from_millis(20));
+    }
+}
+
 /// A command of words.
 pub fn words(line: &str) -> redis::Cmd {
     let mut words = line.split(' ');

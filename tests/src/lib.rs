@@ -19,6 +19,7 @@
 //! | [`promises`] | readers that check what each level of consistency promises |
 //! | [`raw`] | a RESP client that does nothing by itself |
 //! | [`solo`] | one node by itself, started with limits |
+//! | [`stops_all`] | the end of a test's clients |
 
 pub mod ask;
 pub mod clock_shim;
@@ -39,3 +40,4 @@ pub mod process;
 pub mod promises;
 pub mod raw;
 pub mod solo;
+pub mod stops_all;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
+use tests::ask;
 use tests::cluster::{Cluster, PATIENCE, SECRET, binary};
 use tests::engine::{self, ALL_ON_KIWI, Engine};
 use tests::history::Writers;
@@ -163,15 +164,7 @@ impl Alone {
     }
 
     fn connect(&self) -> redis::Connection {
-        let deadline = Instant::now() + PATIENCE;
-        let client = redis::Client::open(format!("redis://127.0.0.1:{}/", self.port)).unwrap();
-        loop {
-            match client.get_connection() {
-                Ok(connection) => return connection,
-                Err(error) => assert!(Instant::now() < deadline, "{error}"),
-            }
-            sleep(Duration::from_millis(20));
-        }
+        ask::connect(self.port)
     }
 }
 

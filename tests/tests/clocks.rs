@@ -7,9 +7,9 @@ use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use redis::Connection;
-use tests::ask::{ask, wait_for};
+use tests::ask::{self, ask, wait_for};
 use tests::clock_shim::{ClockShim, WallClock};
-use tests::cluster::{Cluster, PATIENCE, binary};
+use tests::cluster::{Cluster, binary};
 use tests::engine::Engine;
 use tests::{http, ports};
 
@@ -171,15 +171,7 @@ impl Alone {
     }
 
     fn connect(&self) -> Connection {
-        let client = redis::Client::open(format!("redis://127.0.0.1:{}/", self.port)).unwrap();
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            match client.get_connection() {
-                Ok(connection) => return connection,
-                Err(error) => assert!(Instant::now() < deadline, "{error}"),
-            }
-            sleep(Duration::from_millis(20));
-        }
+        ask::connect(self.port)
     }
 }
 

@@ -5,24 +5,16 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use redis::{Connection, Value};
-use tests::ask::{ask, text_of};
+use tests::ask::{self, ask, text_of};
 use tests::cluster::Cluster;
 use tests::engine::{self, Engine};
+use tests::stops_all::StopsAll;
 
 /// Transactions whose outcomes are known, and those whose outcomes are not.
 #[derive(Default)]
 struct Told {
     done: AtomicU64,
     unknown: AtomicU64,
-}
-
-/// Ends the clients when it goes.
-struct StopsAll<'a>(&'a AtomicBool);
-
-impl Drop for StopsAll<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }
 
 fn begin(connection: &mut Connection, commands: &[&str]) -> redis::RedisResult<Value> {
@@ -55,17 +47,7 @@ fn transfer(engine: Engine) {
     let mut cluster = Cluster::start(&[engine; 3]);
     let (told, stop) = (Told::default(), AtomicBool::new(false));
     let ports: Vec<u16> = cluster.nodes.iter().map(|node| node.port).collect();
-    let connect = |node: usize| {
-        let client = redis::Client::open(format!("redis://127.0.0.1:{}/", ports[node % 3])).unwrap();
-        let deadline = Instant::now() + Duration::from_secs(30);
-        loop {
-            match client.get_connection() {
-                Ok(connection) => return connection,
-                Err(error) => assert!(Instant::now() < deadline, "{error}"),
-            }
-            thread::sleep(Duration::from_millis(20));
-        }
-    };
+    let connect = |node: usize| ask::connect(ports[node % 3]);
     thread::scope(|scope| {
         // Also when this thread fails: the others are waited for.
         let _stops = StopsAll(&stop);

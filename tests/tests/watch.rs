@@ -10,13 +10,13 @@ use raft_proxy::resp::reply::Protocol;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use redis::{Connection, RedisResult, Value};
-use tests::ask::{ask, text_of};
+use tests::ask::{self, ask, text_of};
 use tests::cluster::Cluster;
 use tests::differential::call;
-
 use tests::differential::server::RedisServer;
 use tests::engine::{self, Engine};
 use tests::raw::Client;
+use tests::stops_all::StopsAll;
 
 fn start(engine: Engine) -> Cluster {
     let cluster = Cluster::start(&[engine; 3]);
@@ -163,18 +163,9 @@ fn count(engine: Engine) {
     let mut cluster = start(engine);
     let ports = cluster.ports();
     let (done, unknown, stop) = (Mutex::new(BTreeSet::new()), AtomicU64::new(0), AtomicBool::new(false));
-    let connect = |number: usize| {
-        let client = redis::Client::open(format!("redis://127.0.0.1:{}/", ports[number % 3])).unwrap();
-        let deadline = Instant::now() + Duration::from_secs(30);
-        loop {
-            match client.get_connection() {
-                Ok(connection) => return connection,
-                Err(error) => assert!(Instant::now() < deadline, "{error}"),
-            }
-            thread::sleep(Duration::from_millis(20));
-        }
-    };
+    let connect = |number: usize| ask::connect(ports[number % 3]);
     thread::scope(|scope| {
+        let _stops = StopsAll(&stop);
         let mut clients = Vec::new();
         for number in 0..6 {
             let (done, unknown, stop, connect) = (&done, &unknown, &stop, &connect);
@@ -203,10 +194,7 @@ fn count(engine: Engine) {
             while done.lock().unwrap().len() < before + 100
                 && !clients.iter().any(|client| client.is_finished())
             {
-                if Instant::now() > deadline {
-                    stop.store(true, Ordering::Relaxed);
-                    panic!("the counter is not raised");
-                }
+                assert!(Instant::now() < deadline, "the counter is not raised");
                 thread::sleep(Duration::from_millis(5));
             }
             let leader = cluster.leader();
@@ -215,7 +203,6 @@ fn count(engine: Engine) {
             cluster.launch(leader);
         }
         cluster.leader();
-        stop.store(true, Ordering::Relaxed);
     });
     cluster.settle();
     let (done, unknown) = (done.into_inner().unwrap(), unknown.into_inner());
