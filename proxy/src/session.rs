@@ -1,5 +1,7 @@
 //! What a connection has agreed on with its client.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use conf::{ClusterConfig, Consistency};
 use raft::backup::Hold;
@@ -32,7 +34,7 @@ pub struct Session {
     /// The index of its last write that was acknowledged; 0 for none.
     pub written: u64,
     /// The keys that it watches, and the revisions that they had.
-    pub(crate) watched: Vec<(Bytes, u64)>,
+    pub(crate) watched: BTreeMap<Bytes, u64>,
     /// What it has queued since `MULTI`.
     pub(crate) transaction: Option<Box<Transaction>>,
 }
@@ -52,7 +54,7 @@ impl Session {
             consistency: config.default_consistency(),
             seen: 0,
             written: 0,
-            watched: Vec::new(),
+            watched: BTreeMap::new(),
             transaction: None,
         }
     }
@@ -70,8 +72,8 @@ impl Session {
 
     /// About how many bytes take what is queued and what is watched.
     pub(crate) fn transaction_bytes(&self) -> usize {
-        let watched = self.watched.iter().map(|(key, _)| key.len() + size_of::<(Bytes, u64)>());
-        watched.sum::<usize>() + self.transaction.as_ref().map_or(0, |transaction| transaction.bytes())
+        watched_bytes(self.watched.keys())
+            + self.transaction.as_ref().map_or(0, |transaction| transaction.bytes())
     }
 
     /// Whether the connection must authenticate before anything else.
@@ -93,4 +95,9 @@ impl Session {
     pub fn next_command(&mut self) {
         self.skip = std::mem::take(&mut self.skip_next);
     }
+}
+
+/// About how many bytes watched keys take.
+pub(crate) fn watched_bytes<'a>(keys: impl Iterator<Item = &'a Bytes>) -> usize {
+    keys.map(|key| key.len() + size_of::<(Bytes, u64)>()).sum()
 }

@@ -289,3 +289,14 @@ async fn a_snapshot_is_read_in_pieces_and_stays_as_it_was() {
     }
     client.ask("RAFT.SNAPSHOT BEGIN\r\n", "-BUSY 4 snapshots are being read already\r\n").await;
 }
+
+#[tokio::test]
+async fn a_great_many_keys_are_watched_in_a_time_that_does_not_grow_with_their_square() {
+    const KEYS: usize = 300_000;
+    let server = TestServer::start().await;
+    let mut client = server.client().await;
+    let keys: String = (0..KEYS).map(|n| format!("$9\r\nkey{n:06}\r\n")).collect();
+    let watch = format!("*{}\r\n$5\r\nWATCH\r\n{keys}", KEYS + 1);
+    client.ask(watch.clone() + &watch, "+OK\r\n+OK\r\n").await;
+    client.ask("MULTI\r\nGET key000000\r\nEXEC\r\n", "+OK\r\n+QUEUED\r\n*1\r\n$-1\r\n").await;
+}

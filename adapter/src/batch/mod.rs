@@ -110,6 +110,10 @@ pub struct Batch {
 }
 
 impl Batch {
+    fn of(raw: Bytes) -> Self {
+        Self { raw, upload: None, revision: 0 }
+    }
+
     /// Joins commands into a batch. `now_ms` is Unix time in milliseconds; `seed` decides everything random.
     pub fn new<'a>(
         now_ms: u64,
@@ -123,7 +127,7 @@ impl Batch {
         for group in groups {
             raw.put_slice(&group.bytes);
         }
-        Self { raw: raw.freeze(), upload: None, revision: 0 }
+        Self::of(raw.freeze())
     }
 
     /// Some bytes of commands that come in pieces: `total` is how many there are, `upload` what the pieces are known
@@ -134,7 +138,7 @@ impl Batch {
         raw.put_u64_le(total);
         raw.put_u64_le(offset);
         raw.put_slice(bytes);
-        Self { raw: raw.freeze(), upload: None, revision: 0 }
+        Self::of(raw.freeze())
     }
 
     /// Has the commands take effect whose pieces are all there; there are `count` of them.
@@ -143,14 +147,14 @@ impl Batch {
         put_header(&mut raw, LAST, now_ms, seed, count);
         raw.put_u64_le(upload);
         raw.put_u64_le(total);
-        Self { raw: raw.freeze(), upload: None, revision: 0 }
+        Self::of(raw.freeze())
     }
 
     /// Raises the version of the cluster's stored and sent forms. It is the log owner's: no storage is given it.
     pub fn raise(version: u16) -> Self {
         let mut raw = BytesMut::with_capacity(HEADER);
         put_header(&mut raw, RAISE, 0, version.into(), 0);
-        Self { raw: raw.freeze(), upload: None, revision: 0 }
+        Self::of(raw.freeze())
     }
 
     /// Takes a batch from the log or the network. Only the header is checked here; [`Batch::commands`] checks
@@ -158,10 +162,10 @@ impl Batch {
     pub fn decode(raw: Bytes) -> Result<Self, StorageError> {
         match (raw.first(), raw.len()) {
             (Some(&COMMANDS), HEADER..) | (Some(&PIECE), PIECE_HEADER..) | (Some(&LAST), LAST_SIZE) => {
-                Ok(Self { raw, upload: None, revision: 0 })
+                Ok(Self::of(raw))
             }
             (Some(&RAISE), HEADER) => {
-                let batch = Self { raw, upload: None, revision: 0 };
+                let batch = Self::of(raw);
                 let is_raise = batch.count() == 0 && u16::try_from(batch.seed()).is_ok();
                 if is_raise { Ok(batch) } else { Err(malformed("not a cluster version")) }
             }

@@ -168,29 +168,30 @@ pub fn run_in_entry(
             spec.name
         )));
     }
-    match spec.handler {
-        Handler::Nested(run) => {
-            admit(keyspace, spec)?;
-            run(keyspace, &Call { args, seed }, room)
-        }
-        Handler::Read(_) => room.take(run(keyspace, spec, args, seed)?),
-        Handler::Write(_) | Handler::Front => run(keyspace, spec, args, seed),
-    }
+    let reply = run(keyspace, spec, args, seed, room)?;
+    if matches!(spec.handler, Handler::Read(_)) { room.take(reply) } else { Ok(reply) }
 }
 
 /// Runs a reading or a writing command.
 pub fn write(keyspace: &mut dyn KeyspaceMut, args: &[&[u8]], seed: u64) -> Outcome<Reply> {
-    run(keyspace, resolve(args)?, args, seed)
+    run(keyspace, resolve(args)?, args, seed, &mut ReadRoom::default())
 }
 
-fn run(keyspace: &mut dyn KeyspaceMut, spec: &Spec, args: &[&[u8]], seed: u64) -> Outcome<Reply> {
+/// Runs a command; those that it runs itself share the room.
+fn run(
+    keyspace: &mut dyn KeyspaceMut,
+    spec: &Spec,
+    args: &[&[u8]],
+    seed: u64,
+    room: &mut ReadRoom,
+) -> Outcome<Reply> {
     if !matches!(spec.handler, Handler::Front) {
         admit(keyspace, spec)?;
     }
     match spec.handler {
         Handler::Read(run) => run(keyspace, &Call { args, seed }),
         Handler::Write(run) => run(keyspace, &Call { args, seed }),
-        Handler::Nested(run) => run(keyspace, &Call { args, seed }, &mut ReadRoom::default()),
+        Handler::Nested(run) => run(keyspace, &Call { args, seed }, room),
         Handler::Front => {
             Err(Stop::text("ERR this command is answered by the server and not by the storage"))
         }

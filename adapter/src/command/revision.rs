@@ -10,12 +10,13 @@
 //! whichever node, and across failovers. A whole entry has one revision: who has read it has seen the entry whole. So
 //! `RAFT.REVISION` has no place *inside* an entry, where commands behind it could still change the key.
 
-use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
 use super::{Call, Flags, Group, Handler, Keys, ReadRoom, Spec, resolve, run_in_entry, text};
 use crate::batch::{Batch, CommandBuffer};
+use crate::command::number::format_u64;
 use crate::command::random::Chance;
 use crate::error::{Outcome, Stop};
 use crate::keyspace::{Keyspace, KeyspaceMut};
@@ -46,28 +47,19 @@ pub(super) static COMMANDS: &[Spec] = &[
         "O(N) where N is the number of keys",
         "Answers the log entries that changed the keys last",
     ),
-    Spec { handler: Handler::Nested(run_if), ..Spec::write(IF, -4, Group::Generic, never) }
-        .keys(Keys::Found(keys_of_if))
-        .with(
-            Flags::DENYOOM.or(Flags::MOVABLE_KEYS),
-            "7.2.0",
-            "That of the command, and O(N) where N is the number of keys that are compared",
-            "Runs a command if the keys have the revisions",
-        ),
-    Spec { handler: Handler::Nested(run_exec), ..Spec::write(EXEC, -2, Group::Transactions, never) }
-        .keys(Keys::None)
-        .with(
-            Flags::INTERNAL,
-            "7.2.0",
-            "That of the commands",
-            "Runs commands if the keys have the revisions",
-        ),
+    Spec::nested(IF, -4, Group::Generic, run_if).keys(Keys::Found(keys_of_if)).with(
+        Flags::DENYOOM.or(Flags::MOVABLE_KEYS),
+        "7.2.0",
+        "That of the command, and O(N) where N is the number of keys that are compared",
+        "Runs a command if the keys have the revisions",
+    ),
+    Spec::nested(EXEC, -2, Group::Transactions, run_exec).keys(Keys::None).with(
+        Flags::INTERNAL,
+        "7.2.0",
+        "That of the commands",
+        "Runs commands if the keys have the revisions",
+    ),
 ];
-
-/// Takes the place of a handler that is given in its stead.
-fn never(_: &mut dyn KeyspaceMut, _: &Call<'_>) -> Outcome<Reply> {
-    Err(MALFORMED)
-}
 
 fn of(keyspace: &dyn Keyspace, key: &[u8]) -> Outcome<u64> {
     Ok(keyspace.meta(key)?.map_or(0, |meta| meta.revision.max(OLDEST)))
@@ -94,43 +86,50 @@ fn number(text: &[u8]) -> Option<u64> {
     std::str::from_utf8(text).ok()?.parse().ok()
 }
 
-/// Where the command begins in `RAFT.IF`: behind the pairs whose second is a number.
-fn command_of_if(args: &[&[u8]]) -> usize {
-    let pairs = args[1..].chunks(2).take_while(|pair| pair.get(1).is_some_and(|text| number(text).is_some()));
-    let at = 1 + 2 * pairs.count();
+/// The condition that a key and a number make; none of anything else.
+fn condition<'b>(pair: &[&'b [u8]]) -> Option<Condition<'b>> {
+    Some((pair.first()?, number(pair.get(1)?)?))
+}
+
+/// The conditions of `RAFT.IF`: the pairs whose second is a number. And where the command begins behind them.
+fn split_if<'b>(args: &[&'b [u8]]) -> (Vec<Condition<'b>>, usize) {
+    let conditions: Vec<_> = args[1..].chunks(2).map_while(condition).collect();
+    let at = 1 + 2 * conditions.len();
     // A command whose first argument is a number would be taken for a pair.
-    at + usize::from(args.get(at).is_some_and(|word| word.eq_ignore_ascii_case(THEN)))
+    let is_told = args.get(at).is_some_and(|word| word.eq_ignore_ascii_case(THEN));
+    (conditions, at + usize::from(is_told))
 }
 
 fn keys_of_if(args: &[&[u8]]) -> Vec<usize> {
-    let at = command_of_if(args);
-    let compared = (1..at - usize::from(at.is_multiple_of(2))).step_by(2);
+    let (conditions, at) = split_if(args);
+    let compared = (1..).step_by(2).take(conditions.len());
     let inner = args.get(at..).unwrap_or_default();
     let keys = resolve(inner).map(|spec| spec.key_indices(inner)).unwrap_or_default();
     compared.chain(keys.into_iter().map(|index| at + index)).collect()
 }
 
-/// The command that `RAFT.IF` is to run, which must be one on data.
-pub fn inner_of_if<'a, 'b>(args: &'a [&'b [u8]]) -> Outcome<(&'static Spec, &'a [&'b [u8]])> {
-    let at = command_of_if(args);
-    if at < 3 {
+/// Checks what `RAFT.IF` is given: conditions, and a command on data.
+pub fn check_if(args: &[&[u8]]) -> Outcome<()> {
+    parse_if(args).map(drop)
+}
+
+fn parse_if<'a, 'b>(args: &'a [&'b [u8]]) -> Outcome<(Vec<Condition<'b>>, &'a [&'b [u8]])> {
+    let (conditions, at) = split_if(args);
+    if conditions.is_empty() {
         return Err(NOT_A_REVISION);
     }
     let inner = args.get(at..).filter(|inner| !inner.is_empty()).ok_or_else(|| text::wrong_arity(IF))?;
     let spec = resolve(inner)?;
     let is_data = matches!(spec.handler, Handler::Read(_) | Handler::Write(_));
     let is_allowed = is_data && !spec.flags.has(Flags::INTERNAL) && !spec.flags.has(Flags::VIEW_ONLY);
-    if is_allowed { Ok((spec, inner)) } else { Err(NOT_DATA) }
+    if is_allowed { Ok((conditions, inner)) } else { Err(NOT_DATA) }
 }
 
 fn run_if(keyspace: &mut dyn KeyspaceMut, call: &Call<'_>, room: &mut ReadRoom) -> Outcome<Reply> {
-    let (_, inner) = inner_of_if(call.args)?;
+    let (conditions, inner) = parse_if(call.args)?;
     if !keyspace.keeps_revisions() {
         return Err(NONE_KEPT);
     }
-    let pairs = call.args[1..].chunks(2);
-    let conditions =
-        pairs.map_while(|pair| Some((*pair.first()?, number(pair.get(1)?)?))).collect::<Vec<_>>();
     if hold(keyspace, &conditions)? {
         run_in_entry(keyspace, inner, call.seed, room)
     } else {
@@ -139,17 +138,14 @@ fn run_if(keyspace: &mut dyn KeyspaceMut, call: &Call<'_>, room: &mut ReadRoom) 
 }
 
 /// The internal command for an `EXEC`: what was watched, and what was queued.
-pub fn exec_after_watch(watched: &[(Bytes, u64)], queued: CommandBuffer) -> Outcome<CommandBuffer> {
-    let batch = Batch::new(0, 0, [&queued]);
+pub fn exec_after_watch(watched: &BTreeMap<Bytes, u64>, queued: &CommandBuffer) -> Outcome<CommandBuffer> {
+    let batch = Batch::new(0, 0, [queued]);
     let (mut commands, mut args) = (batch.commands(), Vec::new());
-    let text = |number: u64| Cow::Owned(number.to_string().into_bytes());
-    let mut whole: Vec<Cow<'_, [u8]>> = vec![EXEC.as_bytes().into(), text(watched.len() as u64)];
-    for (key, revision) in watched {
-        whole.extend([Cow::Borrowed(&key[..]), text(*revision)]);
-    }
+    let mut whole = vec![Bytes::from_static(EXEC.as_bytes()), format_u64(watched.len() as u64)];
+    whole.extend(watched.iter().flat_map(|(key, revision)| [key.clone(), format_u64(*revision)]));
     while commands.next_into(&mut args).map_err(Stop::Storage)? {
-        whole.push(text(args.len() as u64));
-        whole.extend(args.iter().map(|arg| Cow::Borrowed(*arg)));
+        whole.push(format_u64(args.len() as u64));
+        whole.extend(args.iter().map(|arg| batch.raw().slice_ref(arg)));
     }
     let mut guarded = CommandBuffer::default();
     guarded.push(&whole.iter().map(|arg| &arg[..]).collect::<Vec<_>>());
@@ -187,7 +183,7 @@ fn run_exec(keyspace: &mut dyn KeyspaceMut, call: &Call<'_>, room: &mut ReadRoom
 fn conditions_of_exec<'a, 'b>(args: &'a [&'b [u8]]) -> Option<(Vec<Condition<'b>>, &'a [&'b [u8]])> {
     let count = usize::try_from(number(args.get(1)?)?).ok()?;
     let (pairs, rest) = args[2..].split_at_checked(count.checked_mul(2)?)?;
-    let conditions = pairs.chunks(2).map(|pair| Some((pair[0], number(pair[1])?))).collect::<Option<_>>()?;
+    let conditions = pairs.chunks(2).map(condition).collect::<Option<_>>()?;
     Some((conditions, rest))
 }
 

@@ -192,6 +192,16 @@ impl Spec {
         Self::new(name, arity, Flags::WRITE, Keys::ONE, group, Handler::Write(run))
     }
 
+    /// A command that runs others, which may write data.
+    pub const fn nested(
+        name: &'static str,
+        arity: i16,
+        group: Group,
+        run: fn(&mut dyn KeyspaceMut, &Call<'_>, &mut ReadRoom) -> Outcome<Reply>,
+    ) -> Self {
+        Self::new(name, arity, Flags::WRITE, Keys::ONE, group, Handler::Nested(run))
+    }
+
     /// A command that the proxy answers.
     pub const fn front(name: &'static str, arity: i16, group: Group, flags: Flags) -> Self {
         Self::new(name, arity, flags, Keys::None, group, Handler::Front)

@@ -65,6 +65,9 @@ pub enum Version {
 }
 
 impl Version {
+    /// The newest, which can hold whatever there is.
+    pub const NEWEST: Self = Self::WithRevisions;
+
     fn of(number: u16) -> Option<Self> {
         [Self::First, Self::WithRevisions].into_iter().find(|version| *version as u16 == number)
     }
@@ -80,9 +83,9 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// Of no cluster, in the newest form, which can hold whatever there is.
+    /// Of no cluster, in the newest form.
     pub fn anywhere() -> Self {
-        Self { version: Version::WithRevisions, cluster_id: Bytes::new() }
+        Self { version: Version::NEWEST, cluster_id: Bytes::new() }
     }
 
     /// The header of a stream of what is applied.

@@ -202,7 +202,7 @@ pub fn read_header(input: &mut impl Read) -> Result<Header, StorageError> {
     read_exact(input, &mut whole)?;
     let mut rest = whole.strip_prefix(MAGIC).ok_or_else(|| malformed("not a snapshot: no magic number"))?;
     let number = rest.get_u16_le();
-    let newest = Version::WithRevisions as u16;
+    let newest = Version::NEWEST as u16;
     let version = Version::of(number).ok_or_else(|| {
         malformed(format!("version {number} is unknown; this program reads versions up to {newest}"))
     })?;

@@ -156,7 +156,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
 }
 
 /// Finds the command, and checks what can be checked without running it, in Redis's order.
-fn admit(args: &[&[u8]], refused: impl Fn(Flags) -> Option<&'static str>) -> Outcome<Found> {
+fn admit(args: &[&[u8]], refused: impl FnOnce(Flags) -> Option<&'static str>) -> Outcome<Found> {
     let found = find(args)?;
     if let Some(text) = refused(found.spec.flags) {
         return Err(adapter::Stop::text(text));
@@ -165,10 +165,7 @@ fn admit(args: &[&[u8]], refused: impl Fn(Flags) -> Option<&'static str>) -> Out
         return Ok(found);
     }
     if matches!(found.spec.handler, Handler::Nested(_)) {
-        let (inner, _) = revision::inner_of_if(args)?;
-        if let Some(text) = refused(inner.flags) {
-            return Err(adapter::Stop::text(text));
-        }
+        revision::check_if(args)?;
     }
     if names_reserved_key(found.spec, args) { Err(RESERVED_KEY) } else { Ok(found) }
 }

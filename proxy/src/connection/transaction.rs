@@ -8,6 +8,7 @@
 //! `WATCH` notes the revisions of keys as this node has them, at the connection's level. What the client reads from here
 //! on is not older. `EXEC` compares them where its commands take effect: in the log, or in the view that it reads.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -22,6 +23,7 @@ use super::group::Removal;
 use super::state::Connection;
 use crate::lookup::{Found, named};
 use crate::resp_error::RespError;
+use crate::session::watched_bytes;
 use crate::transaction::{Queued, Transaction};
 
 const NESTED: Reply = Reply::error("ERR MULTI calls can not be nested");
@@ -155,41 +157,31 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         if !self.shared.keeps_revisions() {
             return Err(Reply::from_stop(revision::NONE_KEPT));
         }
-        let mut new: Vec<Bytes> = Vec::with_capacity(keys.len());
-        for key in keys {
-            let is_watched = self.session.watched.iter().any(|(watched, _)| watched == key);
-            if !is_watched && !new.iter().any(|watched| watched == key) {
-                new.push(Bytes::copy_from_slice(key));
-            }
+        let watched = &self.session.watched;
+        let unwatched = keys.iter().filter(|key| !watched.contains_key(**key));
+        let new: BTreeSet<Bytes> = unwatched.map(|key| Bytes::copy_from_slice(key)).collect();
+        if new.is_empty() {
+            return Ok(());
         }
-        let watched = self.session.watched.iter().map(|(key, _)| key).chain(&new);
-        let bytes = watched.map(|key| key.len() + size_of::<(Bytes, u64)>()).sum::<usize>();
-        if bytes > self.shared.config.load().limits.query_buffer_bytes {
+        if watched_bytes(watched.keys().chain(&new)) > self.shared.config.load().limits.query_buffer_bytes {
             return Err(TOO_MANY_WATCHED);
         }
-        let revisions = self.revisions(&new).await?;
+        let mut answered = self.read_together(vec![revisions_call(new.iter())]).await?;
+        let revisions = last_revisions(&mut answered)?;
         self.session.watched.extend(new.into_iter().zip(revisions));
         Ok(())
-    }
-
-    async fn revisions(&mut self, keys: &[Bytes]) -> Result<Vec<u64>, Reply> {
-        if keys.is_empty() {
-            return Ok(Vec::new());
-        }
-        let answered = self.read_together(vec![revisions_call(keys.iter())]).await?;
-        answered.into_iter().next().map_or(Ok(Vec::new()), revisions_of)
     }
 
     /// Has commands done if what was watched has not changed; none if it has.
     async fn propose_watched(
         &mut self,
         data: CommandBuffer,
-        watched: &[(Bytes, u64)],
+        watched: &BTreeMap<Bytes, u64>,
     ) -> Result<Option<Vec<Reply>>, Reply> {
         if watched.is_empty() {
             return self.propose(data).await.map(Some);
         }
-        let guarded = revision::exec_after_watch(watched, data).map_err(Reply::from_stop)?;
+        let guarded = revision::exec_after_watch(watched, &data).map_err(Reply::from_stop)?;
         match self.propose(guarded).await?.pop() {
             Some(Reply::Array(replies)) => Ok(Some(replies)),
             Some(reply @ Reply::Error(_)) => Err(reply),
@@ -201,22 +193,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     async fn read_watched(
         &mut self,
         mut calls: Vec<Vec<Bytes>>,
-        watched: &[(Bytes, u64)],
+        watched: &BTreeMap<Bytes, u64>,
     ) -> Result<Option<Vec<Reply>>, Reply> {
         if calls.is_empty() && watched.is_empty() {
             return Ok(Some(Vec::new()));
         }
         if !watched.is_empty() {
-            calls.push(revisions_call(watched.iter().map(|(key, _)| key)));
+            calls.push(revisions_call(watched.keys()));
         }
         let mut replies = self.read_together(calls).await?;
-        if !watched.is_empty() {
-            let found = replies.pop().map_or(Ok(Vec::new()), revisions_of)?;
-            if !found.into_iter().eq(watched.iter().map(|(_, revision)| *revision)) {
-                return Ok(None);
-            }
-        }
-        Ok(Some(replies))
+        let holds = watched.is_empty() || last_revisions(&mut replies)?.iter().eq(watched.values());
+        Ok(holds.then_some(replies))
     }
 
     /// The replies to reads of one view, or the one that answers all of them.
@@ -243,9 +230,13 @@ fn revisions_call<'a>(keys: impl Iterator<Item = &'a Bytes>) -> Vec<Bytes> {
     [Bytes::from_static(b"RAFT.REVISION")].into_iter().chain(keys.cloned()).collect()
 }
 
-/// The numbers in an answer of `RAFT.REVISION`, or the error.
-fn revisions_of(answer: Reply) -> Result<Vec<u64>, Reply> {
-    let Reply::Array(revisions) = answer else { return Err(answer) };
+/// Takes the last reply, which answers [`revisions_call`]: the revisions, or the error.
+fn last_revisions(replies: &mut Vec<Reply>) -> Result<Vec<u64>, Reply> {
+    let revisions = match replies.pop() {
+        Some(Reply::Array(revisions)) => revisions,
+        Some(error) => return Err(error),
+        None => Vec::new(),
+    };
     let number = |reply| match reply {
         Reply::Integer(revision) => u64::try_from(revision).unwrap_or_default(),
         _ => 0,

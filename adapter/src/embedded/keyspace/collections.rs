@@ -23,8 +23,6 @@ impl Txn<'_> {
         if new || kind == Kind::Hash {
             let stored = if kind == Kind::Hash { Value::Inline(value).encode() } else { Vec::new() };
             self.source.put(family, place, stored)?;
-        }
-        if new || kind == Kind::Hash {
             let len = record.len + u64::from(new);
             self.save(key, old, Some(Record { len, ..record }), NO_VALUE)?;
         }
